@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Places in structures that the guest shares, checked when they are declared.
+
+use core::marker::PhantomData;
+
+/// A structure in guest memory.
+pub(crate) trait Structure {
+    /// Its size in bytes. It never crosses a page.
+    const SIZE: usize;
+    /// What its address is a multiple of, whatever a VMM asks for.
+    const ALIGN: usize;
+}
+
+/// A field of type `T` in the structure `S`.
+///
+/// # Invariants
+///
+/// The field lies within the structure, and is aligned in memory.
+pub(crate) struct Field<S, T> {
+    offset: usize,
+    _of: PhantomData<fn() -> (S, T)>,
+}
+
+impl<S: Structure, T> Field<S, T> {
+    /// The field at `offset` bytes. Only for constants, where a wrong one does not compile.
+    pub(crate) const fn at(offset: usize) -> Self {
+        assert!(offset + size_of::<T>() <= S::SIZE);
+        assert!(offset % align_of::<T>() == 0 && S::ALIGN % align_of::<T>() == 0);
+        // INVARIANT: Checked just above.
+        Self {
+            offset,
+            _of: PhantomData,
+        }
+    }
+
+    /// Bytes from the start of the structure.
+    #[inline(always)]
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
+/// An array of bits in the structure `S`, numbered as the x86 bit instructions do.
+///
+/// # Invariants
+///
+/// The array lies within the structure; it has a power of two of bits, at least 8.
+pub(crate) struct Bits<S> {
+    offset: usize,
+    count: u32,
+    _of: PhantomData<fn() -> S>,
+}
+
+impl<S: Structure> Bits<S> {
+    /// The `count` bits at `offset` bytes. Only for constants, where a wrong one does not compile.
+    pub(crate) const fn at(offset: usize, count: u32) -> Self {
+        assert!(count.is_power_of_two() && count >= 8);
+        assert!(offset + count as usize / 8 <= S::SIZE);
+        // INVARIANT: Checked just above.
+        Self {
+            offset,
+            count,
+            _of: PhantomData,
+        }
+    }
+
+    /// Where bit `nr` is: the offset of its byte, and its number in that byte.
+    ///
+    /// A number past the end wraps around, also when speculated: it stays within the array.
+    #[inline(always)]
+    pub(crate) const fn locate(&self, nr: u32) -> (usize, u32) {
+        let nr = nr & (self.count - 1);
+        (self.offset + (nr / 8) as usize, nr % 8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sample;
+    impl Structure for Sample {
+        const SIZE: usize = 64;
+        const ALIGN: usize = 8;
+    }
+
+    #[test]
+    fn bits_are_numbered_from_the_lowest_of_the_first_byte() {
+        const BITS: Bits<Sample> = Bits::at(16, 64);
+        assert_eq!(BITS.locate(0), (16, 0));
+        assert_eq!(BITS.locate(7), (16, 7));
+        assert_eq!(BITS.locate(8), (17, 0));
+        assert_eq!(BITS.locate(63), (23, 7));
+    }
+
+    #[test]
+    fn no_number_leaves_the_array() {
+        const BITS: Bits<Sample> = Bits::at(32, 256);
+        for nr in (0..100_000).chain([u32::MAX, u32::MAX - 1]) {
+            let (byte, bit) = BITS.locate(nr);
+            assert!((32..64).contains(&byte) && bit < 8, "{nr}");
+        }
+    }
+
+    #[test]
+    #[should_panic]
+    fn an_array_past_the_end_is_refused() {
+        Bits::<Sample>::at(32, 512);
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_field_past_the_end_is_refused() {
+        Field::<Sample, u32>::at(64);
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_field_out_of_line_is_refused() {
+        Field::<Sample, u64>::at(4);
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `shared_info` page: where it is, and the wall clock in it.
+
+use crate::{
+    abi::shared_info::{version_while_written, wall_clock, WallTime},
+    kvm::{Vm, XenState},
+    sync::{
+        gpc::Place,
+        order::{GpcLock, GpcRefreshLock, XenLock},
+        Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, VmIoctl, Within,
+    },
+};
+use kernel::{prelude::*, sync::barrier::smp_wmb};
+
+/// Puts `shared_info` into a page, or nowhere. May sleep.
+///
+/// # Errors
+///
+/// `EINVAL` for an address that is no user's, `EFAULT` where there is no page.
+pub(crate) fn place(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, place: Option<Place>) -> Result {
+    let mut section = vm.srcu().read(cx);
+    let mut xen = vm.lock_xen(section.cx());
+    match place {
+        Some(place) => {
+            vm.shared_info().activate(xen.cx(), place)?;
+            write_wall_clock(vm, &mut xen)
+        }
+        None => {
+            vm.shared_info().deactivate(xen.cx());
+            Ok(())
+        }
+    }
+}
+
+/// Writes the wall clock to where a guest of the present word size looks for it, if there is a
+/// `shared_info`; the vCPUs then write their clocks again to fit. May sleep.
+///
+/// # Errors
+///
+/// `EFAULT` when there is no page.
+pub(crate) fn write_wall_clock<H>(vm: Vm<'_>, xen: &mut XenState<'_, H>) -> Result
+where
+    Within<XenLock, H>:
+        InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock> + MayEnter<GpcLock>,
+{
+    if !vm.shared_info().is_active() {
+        return Ok(());
+    }
+    let clock = wall_clock(vm.word_size());
+    let time = WallTime::from_nsec(vm.wall_clock_epoch());
+    {
+        let page = vm.shared_info().read(xen.cx())?;
+        // The guest takes what it reads between two equal, even versions.
+        let version = version_while_written(page.load(&clock.version));
+        page.store(&clock.version, version);
+        smp_wmb();
+        page.store(&clock.nsec, time.nsec);
+        page.store(&clock.sec, time.sec as u32);
+        page.store(&clock.sec_hi, (time.sec >> 32) as u32);
+        smp_wmb();
+        page.store(&clock.version, version.wrapping_add(1));
+    }
+    vm.request_masterclock_update();
+    Ok(())
+}

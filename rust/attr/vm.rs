@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attributes of a VM: `KVM_XEN_HVM_SET_ATTR` and `KVM_XEN_HVM_GET_ATTR`.
+//!
+//! Source: Documentation/virt/kvm/api.rst.
+
+use super::shared_info;
+use crate::{
+    abi::WordSize,
+    bindings::{
+        KVM_XEN_ATTR_TYPE_EVTCHN, KVM_XEN_ATTR_TYPE_LONG_MODE,
+        KVM_XEN_ATTR_TYPE_RUNSTATE_UPDATE_FLAG, KVM_XEN_ATTR_TYPE_SHARED_INFO,
+        KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA, KVM_XEN_ATTR_TYPE_UPCALL_VECTOR,
+        KVM_XEN_ATTR_TYPE_XEN_VERSION,
+    },
+    evtchn::ports,
+    kvm::{
+        sched_info,
+        uapi::{HvmAttr, INVALID_GFN},
+        Vm,
+    },
+    sync::{gpc::Place, Ctx, VmIoctl},
+};
+use kernel::{
+    page::{PAGE_SHIFT, PAGE_SIZE},
+    prelude::*,
+};
+
+/// The vectors below this one are the CPU's own exceptions.
+const FIRST_EXTERNAL_VECTOR: u8 = 0x10;
+
+/// Sets an attribute. May sleep.
+///
+/// # Errors
+///
+/// `ENOENT` for an attribute that is none; `EINVAL`, `EFAULT` and others as the attribute's own
+/// function says.
+pub(crate) fn set(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &HvmAttr<'_>) -> Result {
+    match attr.kind() {
+        KVM_XEN_ATTR_TYPE_LONG_MODE => {
+            set_word_size(cx, vm, WordSize::from_long_mode(attr.long_mode() != 0))
+        }
+        KVM_XEN_ATTR_TYPE_SHARED_INFO => {
+            let place = match attr.shared_info_gfn() {
+                INVALID_GFN => None,
+                gfn => Some(Place::Guest(gfn << PAGE_SHIFT)),
+            };
+            shared_info::place(cx, vm, place)
+        }
+        KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA => {
+            let place = match attr.shared_info_hva() {
+                0 => None,
+                hva if hva % PAGE_SIZE as u64 != 0 => return Err(EINVAL),
+                hva => Some(Place::Vmm(hva)),
+            };
+            shared_info::place(cx, vm, place)
+        }
+        KVM_XEN_ATTR_TYPE_UPCALL_VECTOR => match attr.vector() {
+            1..FIRST_EXTERNAL_VECTOR => Err(EINVAL),
+            vector => {
+                vm.lock_xen(cx).set_upcall_vector(vector);
+                Ok(())
+            }
+        },
+        KVM_XEN_ATTR_TYPE_EVTCHN => ports::change(cx, vm, &attr.evtchn()),
+        KVM_XEN_ATTR_TYPE_XEN_VERSION => {
+            vm.lock_xen(cx).set_xen_version(attr.xen_version());
+            Ok(())
+        }
+        KVM_XEN_ATTR_TYPE_RUNSTATE_UPDATE_FLAG => {
+            sched_info::required()?;
+            let on = attr.runstate_update_flag() != 0;
+            vm.lock_xen(cx).set_runstate_update_flag(on);
+            Ok(())
+        }
+        _ => Err(ENOENT),
+    }
+}
+
+/// Changes the word size, and with it the place of the wall clock.
+fn set_word_size(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, size: WordSize) -> Result {
+    let mut section = vm.srcu().read(cx);
+    let mut xen = vm.lock_xen(section.cx());
+    xen.set_word_size(size);
+    shared_info::write_wall_clock(vm, &mut xen)
+}
+
+/// Reads an attribute back. May sleep.
+///
+/// # Errors
+///
+/// `ENOENT` for an attribute that is none or can't be read; `EOPNOTSUPP` for the runstate update
+/// flag on a kernel without scheduler statistics.
+pub(crate) fn get(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &mut HvmAttr<'_>) -> Result {
+    let xen = vm.lock_xen(cx);
+    match attr.kind() {
+        KVM_XEN_ATTR_TYPE_LONG_MODE => {
+            attr.set_long_mode((vm.word_size() == WordSize::Bits64).into());
+        }
+        KVM_XEN_ATTR_TYPE_SHARED_INFO => attr.set_shared_info_gfn(match vm.shared_info().place() {
+            Some(Place::Guest(gpa)) => gpa >> PAGE_SHIFT,
+            _ => INVALID_GFN,
+        }),
+        KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA => {
+            attr.set_shared_info_hva(match vm.shared_info().place() {
+                Some(Place::Vmm(hva)) => hva,
+                _ => 0,
+            });
+        }
+        KVM_XEN_ATTR_TYPE_UPCALL_VECTOR => attr.set_vector(xen.upcall_vector()),
+        KVM_XEN_ATTR_TYPE_XEN_VERSION => attr.set_xen_version(xen.xen_version()),
+        KVM_XEN_ATTR_TYPE_RUNSTATE_UPDATE_FLAG => {
+            sched_info::required()?;
+            attr.set_runstate_update_flag(xen.runstate_update_flag().into());
+        }
+        _ => return Err(ENOENT),
+    }
+    Ok(())
+}

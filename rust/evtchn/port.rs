@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ports and where they are bound.
+
+use crate::abi::WordSize;
+
+/// A port that a guest of the word size `size` has.
+///
+/// # Invariants
+///
+/// `nr` is below the number of ports of `size`. It may be 0, which Xen uses for no channel, but
+/// has a bit for.
+#[derive(Clone, Copy)]
+pub(crate) struct Port {
+    nr: u32,
+    size: WordSize,
+}
+
+impl Port {
+    /// The port `nr`, if the guest has it.
+    #[inline(always)]
+    pub(crate) const fn new(nr: u32, size: WordSize) -> Option<Self> {
+        if nr < size.nr_ports() {
+            // INVARIANT: Checked just above.
+            Some(Self { nr, size })
+        } else {
+            None
+        }
+    }
+
+    /// Its number.
+    #[inline(always)]
+    pub(crate) const fn nr(self) -> u32 {
+        self.nr
+    }
+
+    /// The word size of the guest that has it.
+    #[inline(always)]
+    pub(crate) const fn word_size(self) -> WordSize {
+        self.size
+    }
+
+    /// The word of the bitmaps that it is in.
+    #[inline(always)]
+    pub(crate) const fn word(self) -> u32 {
+        self.size.word_of(self.nr)
+    }
+}
+
+/// The vCPU that a port is bound to.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    /// The number that the VMM gave it. There need not be such a vCPU, or not yet.
+    pub(crate) vcpu_id: u32,
+    /// The number that KVM gave it, when known; it never changes.
+    pub(crate) vcpu_idx: Option<u32>,
+}
+
+impl Target {
+    /// The vCPU with the VMM's number `vcpu_id`.
+    #[inline]
+    pub(crate) const fn by_id(vcpu_id: u32) -> Self {
+        Self {
+            vcpu_id,
+            vcpu_idx: None,
+        }
+    }
+}

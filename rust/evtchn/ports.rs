@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ports that the guest sends through: `KVM_XEN_ATTR_TYPE_EVTCHN`.
+//!
+//! Hypercalls look a port up inside `kvm->srcu`, without a lock. So what is in the table never
+//! changes but is replaced, and what is taken out is freed when no hypercall can have it any more;
+//! after the ioctl has returned, none delivers through what was there before.
+
+use crate::{
+    bindings,
+    evtchn::port::{Port, Target},
+    kvm::{
+        eventfd::EventFd,
+        sender::{Sender, Sink},
+        uapi::{EvtchnAttr, PRIO_2LEVEL},
+        Vm,
+    },
+    sync::{Ctx, VmIoctl},
+};
+use kernel::prelude::*;
+
+/// Changes the table as the attribute says. May sleep.
+///
+/// # Errors
+///
+/// `EINVAL` for a port that the guest does not have, 0 included, or flags that are none; and those
+/// of the operation.
+pub(crate) fn change(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
+    // Before all else: the port means nothing to a reset.
+    if attr.flags == bindings::KVM_XEN_EVTCHN_RESET {
+        return reset(cx, vm);
+    }
+    if attr.send_port == 0 || Port::new(attr.send_port, vm.word_size()).is_none() {
+        return Err(EINVAL);
+    }
+    match attr.flags {
+        0 => assign(cx, vm, attr),
+        bindings::KVM_XEN_EVTCHN_DEASSIGN => deassign(cx, vm, attr.send_port),
+        bindings::KVM_XEN_EVTCHN_UPDATE => update(cx, vm, attr),
+        _ => Err(EINVAL),
+    }
+}
+
+/// Assigns a sender to a port that has none.
+///
+/// # Errors
+///
+/// `EINVAL` for a kind of port that nothing can be sent through, a port to deliver to that does
+/// not fit the kind, or a priority; `EBADF` or `EINVAL` for what is no eventfd; `EEXIST` for a port
+/// that has a sender; `ENOMEM`.
+fn assign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
+    let sink = match attr.kind {
+        // An IPI comes in through the port that it was sent through.
+        bindings::EVTCHNSTAT_ipi if attr.port != attr.send_port => return Err(EINVAL),
+        bindings::EVTCHNSTAT_ipi => port_sink(vm, attr)?,
+
+        bindings::EVTCHNSTAT_interdomain if attr.port == 0 => {
+            Sink::EventFd(EventFd::from_fd(attr.fd)?)
+        }
+        bindings::EVTCHNSTAT_interdomain if Port::new(attr.port, vm.word_size()).is_none() => {
+            return Err(EINVAL)
+        }
+        bindings::EVTCHNSTAT_interdomain => port_sink(vm, attr)?,
+
+        _ => return Err(EINVAL),
+    };
+    let sender = KBox::new(Sender::new(attr.send_port, attr.kind, sink), GFP_KERNEL)?;
+    vm.lock_xen(cx).add_sender(attr.send_port, sender)
+}
+
+/// Binds a port that leads to a port to another vCPU.
+///
+/// # Errors
+///
+/// `ENOENT` for a port without a sender; `EINVAL` where the kind or the port to deliver to would
+/// change, for what leads to an eventfd, or for a priority; `ENOMEM`.
+fn update(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
+    let old = {
+        let mut xen = vm.lock_xen(cx);
+        let sender = xen.sender(attr.send_port).ok_or(ENOENT)?;
+        if sender.kind() != attr.kind || sender.port() == 0 || sender.port() != attr.port {
+            return Err(EINVAL);
+        }
+        let sink = port_sink(vm, attr)?;
+        let sender = KBox::new(Sender::new(attr.send_port, attr.kind, sink), GFP_KERNEL)?;
+        xen.replace_sender(attr.send_port, sender)?
+    };
+    old.free(vm.srcu(), cx);
+    Ok(())
+}
+
+/// Takes the sender away from a port.
+///
+/// # Errors
+///
+/// `ENOENT` for a port without a sender.
+fn deassign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, port: u32) -> Result {
+    let sender = vm.lock_xen(cx).remove_sender(port);
+    sender.ok_or(ENOENT)?.free(vm.srcu(), cx);
+    Ok(())
+}
+
+/// Takes the senders away from all ports.
+///
+/// # Errors
+///
+/// `ENOMEM`, and then nothing has changed.
+fn reset(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) -> Result {
+    let senders = vm.lock_xen(cx).remove_all_senders();
+    senders?.free(vm.srcu(), cx);
+    Ok(())
+}
+
+/// The port that the attribute leads to, with the vCPU looked up if it is there already.
+fn port_sink(vm: Vm<'_>, attr: &EvtchnAttr) -> Result<Sink> {
+    if attr.priority != PRIO_2LEVEL {
+        return Err(EINVAL);
+    }
+    Ok(Sink::Port {
+        port: attr.port,
+        target: Target {
+            vcpu_id: attr.vcpu,
+            vcpu_idx: vm.vcpu_by_id(attr.vcpu).map(|vcpu| vcpu.index()),
+        },
+        priority: attr.priority,
+    })
+}

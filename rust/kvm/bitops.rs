@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Atomic bit operations on memory that others change too: C, other CPUs, the guest.
+//!
+//! A bit is named by the address of its byte. The access is always to the aligned 32-bit word
+//! around that byte: it stays in the page, and does not split a lock over two cache lines, which
+//! a CPU may be told to take for a fatal error, however a VMM has placed the structure.
+//!
+//! Fully ordered, as `test_and_set_bit()` and `test_and_clear_bit()` are. Source:
+//! Documentation/atomic_bitops.txt.
+
+use core::arch::asm;
+
+/// The aligned word around a byte, and the number of the byte's bit `nr` in it.
+#[inline(always)]
+fn word_around(byte: *mut u8, nr: u32) -> (*mut u32, u32) {
+    let in_word = byte.addr() % size_of::<u32>();
+    (
+        byte.wrapping_sub(in_word).cast(),
+        (in_word as u32) * 8 + nr % 8,
+    )
+}
+
+/// Sets bit `nr` (0 to 7) of a byte, and returns what it was.
+///
+/// # Safety
+///
+/// The byte is in a page that is mapped for writing, and everybody else who writes to it at the
+/// same time does so by an atomic operation, or is the guest.
+#[inline(always)]
+pub(crate) unsafe fn test_and_set(byte: *mut u8, nr: u32) -> bool {
+    let (word, nr) = word_around(byte, nr);
+    let was: u8;
+    // SAFETY: An aligned word lies in the page of each of its bytes, which is mapped by the
+    // contract; all its other bits are written back as they were, in one atomic operation.
+    unsafe {
+        asm!(
+            "lock bts dword ptr [{word}], {nr:e}",
+            "setc {was}",
+            word = in(reg) word,
+            nr = in(reg) nr,
+            was = lateout(reg_byte) was,
+            options(nostack),
+        );
+    }
+    was != 0
+}
+
+/// Clears bit `nr` (0 to 7) of a byte, and returns what it was.
+///
+/// # Safety
+///
+/// As for [`test_and_set`].
+#[inline(always)]
+pub(crate) unsafe fn test_and_clear(byte: *mut u8, nr: u32) -> bool {
+    let (word, nr) = word_around(byte, nr);
+    let was: u8;
+    // SAFETY: As in `test_and_set`.
+    unsafe {
+        asm!(
+            "lock btr dword ptr [{word}], {nr:e}",
+            "setc {was}",
+            word = in(reg) word,
+            nr = in(reg) nr,
+            was = lateout(reg_byte) was,
+            options(nostack),
+        );
+    }
+    was != 0
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The static key that tells KVM whether any VM of the machine is a Xen guest.
+
+use crate::{bindings, livepatch::symbols::kvm_xen_enabled};
+
+/// One more VM is a Xen guest. May sleep: code is patched.
+pub(crate) fn inc() {
+    // SAFETY: The key is KVM's, initialized with it. The count may be changed by anyone.
+    unsafe { bindings::static_key_slow_inc(&raw mut kvm_xen_enabled.key.key) };
+}
+
+/// One VM less is a Xen guest. The code is patched when it has been so for a while, as the
+/// deferred key asks for.
+pub(crate) fn dec_deferred() {
+    // SAFETY: As above; the caller gives back a count of its own.
+    unsafe {
+        let key = &raw mut kvm_xen_enabled;
+        bindings::__static_key_slow_dec_deferred(
+            &raw mut (*key).key.key,
+            &raw mut (*key).work,
+            (*key).timeout,
+        );
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The VM's address space for a kernel thread.
+
+use super::Vm;
+use crate::{
+    bindings,
+    sync::{order::VmMm, Ctx, MaySleep, SetIrq, Within},
+};
+use core::ptr;
+use kernel::{prelude::*, task::Task, types::NotThreadSafe};
+
+/// The VM's address space is the current one, borrowed if need be until this is dropped.
+pub(crate) struct MmGuard<'g> {
+    cx: Ctx<'g, Within<VmMm, SetIrq>>,
+    borrowed: *mut bindings::mm_struct,
+    _task: NotThreadSafe,
+}
+
+impl<'a> Vm<'a> {
+    /// Enters the VM's address space, with nothing held, as borrowing it may sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` on a thread of another process, where KVM never calls this.
+    pub(crate) fn enter_mm<'g>(self, cx: &'g mut Ctx<'_, SetIrq>) -> Result<MmGuard<'g>>
+    where
+        'a: 'g,
+        SetIrq: MaySleep,
+    {
+        // SAFETY: The task is the current one, which alone changes its `mm`.
+        let current = unsafe { (*Task::current_raw()).mm };
+        let mm = self.mm();
+
+        let borrowed = if current == mm {
+            ptr::null_mut()
+        } else if current.is_null() {
+            // SAFETY: A task without an address space is a kernel thread, as `kthread_use_mm()`
+            // asks for. The VM holds a reference to `mm`; KVM stops its workers before that goes.
+            unsafe { bindings::kthread_use_mm(mm) };
+            mm
+        } else {
+            return Err(EINVAL);
+        };
+
+        Ok(MmGuard {
+            // SAFETY: The VM's `mm` is the current one, until the guard, which has the context,
+            // gives it back.
+            cx: unsafe { cx.enter() },
+            borrowed,
+            _task: NotThreadSafe,
+        })
+    }
+}
+
+impl<'g> MmGuard<'g> {
+    /// The context in the VM's address space.
+    pub(crate) fn cx(&mut self) -> &mut Ctx<'g, Within<VmMm, SetIrq>> {
+        &mut self.cx
+    }
+}
+
+impl Drop for MmGuard<'_> {
+    fn drop(&mut self) {
+        if !self.borrowed.is_null() {
+            // SAFETY: `enter_mm` has borrowed it on this task.
+            unsafe { bindings::kthread_unuse_mm(self.borrowed) }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KVM's objects, made safe: what the logic sees of `struct kvm` and `struct kvm_vcpu`.
+
+pub(crate) mod bitops;
+pub(crate) mod enabled;
+pub(crate) mod eventfd;
+pub(crate) mod guest_memory;
+mod layout_check;
+pub(crate) mod mm;
+mod nospec;
+pub(crate) mod routing;
+pub(crate) mod sched_info;
+pub(crate) mod sender;
+pub(crate) mod uapi;
+pub(crate) mod vcpu;
+pub(crate) mod vm;
+pub(crate) mod xen_state;
+
+pub(crate) use vcpu::Vcpu;
+pub(crate) use vm::Vm;
+pub(crate) use xen_state::XenState;

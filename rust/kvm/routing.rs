@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Entries of the interrupt routing table.
+
+use crate::{bindings, evtchn::port::Target, livepatch::symbols};
+
+/// What a routing entry of the type `KVM_IRQ_ROUTING_XEN_EVTCHN` leads to.
+#[derive(Clone, Copy)]
+pub(crate) struct Route {
+    /// The port, of any number.
+    pub(crate) port: u32,
+    /// The vCPU.
+    pub(crate) target: Target,
+    /// The priority.
+    pub(crate) priority: u32,
+}
+
+/// A route as the user describes it.
+#[inline]
+pub(crate) fn from_user(entry: &bindings::kvm_irq_routing_entry) -> Route {
+    // SAFETY: Any bytes are a value of the field.
+    let evtchn = unsafe { entry.u.xen_evtchn };
+    from_user_evtchn(&evtchn)
+}
+
+/// The part of a route that the send ioctl has too.
+#[inline]
+pub(crate) fn from_user_evtchn(evtchn: &bindings::kvm_irq_routing_xen_evtchn) -> Route {
+    Route {
+        port: evtchn.port,
+        target: Target::by_id(evtchn.vcpu),
+        priority: evtchn.priority,
+    }
+}
+
+/// An event as KVM keeps it in an entry or a sender. C may be changing it, so each field is read
+/// once.
+///
+/// # Safety
+///
+/// `evtchn` may be read, and stays while this runs.
+#[inline(always)]
+pub(crate) unsafe fn from_kernel(evtchn: *const bindings::kvm_xen_evtchn) -> Route {
+    // SAFETY: By the safety requirement; the fields are words, written in one piece.
+    let (port, vcpu_id, vcpu_idx, priority) = unsafe {
+        (
+            (&raw const (*evtchn).port).read_volatile(),
+            (&raw const (*evtchn).vcpu_id).read_volatile(),
+            (&raw const (*evtchn).vcpu_idx).read_volatile(),
+            (&raw const (*evtchn).priority).read_volatile(),
+        )
+    };
+    Route {
+        port,
+        target: Target {
+            vcpu_id,
+            vcpu_idx: u32::try_from(vcpu_idx).ok(),
+        },
+        priority,
+    }
+}
+
+/// Writes a route to an entry that is not yet in use, to be delivered by `evtchn_set_fn()`.
+pub(crate) fn fill(entry: &mut bindings::kvm_kernel_irq_routing_entry, route: Route) {
+    entry.__bindgen_anon_1.xen_evtchn = bindings::kvm_xen_evtchn {
+        port: route.port,
+        vcpu_id: route.target.vcpu_id,
+        vcpu_idx: route.target.vcpu_idx.map_or(-1, |index| index as i32),
+        priority: route.priority,
+    };
+    // KVM's own, not ours: the entry may outlive this module.
+    entry.set = Some(symbols::evtchn_set_fn);
+}

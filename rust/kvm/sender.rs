@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a sending port leads to: KVM's `struct evtchnfd`.
+//!
+//! C and Rust may serve one VM at once, so this is C's structure, allocated and freed as C does.
+//! Unlike C's, ours never changes once it is in the table: an update replaces it.
+
+use super::eventfd::EventFd;
+use crate::{
+    bindings,
+    evtchn::port::Target,
+    sync::{srcu::OfVm, Ctx, MayWaitForSrcu},
+};
+use core::{mem::ManuallyDrop, ptr::NonNull};
+use kernel::static_assert;
+
+/// A sender, as the table has it: where an event sent through a port goes.
+///
+/// # Invariants
+///
+/// `deliver.port.port` is 0 just if `deliver.eventfd` is the valid field, whose `ctx` then comes
+/// with a reference.
+#[repr(C)]
+pub(crate) struct Sender {
+    send_port: u32,
+    kind: u32,
+    deliver: Deliver,
+}
+
+#[repr(C)]
+union Deliver {
+    port: bindings::kvm_xen_evtchn,
+    eventfd: ToEventFd,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ToEventFd {
+    /// Where `port.port` is, to tell one from the other: 0.
+    port: u32,
+    ctx: *mut bindings::eventfd_ctx,
+}
+
+// C has no header that says so, but its objects have these sizes in its `kmalloc()` calls.
+static_assert!(size_of::<Sender>() == 24);
+
+/// Where an event sent through a port goes.
+pub(crate) enum Sink {
+    /// To a port of the same guest, not 0.
+    Port {
+        /// The port.
+        port: u32,
+        /// The vCPU that it is bound to.
+        target: Target,
+        /// Its priority.
+        priority: u32,
+    },
+    /// To an eventfd.
+    EventFd(EventFd),
+}
+
+impl Sender {
+    /// A sender of the kind `kind` (`EVTCHNSTAT_*`) for `send_port`.
+    pub(crate) fn new(send_port: u32, kind: u32, sink: Sink) -> Self {
+        // INVARIANT: A sink that is a port is not port 0.
+        let deliver = match sink {
+            Sink::Port {
+                port,
+                target,
+                priority,
+            } => Deliver {
+                port: bindings::kvm_xen_evtchn {
+                    port,
+                    vcpu_id: target.vcpu_id,
+                    vcpu_idx: target.vcpu_idx.map_or(-1, |index| index as i32),
+                    priority,
+                },
+            },
+            Sink::EventFd(eventfd) => Deliver {
+                eventfd: ToEventFd {
+                    port: 0,
+                    ctx: eventfd.into_raw(),
+                },
+            },
+        };
+        Self {
+            send_port,
+            kind,
+            deliver,
+        }
+    }
+
+    /// What kind of port it is for, as `EVTCHNSTAT_*`.
+    pub(crate) fn kind(&self) -> u32 {
+        self.kind
+    }
+
+    /// The port it leads to, or 0 when it leads to an eventfd.
+    pub(crate) fn port(&self) -> u32 {
+        // SAFETY: Both fields of the union start with this one.
+        unsafe { self.deliver.port.port }
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if self.port() != 0 {
+            return;
+        }
+        // SAFETY: By the invariant the eventfd is the valid field, and comes with a reference.
+        if let Some(ctx) = NonNull::new(unsafe { self.deliver.eventfd.ctx }) {
+            // SAFETY: As above; nobody looks at the field again.
+            drop(unsafe { EventFd::from_raw(ctx) });
+        }
+    }
+}
+
+/// What has been taken from readers in `kvm->srcu`, some of which may still look at it.
+///
+/// Dropped without a grace period, it is leaked rather than freed under them.
+#[must_use = "it is leaked unless it is freed"]
+pub(crate) struct Retired<T>(ManuallyDrop<T>);
+
+impl<T> Retired<T> {
+    /// Marks something as no more to be found by new readers.
+    pub(super) fn new(retired: T) -> Self {
+        Self(ManuallyDrop::new(retired))
+    }
+
+    /// What is inside, to be put into a larger `Retired`.
+    pub(super) fn into_inner(self) -> T {
+        ManuallyDrop::into_inner(self.0)
+    }
+
+    /// Waits for the readers, and frees it. May sleep.
+    pub(crate) fn free<H: MayWaitForSrcu>(self, srcu: OfVm<'_>, cx: &mut Ctx<'_, H>) {
+        srcu.wait_for_readers(cx);
+        drop(self.into_inner());
+    }
+}

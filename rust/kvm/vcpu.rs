@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct kvm_vcpu`.
+
+use super::{bitops, Vm};
+use crate::{abi::vcpu_info::VcpuInfo, bindings, livepatch::symbols, sync::gpc::Gpc};
+use core::{marker::PhantomData, ptr, ptr::NonNull};
+
+/// A vCPU that stays for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Vcpu<'a> {
+    raw: NonNull<bindings::kvm_vcpu>,
+    _lifetime: PhantomData<&'a ()>,
+}
+
+/// What a vCPU that polls waits for (`poll_evtchn`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Polled {
+    /// One port.
+    Port(u32),
+    /// One of several ports.
+    Several,
+}
+
+impl<'a> Vcpu<'a> {
+    /// Wraps a vCPU of KVM's.
+    ///
+    /// # Safety
+    ///
+    /// `raw` is a vCPU, fully created, that is not destroyed before `'a` ends.
+    #[inline(always)]
+    pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::kvm_vcpu>) -> Self {
+        Self {
+            raw,
+            _lifetime: PhantomData,
+        }
+    }
+
+    /// The number that the VMM gave it, its APIC ID at reset.
+    #[inline]
+    pub(crate) fn id(self) -> u32 {
+        // SAFETY: The vCPU is there; the field never changes. It is not negative.
+        unsafe { (*self.raw.as_ptr()).vcpu_id as u32 }
+    }
+
+    /// The number that KVM gave it, from 0 in the order of creation.
+    #[inline]
+    pub(crate) fn index(self) -> u32 {
+        // SAFETY: As in `id`.
+        unsafe { (*self.raw.as_ptr()).vcpu_idx as u32 }
+    }
+
+    /// The VM that it is of.
+    #[inline]
+    pub(crate) fn vm(self) -> Vm<'a> {
+        // SAFETY: A vCPU's VM never changes, is there before it, and is destroyed after it.
+        unsafe { Vm::from_raw(NonNull::new_unchecked((*self.raw.as_ptr()).kvm)) }
+    }
+
+    /// The cache of its `vcpu_info`.
+    #[inline]
+    pub(crate) fn vcpu_info(self) -> Gpc<'a, VcpuInfo> {
+        // SAFETY: The cache is initialized with the vCPU, and is only used for this structure.
+        unsafe {
+            Gpc::from_raw(NonNull::new_unchecked(
+                &raw mut (*self.raw.as_ptr()).arch.xen.vcpu_info_cache,
+            ))
+        }
+    }
+
+    /// The vector of its upcall, or 0 when the VM's is used.
+    #[inline]
+    pub(crate) fn upcall_vector(self) -> u8 {
+        // SAFETY: The field is a byte, written in one piece by an ioctl of the vCPU.
+        unsafe { (&raw const (*self.raw.as_ptr()).arch.xen.upcall_vector).read_volatile() }
+    }
+
+    /// Notes in the kernel that there are events in word `word` (below 64) of the pending bitmap,
+    /// for the vCPU to write to its `vcpu_info` when that is mapped again. Returns whether that
+    /// was noted already.
+    #[inline]
+    pub(crate) fn test_and_set_pending_sel(self, word: u32) -> bool {
+        // SAFETY: The field has 64 bits, so bits 0 to 7 of its bytes 0 to 7; it is changed by
+        // atomic operations alone.
+        unsafe {
+            let sel = &raw mut (*self.raw.as_ptr()).arch.xen.evtchn_pending_sel;
+            bitops::test_and_set(sel.cast::<u8>().add((word % 64 / 8) as usize), word % 8)
+        }
+    }
+
+    /// What it polls for, if it polls.
+    #[inline]
+    pub(crate) fn polled(self) -> Option<Polled> {
+        // SAFETY: The field is an int, written in one piece by the vCPU's own thread.
+        match unsafe { (&raw const (*self.raw.as_ptr()).arch.xen.poll_evtchn).read_volatile() } {
+            0 => None,
+            -1 => Some(Polled::Several),
+            port => Some(Polled::Port(port as u32)),
+        }
+    }
+
+    /// Wakes the vCPU, or has it leave the guest, to look for events. Any context.
+    #[inline]
+    pub(crate) fn unblock(self) {
+        self.request(bindings::KVM_REQ_UNBLOCK);
+        // SAFETY: The vCPU is there; a kick that does not wait may come from anywhere.
+        unsafe { symbols::__kvm_vcpu_kick(self.raw.as_ptr(), false) }
+    }
+
+    /// Leaves a request for the vCPU, ordered after what the caller has written before.
+    #[inline]
+    fn request(self, request: u32) {
+        let nr = request & 0x3f;
+        // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
+        unsafe {
+            let requests = &raw mut (*self.raw.as_ptr()).requests;
+            bitops::test_and_set(requests.cast::<u8>().add((nr / 8) as usize), nr % 8);
+        }
+    }
+
+    /// Raises the vCPU's own upcall vector in its local APIC, as an MSI would. Any context.
+    pub(crate) fn inject_upcall_vector(self) {
+        let mut irq = bindings::kvm_lapic_irq {
+            dest_id: self.id(),
+            vector: self.upcall_vector().into(),
+            dest_mode: bindings::APIC_DEST_PHYSICAL as u16,
+            shorthand: bindings::APIC_DEST_NOSHORT,
+            delivery_mode: bindings::APIC_DM_FIXED as u16,
+            level: true,
+            ..Default::default()
+        };
+        // SAFETY: The VM is there, and `irq` is complete. With neither a source nor an RTC status
+        // KVM looks at nothing else.
+        unsafe {
+            symbols::__kvm_irq_delivery_to_apic(
+                self.vm().as_raw(),
+                ptr::null_mut(),
+                &mut irq,
+                ptr::null_mut(),
+            )
+        };
+    }
+}

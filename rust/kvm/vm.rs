@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct kvm`.
+
+use super::{bitops, nospec::index_nospec, Vcpu};
+use crate::{
+    abi::{shared_info::SharedInfo, WordSize},
+    bindings,
+    evtchn::port::Target,
+    livepatch::symbols,
+    sync::{
+        gpc::Gpc,
+        srcu::{OfVm, Srcu},
+    },
+};
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{ffi::c_ulong, sync::barrier::smp_rmb};
+
+/// The words of 64 bits in `poll_mask`, which has a bit for each vCPU that a VM can have.
+const POLL_WORDS: usize = bindings::KVM_MAX_VCPUS as usize / 64;
+
+/// A VM that stays for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Vm<'a> {
+    raw: NonNull<bindings::kvm>,
+    _lifetime: PhantomData<&'a ()>,
+}
+
+impl<'a> Vm<'a> {
+    /// Wraps a VM of KVM's.
+    ///
+    /// # Safety
+    ///
+    /// `raw` is a VM whose Xen state is initialized, and that is not destroyed before `'a` ends.
+    #[inline(always)]
+    pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::kvm>) -> Self {
+        Self {
+            raw,
+            _lifetime: PhantomData,
+        }
+    }
+
+    /// The VM as C has it.
+    #[inline(always)]
+    pub(crate) const fn as_raw(self) -> *mut bindings::kvm {
+        self.raw.as_ptr()
+    }
+
+    /// Xen's part of the VM, as C has it.
+    #[inline(always)]
+    pub(super) fn xen(self) -> *mut bindings::kvm_xen {
+        // SAFETY: Only the address of the field is taken, in a VM that is there.
+        unsafe { &raw mut (*self.as_raw()).arch.xen }
+    }
+
+    /// What protects the memslots and the sending ports for readers.
+    #[inline(always)]
+    pub(crate) fn srcu(self) -> OfVm<'a> {
+        // SAFETY: It is initialized before the Xen state, and cleaned up after it.
+        unsafe {
+            OfVm::new(Srcu::from_raw(NonNull::new_unchecked(
+                &raw mut (*self.raw.as_ptr()).srcu,
+            )))
+        }
+    }
+
+    /// The cache of the `shared_info` page.
+    #[inline(always)]
+    pub(crate) fn shared_info(self) -> Gpc<'a, SharedInfo> {
+        // SAFETY: The cache is initialized with the VM, and is only used for this structure.
+        unsafe { Gpc::from_raw(NonNull::new_unchecked(&raw mut (*self.xen()).shinfo_cache)) }
+    }
+
+    /// The address space that the VM belongs to.
+    pub(crate) fn mm(self) -> *mut bindings::mm_struct {
+        // SAFETY: The VM is there; the field never changes.
+        unsafe { (*self.raw.as_ptr()).mm }
+    }
+
+    /// The word size of the guest. It may change: a function reads it once.
+    #[inline(always)]
+    pub(crate) fn word_size(self) -> WordSize {
+        // SAFETY: The VM is there; the field is a byte, and written in one piece.
+        WordSize::from_long_mode(unsafe { (&raw const (*self.xen()).long_mode).read_volatile() })
+    }
+
+    /// The real time at which the guest's system time was 0, in nanoseconds of the Unix epoch.
+    pub(crate) fn wall_clock_epoch(self) -> u64 {
+        // SAFETY: The VM is there.
+        unsafe { symbols::kvm_get_wall_clock_epoch(self.as_raw()) }
+    }
+
+    /// Has all vCPUs look at the master clock again.
+    pub(crate) fn request_masterclock_update(self) {
+        // SAFETY: The helper returns a constant; the VM is there.
+        unsafe {
+            let request = bindings::kvm_xen_rs_req_masterclock_update();
+            symbols::kvm_make_all_cpus_request(self.as_raw(), request)
+        };
+    }
+
+    /// Has all vCPUs write their clocks again.
+    pub(crate) fn request_clock_update(self) {
+        // SAFETY: As above.
+        unsafe {
+            let request = bindings::kvm_xen_rs_req_clock_update();
+            symbols::kvm_make_all_cpus_request(self.as_raw(), request)
+        };
+    }
+
+    /// How many vCPUs are fully created. It only grows while the VM is used.
+    #[inline]
+    fn online_vcpus(self) -> u32 {
+        // SAFETY: The VM is there; the counter is not negative.
+        unsafe { (&raw const (*self.raw.as_ptr()).online_vcpus.counter).read_volatile() as u32 }
+    }
+
+    /// The vCPU that KVM gave the number `index`. Any context.
+    #[inline]
+    pub(crate) fn vcpu(self, index: u32) -> Option<Vcpu<'a>> {
+        let online = self.online_vcpus();
+        if index >= online {
+            return None;
+        }
+        // The CPU must not guess its way past the check with a number from outside.
+        let index = index_nospec(index.into(), online.into());
+        // A vCPU is in the array before it is counted.
+        smp_rmb();
+        // SAFETY: The array is the VM's, and may be read at any time.
+        let vcpu = unsafe {
+            bindings::xa_load(&raw mut (*self.raw.as_ptr()).vcpu_array, index as c_ulong)
+        };
+        // SAFETY: A vCPU that is counted is fully created, and goes with the VM.
+        NonNull::new(vcpu.cast()).map(|vcpu| unsafe { Vcpu::from_raw(vcpu) })
+    }
+
+    /// The vCPU that the VMM gave the number `id`. Any context; in no time when that is also its
+    /// index, as it mostly is.
+    pub(crate) fn vcpu_by_id(self, id: u32) -> Option<Vcpu<'a>> {
+        if let Some(vcpu) = self.vcpu(id).filter(|vcpu| vcpu.id() == id) {
+            return Some(vcpu);
+        }
+        (0..self.online_vcpus()).find_map(|index| self.vcpu(index).filter(|vcpu| vcpu.id() == id))
+    }
+
+    /// The vCPU that an event is for.
+    #[inline]
+    pub(crate) fn target(self, target: Target) -> Option<Vcpu<'a>> {
+        match target.vcpu_idx {
+            Some(index) => self.vcpu(index),
+            None => self.vcpu_by_id(target.vcpu_id),
+        }
+    }
+
+    /// Calls `f` for each vCPU that polls, until now.
+    #[inline]
+    pub(crate) fn for_each_poller(self, mut f: impl FnMut(Vcpu<'a>)) {
+        let words = self.online_vcpus().div_ceil(64) as usize;
+        for i in 0..words.min(POLL_WORDS) {
+            // SAFETY: The VM is there, and its mask has so many words. Each is read once.
+            let mut bits = unsafe {
+                let mask = (&raw const (*self.xen()).poll_mask).cast::<u64>();
+                mask.add(i).read_volatile()
+            };
+            while bits != 0 {
+                if let Some(vcpu) = self.vcpu((i as u32) << 6 | bits.trailing_zeros()) {
+                    f(vcpu);
+                }
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    /// Takes a vCPU off the list of those that poll; returns whether it was on it. Of several
+    /// events at once, one alone is told that it was, and wakes the vCPU.
+    #[inline]
+    pub(crate) fn take_poller(self, vcpu: Vcpu<'_>) -> bool {
+        let nr = vcpu.index();
+        // SAFETY: The mask has a bit for each vCPU that a VM can have, and is changed by atomic
+        // operations alone.
+        unsafe {
+            let mask = &raw mut (*self.xen()).poll_mask;
+            bitops::test_and_clear(mask.cast::<u8>().add((nr / 8) as usize), nr % 8)
+        }
+    }
+}

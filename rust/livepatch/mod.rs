@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Livepatching from Rust: what is replaced, and the way to what is not exported.
+
+pub(crate) mod patch;
+pub(crate) mod symbols;

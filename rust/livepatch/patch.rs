@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A safe builder for `struct klp_patch`.
+//!
+//! [`livepatch!`](crate::livepatch) makes a patch of one object from a list of functions, each
+//! replaced by one of the same type: the types are those of the kernel's headers, so that a
+//! replacement with another signature does not compile.
+//!
+//! C header: `include/linux/livepatch.h`; Documentation/livepatch/livepatch.rst.
+
+use crate::bindings;
+use core::{cell::UnsafeCell, mem::MaybeUninit};
+use kernel::{error::to_result, prelude::*, str::CStr};
+
+/// One function replaced by another.
+pub(crate) struct Replacement {
+    old_name: &'static CStr,
+    new_func: *mut kernel::ffi::c_void,
+}
+
+impl Replacement {
+    /// Replaces the function `old_name` of the patched object.
+    ///
+    /// # Safety
+    ///
+    /// `new_func` is a function that may be called wherever the kernel calls `old_name`: of the
+    /// same signature, with the same contract.
+    pub(crate) const unsafe fn new(old_name: &'static CStr, new_func: *const ()) -> Self {
+        Self {
+            old_name,
+            new_func: new_func.cast_mut().cast(),
+        }
+    }
+}
+
+/// A patch of one object, with room for `N` entries: the functions and the empty one that ends
+/// them.
+pub(crate) struct Patch<const N: usize> {
+    patch: UnsafeCell<bindings::klp_patch>,
+    objects: UnsafeCell<[bindings::klp_object; 2]>,
+    funcs: UnsafeCell<[bindings::klp_func; N]>,
+}
+
+// SAFETY: After `new` the contents belong to the livepatch core, which has locks of its own.
+unsafe impl<const N: usize> Sync for Patch<N> {}
+
+/// All bytes zero, as the empty entries and the core's own fields have to be.
+const fn zeroed<T>() -> T {
+    // SAFETY: Used below for the C structures of a livepatch alone, which the kernel's own
+    // modules define by initializers that leave all but a few fields zero.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+impl<const N: usize> Patch<N> {
+    /// A patch of the module `object`, which need not be loaded yet. There have to be `N - 1`
+    /// replacements.
+    pub(crate) const fn new(object: &'static CStr, replacements: &[Replacement]) -> Self {
+        assert!(replacements.len() + 1 == N);
+
+        let mut funcs = [const { zeroed::<bindings::klp_func>() }; N];
+        let mut i = 0;
+        while i < replacements.len() {
+            funcs[i].old_name = replacements[i].old_name.as_ptr().cast();
+            funcs[i].new_func = replacements[i].new_func;
+            i += 1;
+        }
+        let mut objects = [const { zeroed::<bindings::klp_object>() }; 2];
+        objects[0].name = object.as_ptr().cast();
+
+        Self {
+            patch: UnsafeCell::new(zeroed()),
+            objects: UnsafeCell::new(objects),
+            funcs: UnsafeCell::new(funcs),
+        }
+    }
+
+    /// Registers the patch and starts the transition to it.
+    ///
+    /// From here on the module can't be removed until somebody writes 0 to `enabled` below
+    /// `/sys/kernel/livepatch/` and the transition back has ended. Call this once, last in the
+    /// module's initialization. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when a function to replace is not in the object, or when called again.
+    pub(crate) fn enable(&'static self, module: &'static ThisModule) -> Result {
+        let patch = self.patch.get();
+        let objects = self.objects.get().cast::<bindings::klp_object>();
+
+        // SAFETY: The pointers are those of a static. Nobody else has them: the core gets them
+        // below, and refuses a patch that it has got before without looking inside.
+        unsafe {
+            (*objects).funcs = self.funcs.get().cast();
+            (*patch).mod_ = module.as_ptr();
+            (*patch).objs = objects;
+        }
+        // SAFETY: The patch is complete, in memory that lasts as long as the module, and each
+        // replacement may be called for the original by `Replacement::new`.
+        to_result(unsafe { bindings::klp_enable_patch(patch) })
+    }
+}
+
+/// Makes a [`Patch`](crate::livepatch::patch::Patch) of the functions listed.
+///
+/// A function `as declared` has a prototype in a header, one `as` a type is static in C, where
+/// the type stands for its prototype.
+#[macro_export]
+macro_rules! livepatch {
+    ($(#[$doc:meta])* static $patch:ident = $object:literal {
+        $($old:ident => $new:path, as $how:tt;)*
+    }) => {
+        $(#[$doc])*
+        static $patch: $crate::livepatch::patch::Patch<{ 1 $(+ $crate::livepatch!(@one $old))* }> =
+            $crate::livepatch::patch::Patch::new($object, &[$({
+                $crate::livepatch!(@same $how, $old, $new);
+                // SAFETY: The signature is that of the original, as the line above has the
+                // compiler check; `entry.rs` documents for each the contract it takes over.
+                unsafe {
+                    $crate::livepatch::patch::Replacement::new(
+                        kernel::c_str!(stringify!($old)),
+                        $new as *const (),
+                    )
+                }
+            }),*]);
+    };
+    (@one $old:ident) => { 1 };
+    (@same declared, $old:ident, $new:path) => { let _ = [$crate::bindings::$old, $new]; };
+    (@same $type:ident, $old:ident, $new:path) => { let _: $crate::entry::$type = $new; };
+}

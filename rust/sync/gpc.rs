@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pfn caches: mappings of guest pages that KVM takes away again when the page moves.
+//!
+//! A mapping may be used while `gpc->lock` is held for reading and the cache is valid, which
+//! [`Mapping`] is the evidence of. What is in it belongs to the guest: `kvm/guest_memory.rs` has
+//! the only ways to it.
+//!
+//! C source: `virt/kvm/pfncache.c`.
+
+use super::{
+    order::{GpcLock, GpcRefreshLock},
+    Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep,
+};
+use crate::{abi::layout::Structure, bindings, livepatch::symbols};
+use core::{marker::PhantomData, mem::MaybeUninit, ptr::NonNull};
+use kernel::{error::to_result, ffi::c_ulong, prelude::*, types::NotThreadSafe};
+
+/// A guest-physical address, in bytes.
+pub(crate) type Gpa = u64;
+
+/// An address in the VMM's process, in bytes.
+pub(crate) type Hva = u64;
+
+/// An initialized pfn cache, for a structure `S`, that outlives `'a`.
+pub(crate) struct Gpc<'a, S> {
+    raw: NonNull<bindings::gfn_to_pfn_cache>,
+    _lifetime: PhantomData<(&'a (), fn() -> S)>,
+}
+
+impl<S> Clone for Gpc<'_, S> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Gpc<'_, S> {}
+
+/// What a cache is told to map.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The page that the memslots have there.
+    Guest(Gpa),
+    /// The page that the VMM has there, in a memslot or not.
+    Vmm(Hva),
+}
+
+/// A structure of the guest's, mapped.
+///
+/// # Invariants
+///
+/// `gpc->lock` of `gpc` is held for reading, with the interrupt state from before in `flags`, and
+/// `base` is the address of `S::SIZE` mapped bytes within one page.
+pub(crate) struct Mapping<'g, S> {
+    gpc: Gpc<'g, S>,
+    base: NonNull<u8>,
+    flags: c_ulong,
+    _task: NotThreadSafe,
+}
+
+impl<'a, S: Structure> Gpc<'a, S> {
+    /// Wraps a pfn cache of KVM's.
+    ///
+    /// # Safety
+    ///
+    /// `raw` is initialized, is used for a structure `S`, and stays until `'a` ends.
+    #[inline(always)]
+    pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::gfn_to_pfn_cache>) -> Self {
+        Self {
+            raw,
+            _lifetime: PhantomData,
+        }
+    }
+
+    /// The mapping, if the cache is valid and nobody changes it now. Never waits; any context, a
+    /// hard interrupt too.
+    #[inline]
+    pub(crate) fn try_read<'g, H: InKvmSrcu>(
+        self,
+        _cx: &'g mut Ctx<'_, H>,
+    ) -> Option<Mapping<'g, S>>
+    where
+        'a: 'g,
+    {
+        let mut flags = MaybeUninit::uninit();
+        // SAFETY: The lock is initialized with the cache. A lock that is only tried has no place
+        // in the order to keep to.
+        let locked =
+            unsafe { bindings::kvm_xen_rs_read_trylock_irqsave(self.lock(), flags.as_mut_ptr()) };
+        if !locked {
+            return None;
+        }
+        // SAFETY: The lock was taken just above, so the flags were stored; the context is inside a
+        // read section, and borrowed as long as the mapping.
+        unsafe { self.checked(flags.assume_init()) }
+    }
+
+    /// The mapping, made valid if need be. May sleep, as long as the page takes to come.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Gpc::refresh`].
+    pub(crate) fn read<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> Result<Mapping<'g, S>>
+    where
+        'a: 'g,
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock> + MayEnter<GpcLock>,
+    {
+        loop {
+            // SAFETY: The lock is initialized with the cache, and the context may take it.
+            let flags = unsafe { bindings::kvm_xen_rs_read_lock_irqsave(self.lock()) };
+            // SAFETY: The lock was taken just above; the context is inside a read section, and
+            // borrowed as long as the mapping.
+            if let Some(mapping) = unsafe { self.checked(flags) } {
+                return Ok(mapping);
+            }
+            self.refresh(cx)?;
+        }
+    }
+
+    /// Turns the read lock, taken, into a mapping if the cache is valid, and drops it if not.
+    ///
+    /// # Safety
+    ///
+    /// The task holds `gpc->lock` for reading and had the interrupt state `flags` before. It is
+    /// in a read section of `kvm->srcu`, and does not leave its context during `'g`.
+    #[inline(always)]
+    unsafe fn checked<'g>(self, flags: c_ulong) -> Option<Mapping<'g, S>>
+    where
+        'a: 'g,
+    {
+        let raw = self.raw.as_ptr();
+        // SAFETY: The lock is held; the read section keeps the memslots that this looks at.
+        if unsafe { symbols::kvm_gpc_check(raw, S::SIZE as c_ulong) } {
+            // SAFETY: The lock is held, so that `khva` does not change.
+            let khva = unsafe { (*raw).khva };
+            if let Some(base) = NonNull::new(khva.cast()) {
+                // INVARIANT: The lock is held by the contract of this function, and what a valid
+                // cache maps for `S::SIZE` bytes was checked just above.
+                return Some(Mapping {
+                    gpc: self,
+                    base,
+                    flags,
+                    _task: NotThreadSafe,
+                });
+            }
+        }
+        // SAFETY: The lock is held, and `flags` are its own.
+        unsafe { bindings::kvm_xen_rs_read_unlock_irqrestore(self.lock(), flags) };
+        None
+    }
+
+    /// Maps the page again after it has moved. May sleep, as long as the page takes to come.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when the cache is not active, `EFAULT` when there is no page.
+    pub(crate) fn refresh<H>(self, _cx: &mut Ctx<'_, H>) -> Result
+    where
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        // KVM warns, and a host that panics on warnings is lost, when asked to refresh a cache
+        // that has never been active: a VMM need only send an event before it maps a page.
+        if !self.is_active() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The cache is initialized; the context may sleep, take its locks, read memslots,
+        // and fault in pages.
+        to_result(unsafe { symbols::kvm_gpc_refresh(self.raw.as_ptr(), S::SIZE as c_ulong) })
+    }
+
+    /// Maps another page from now on. May sleep, as long as the page takes to come.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when the structure would cross the page or the address is no user's, `EFAULT` when
+    /// there is no page; the cache then is active all the same, as in C.
+    pub(crate) fn activate<H>(self, _cx: &mut Ctx<'_, H>, place: Place) -> Result
+    where
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        let (raw, len) = (self.raw.as_ptr(), S::SIZE as c_ulong);
+        // SAFETY: As in `refresh`.
+        to_result(unsafe {
+            match place {
+                Place::Guest(gpa) => symbols::kvm_gpc_activate(raw, gpa, len),
+                Place::Vmm(hva) => symbols::kvm_gpc_activate_hva(raw, hva as c_ulong, len),
+            }
+        })
+    }
+
+    /// Maps nothing from now on. May sleep.
+    pub(crate) fn deactivate<H: MaySleep + MayEnter<GpcRefreshLock>>(self, _cx: &mut Ctx<'_, H>) {
+        // SAFETY: The cache is initialized; the context may sleep and take its locks.
+        unsafe { symbols::kvm_gpc_deactivate(self.raw.as_ptr()) }
+    }
+
+    /// Whether the cache has been told to map something, valid or not.
+    #[inline]
+    pub(crate) fn is_active(self) -> bool {
+        // SAFETY: The field is there as long as the cache. It is written under the lock; a reader
+        // without it sees a value from before or after, and the callers allow for both.
+        unsafe { (&raw const (*self.raw.as_ptr()).active).read_volatile() }
+    }
+
+    /// What an active cache maps. Exact while no other task can change it.
+    pub(crate) fn place(self) -> Option<Place> {
+        if !self.is_active() {
+            return None;
+        }
+        // SAFETY: As in `is_active`.
+        let (gpa, uhva) = unsafe {
+            (
+                (&raw const (*self.raw.as_ptr()).gpa).read_volatile(),
+                (&raw const (*self.raw.as_ptr()).uhva).read_volatile(),
+            )
+        };
+        // A cache by the VMM's address has no guest-physical one: INVALID_GPA.
+        if gpa == Gpa::MAX {
+            Some(Place::Vmm(uhva as Hva))
+        } else {
+            Some(Place::Guest(gpa))
+        }
+    }
+
+    #[inline(always)]
+    fn lock(self) -> *mut bindings::rwlock_t {
+        // SAFETY: Only the address of the field is taken, in a cache that is there.
+        unsafe { &raw mut (*self.raw.as_ptr()).lock }
+    }
+}
+
+impl<S> Mapping<'_, S> {
+    /// The start of the `S::SIZE` bytes mapped.
+    #[inline(always)]
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+}
+
+impl<S> Drop for Mapping<'_, S> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: By the invariant the lock is held, and `flags` are its own.
+        unsafe {
+            bindings::kvm_xen_rs_read_unlock_irqrestore(
+                &raw mut (*self.gpc.raw.as_ptr()).lock,
+                self.flags,
+            )
+        }
+    }
+}

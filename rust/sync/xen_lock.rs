@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The leaf mutex that protects Xen's state of a VM: `kvm->arch.xen.xen_lock`.
+//!
+//! It is C's own mutex, as C and Rust may serve one VM at once. C's `mutex_init()` gave it its
+//! lock class, so that no name or key of this module stays behind in a VM.
+
+use super::{order::XenLock, Ctx, MayEnter, MaySleep, Within};
+use crate::bindings;
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::types::NotThreadSafe;
+
+/// The initialized `xen_lock` of a VM that outlives `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Mutex<'a> {
+    raw: NonNull<bindings::mutex>,
+    _lifetime: PhantomData<&'a ()>,
+}
+
+/// The mutex held, the context inside it, and the right to change what it protects.
+///
+/// # Invariants
+///
+/// The task holds the mutex `raw`.
+pub(crate) struct Guard<'g, H> {
+    cx: Ctx<'g, Within<XenLock, H>>,
+    raw: NonNull<bindings::mutex>,
+    _task: NotThreadSafe,
+}
+
+impl<'a> Mutex<'a> {
+    /// Wraps the `xen_lock` of a VM.
+    ///
+    /// # Safety
+    ///
+    /// `raw` is the initialized `xen_lock` of a VM that stays until `'a` ends.
+    #[inline(always)]
+    pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::mutex>) -> Self {
+        Self {
+            raw,
+            _lifetime: PhantomData,
+        }
+    }
+
+    /// Takes the mutex. May sleep.
+    #[inline(always)]
+    pub(crate) fn lock<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> Guard<'g, H>
+    where
+        'a: 'g,
+        H: MayEnter<XenLock> + MaySleep,
+    {
+        // SAFETY: `raw` is initialized by the contract of `from_raw`. The context may sleep, and
+        // by the lock order is not inside of this mutex already.
+        unsafe { bindings::mutex_lock(self.raw.as_ptr()) };
+        // INVARIANT: Locked just above.
+        Guard {
+            // SAFETY: The mutex is held as long as the guard, which has the context.
+            cx: unsafe { cx.enter() },
+            raw: self.raw,
+            _task: NotThreadSafe,
+        }
+    }
+}
+
+impl<'g, H> Guard<'g, H> {
+    /// The context inside the mutex.
+    #[inline(always)]
+    pub(crate) fn cx(&mut self) -> &mut Ctx<'g, Within<XenLock, H>> {
+        &mut self.cx
+    }
+}
+
+impl<H> Drop for Guard<'_, H> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: By the invariant, this task holds the mutex.
+        unsafe { bindings::mutex_unlock(self.raw.as_ptr()) }
+    }
+}
