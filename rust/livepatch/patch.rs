@@ -10,12 +10,17 @@
 
 use crate::bindings;
 use core::{cell::UnsafeCell, mem::MaybeUninit};
-use kernel::{error::to_result, prelude::*, str::CStr};
+use kernel::{
+    error::to_result,
+    ffi::{c_char, c_void},
+    prelude::*,
+    str::CStr,
+};
 
 /// One function replaced by another.
 pub(crate) struct Replacement {
     old_name: &'static CStr,
-    new_func: *mut kernel::ffi::c_void,
+    new_func: *mut c_void,
 }
 
 impl Replacement {
@@ -51,6 +56,11 @@ const fn zeroed<T>() -> T {
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
+/// A string as C has it.
+const fn c_string(s: &'static CStr) -> *const c_char {
+    s.to_bytes_with_nul().as_ptr().cast()
+}
+
 impl<const N: usize> Patch<N> {
     /// A patch of the module `object`, which need not be loaded yet. There have to be `N - 1`
     /// replacements.
@@ -60,12 +70,12 @@ impl<const N: usize> Patch<N> {
         let mut funcs = [const { zeroed::<bindings::klp_func>() }; N];
         let mut i = 0;
         while i < replacements.len() {
-            funcs[i].old_name = replacements[i].old_name.as_ptr().cast();
+            funcs[i].old_name = c_string(replacements[i].old_name);
             funcs[i].new_func = replacements[i].new_func;
             i += 1;
         }
         let mut objects = [const { zeroed::<bindings::klp_object>() }; 2];
-        objects[0].name = object.as_ptr().cast();
+        objects[0].name = c_string(object);
 
         Self {
             patch: UnsafeCell::new(zeroed()),

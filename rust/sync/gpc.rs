@@ -25,7 +25,8 @@ pub(crate) type Hva = u64;
 /// An initialized pfn cache, for a structure `S`, that outlives `'a`.
 pub(crate) struct Gpc<'a, S> {
     raw: NonNull<bindings::gfn_to_pfn_cache>,
-    _lifetime: PhantomData<(&'a (), fn() -> S)>,
+    _lifetime: PhantomData<&'a ()>,
+    _of: PhantomData<fn() -> S>,
 }
 
 impl<S> Clone for Gpc<'_, S> {
@@ -70,6 +71,7 @@ impl<'a, S: Structure> Gpc<'a, S> {
         Self {
             raw,
             _lifetime: PhantomData,
+            _of: PhantomData,
         }
     }
 

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# kvm-xen-rs: KVM's Xen event channels in Rust. `make help` says what there is.
+
+# The kernel to build for: a prepared build of its source.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# Where the module's objects go.
+MO ?= $(CURDIR)/build/module
+
+CARGO ?= cargo
+export CARGO_TARGET_DIR ?= $(CURDIR)/build/target
+
+BUILDROOT := tools-testing/buildroot
+RUN = $(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/run
+
+.DEFAULT_GOAL := modules
+.PHONY: modules demo check shell fmt clippy clean help
+
+## modules: build kvm_xen_rs.ko for KDIR (the running kernel's build by default)
+modules:
+	@tools-testing/kbuild/preflight '$(KDIR)' '$(MO)'
+	@{ $(MAKE) --no-print-directory -C '$(KDIR)' M='$(CURDIR)' MO='$(abspath $(MO))' \
+		KBUILD_MODPOST_WARN=1 modules 2>&1; echo $$? >'$(MO)/.status'; } | \
+		sed -u -f tools-testing/kbuild/quiet.sed; exit "$$(cat '$(MO)/.status')"
+ifneq ($(CLIPPY),1)
+	@cd tools-testing && $(CARGO) build --quiet -p klp-link
+	@$(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/debug/klp-link '$(MO)/kvm_xen_rs.ko'
+	@tools-testing/kbuild/undefined '$(MO)/kvm_xen_rs.ko' '$(KDIR)/Module.symvers'
+endif
+
+## demo: a Debian guest on Xen, its events delivered by Rust (PROMPT=1: and a prompt beside it)
+demo:
+	@$(RUN) demo $(if $(PROMPT),--shell)
+
+## check: all tests; TESTS=pattern for some of them
+check:
+	@$(RUN) check $(if $(TESTS),--tests '$(TESTS)')
+
+## shell: a prompt in a machine with KVM and the module
+shell:
+	@$(RUN) shell
+
+## fmt: format all Rust
+fmt:
+	cd tools-testing && $(CARGO) fmt
+	rustfmt --edition 2021 rust/kvm_xen_rs.rs
+
+## clippy: lint the module for KDIR, and the tools
+clippy:
+	@$(MAKE) --no-print-directory modules CLIPPY=1 MO='$(CURDIR)/build/clippy'
+	cd tools-testing && $(CARGO) clippy --all-targets -- -D warnings
+
+## clean: remove what was built here; the cache outside stays
+clean:
+	rm -rf build
+
+## help: this list
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
