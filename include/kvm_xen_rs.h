@@ -24,8 +24,11 @@
 #include <xen/interface/vcpu.h>
 #include <xen/interface/version.h>
 
+#include "hyperv.h"
 #include "lapic.h"
+#include "x86.h"
 #include "xen.h"
+#include "trace.h"
 
 #include "kvm_xen_rs_helpers.h"
 

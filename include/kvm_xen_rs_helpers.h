@@ -13,11 +13,24 @@ void kvm_xen_rs_srcu_read_unlock(struct srcu_struct *ssp, int idx);
 int kvm_xen_rs_srcu_read_lock_held(const struct srcu_struct *ssp);
 
 bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags);
-unsigned long kvm_xen_rs_read_lock_irqsave(rwlock_t *lock);
 void kvm_xen_rs_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags);
 
 bool kvm_xen_rs_sched_info_on(void);
 unsigned int kvm_xen_rs_req_masterclock_update(void);
 unsigned int kvm_xen_rs_req_clock_update(void);
+
+bool kvm_xen_rs_may_sleep(void);
+bool kvm_xen_rs_has_constant_tsc(void);
+void kvm_xen_rs_hrtimer_restart(struct hrtimer *timer);
+bool kvm_xen_rs_hv_hypercall_enabled(struct kvm_vcpu *vcpu);
+void kvm_xen_rs_set_mp_state(struct kvm_vcpu *vcpu, int mp_state);
+void kvm_xen_rs_vcpu_srcu_read_lock(struct kvm_vcpu *vcpu);
+void kvm_xen_rs_vcpu_srcu_read_unlock(struct kvm_vcpu *vcpu);
+void __percpu *kvm_xen_rs_trace_enter(void);
+void kvm_xen_rs_trace_exit(void __percpu *section);
+
+void kvm_xen_rs_init_vm_locks(struct kvm_xen *xen);
+void kvm_xen_rs_init_poll_timer(struct timer_list *timer,
+				void (*function)(struct timer_list *));
 
 #endif /* __KVM_XEN_RS_HELPERS_H */

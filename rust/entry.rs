@@ -11,17 +11,37 @@
 //! the caller's own. That is what "as KVM calls it" stands for below.
 
 use crate::{
+    abi::runstate::State,
     attr,
     bindings::{
-        self, kvm, kvm_irq_routing_entry, kvm_irq_routing_xen_evtchn, kvm_kernel_irq_routing_entry,
-        kvm_xen_evtchn, kvm_xen_hvm_attr,
+        self, hrtimer, hrtimer_restart, hrtimer_restart_HRTIMER_NORESTART, kvm,
+        kvm_irq_routing_entry, kvm_irq_routing_xen_evtchn, kvm_kernel_irq_routing_entry, kvm_vcpu,
+        kvm_xen_evtchn, kvm_xen_hvm_attr, kvm_xen_vcpu_attr, timer_list,
     },
     evtchn::{deliver::Delivery, route, send},
-    kvm::{routing, uapi::HvmAttr, Vm},
-    sync::Ctx,
+    hypercall::{self, page},
+    kvm::{
+        exit,
+        hypercall::Next,
+        lifecycle, routing,
+        uapi::{HvmAttr, VcpuAttr},
+        Vcpu, Vm,
+    },
+    sync::{Anywhere, Ctx, InKvmRun, SchedOut},
+    vcpu::{info, runstate, timer},
 };
 use core::ptr::NonNull;
 use kernel::{ffi::c_int, prelude::*};
+
+/// The type of KVM's static `xen_timer_callback()`: that of a callback in an hrtimer.
+pub(crate) type HrtimerFn = unsafe extern "C" fn(*mut hrtimer) -> hrtimer_restart;
+
+/// The type of KVM's static `cancel_evtchn_poll()`: that of a callback in a timer.
+pub(crate) type TimerFn = unsafe extern "C" fn(*mut timer_list);
+
+/// The type of KVM's static `kvm_xen_hypercall_complete_userspace()`: that of
+/// `complete_userspace_io` in a vCPU.
+pub(crate) type CompleteFn = unsafe extern "C" fn(*mut kvm_vcpu) -> c_int;
 
 /// The type of KVM's static `evtchn_set_fn()`: that of `set` in a routing entry.
 pub(crate) type SetFn =
@@ -53,6 +73,27 @@ fn ioctl_result<T>(result: Result<T>) -> c_int {
 unsafe fn vm<'a>(kvm: *mut kvm) -> Vm<'a> {
     // SAFETY: By the safety requirement; KVM passes no null pointers.
     unsafe { Vm::from_raw(NonNull::new_unchecked(kvm)) }
+}
+
+/// The vCPU behind one of KVM's pointers.
+///
+/// # Safety
+///
+/// `vcpu` is a vCPU with its Xen state initialized, which the caller keeps until `'a` ends.
+#[inline(always)]
+unsafe fn vcpu<'a>(vcpu: *mut kvm_vcpu) -> Vcpu<'a> {
+    // SAFETY: By the safety requirement; KVM passes no null pointers.
+    unsafe { Vcpu::from_raw(NonNull::new_unchecked(vcpu)) }
+}
+
+/// What a function inside `KVM_RUN` returns: above 0, on to the guest; 0, to the VMM.
+#[inline(always)]
+fn run_result(next: Result<Next>) -> c_int {
+    match next {
+        Ok(Next::Guest) => 1,
+        Ok(Next::Vmm) => 0,
+        Err(error) => error.to_errno(),
+    }
 }
 
 /// Delivers an event at once or not at all: for an irqfd, with a spinlock held and interrupts
@@ -174,4 +215,225 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_config(
     // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `xhc` is its own copy.
     let (mut cx, vm, config) = unsafe { (Ctx::assert(), vm(kvm), &*xhc) };
     ioctl_result(attr::config::set(&mut cx, vm, config))
+}
+
+/// The ioctl `KVM_XEN_VCPU_SET_ATTR`.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_vcpu_set_attr(
+    vcpu: *mut kvm_vcpu,
+    data: *mut kvm_xen_vcpu_attr,
+) -> c_int {
+    // SAFETY: As KVM calls it: an ioctl of a vCPU holds its mutex, and `data` is its own copy.
+    let (mut cx, vcpu, attr) = unsafe { (Ctx::assert(), self::vcpu(vcpu), VcpuAttr(&mut *data)) };
+    ioctl_result(attr::vcpu::set(&mut cx, vcpu, &attr))
+}
+
+/// The ioctl `KVM_XEN_VCPU_GET_ATTR`.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_vcpu_get_attr(
+    vcpu: *mut kvm_vcpu,
+    data: *mut kvm_xen_vcpu_attr,
+) -> c_int {
+    // SAFETY: As KVM calls it: an ioctl of a vCPU holds its mutex, and `data` is its own copy.
+    let (mut cx, vcpu, mut attr) =
+        unsafe { (Ctx::assert(), self::vcpu(vcpu), VcpuAttr(&mut *data)) };
+    ioctl_result(attr::vcpu::get(&mut cx, vcpu, &mut attr))
+}
+
+/// The vCPU runs, or is preempted, from now on.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, state: c_int) {
+    // SAFETY: As KVM calls it.
+    let vcpu = unsafe { self::vcpu(vcpu) };
+    match State::from_u64(state as u64) {
+        Some(State::Runnable) => {
+            // SAFETY: KVM calls it so when the task is scheduled out: it may not sleep, and the
+            // caller is in a read section of `kvm->srcu`.
+            let mut cx: Ctx<'_, SchedOut> = unsafe { Ctx::assert() };
+            runstate::change_atomic(&mut cx, vcpu, State::Runnable);
+        }
+        Some(state) => {
+            // SAFETY: KVM calls it so inside `KVM_RUN`, on the way into the guest.
+            let mut cx: Ctx<'_, InKvmRun> = unsafe { Ctx::assert() };
+            runstate::change(&mut cx, vcpu, state);
+        }
+        // KVM has no others.
+        None => {}
+    }
+}
+
+/// Whether the vCPU's upcall is to be made. From any context: see `has_interrupt`.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn __kvm_xen_has_interrupt(vcpu: *mut kvm_vcpu) -> c_int {
+    // SAFETY: As KVM calls it. Nothing is assumed of the context.
+    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    info::has_interrupt(&mut cx, vcpu).into()
+}
+
+/// Writes the events that were noted in the kernel to the guest.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_inject_pending_events(vcpu: *mut kvm_vcpu) {
+    // SAFETY: As KVM calls it: inside `KVM_RUN`.
+    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    info::inject_pending_events(&mut cx, vcpu);
+}
+
+/// Raises the vCPU's own upcall vector. From any context.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_inject_vcpu_vector(vcpu: *mut kvm_vcpu) {
+    // SAFETY: As KVM calls it.
+    unsafe { self::vcpu(vcpu) }.inject_upcall_vector();
+}
+
+/// Delivers the event of a timer that fired when that could not be done.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_inject_timer_irqs(vcpu: *mut kvm_vcpu) {
+    // SAFETY: As KVM calls it: inside `KVM_RUN`.
+    let (mut cx, vcpu): (Ctx<'_, InKvmRun>, _) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    timer::inject_pending(&mut cx, vcpu);
+}
+
+/// The singleshot timer fires, in hard interrupt context.
+///
+/// # Safety
+///
+/// As the kernel calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtimer_restart {
+    // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed. Nothing is
+    // assumed of the context.
+    let (mut cx, vcpu): (Ctx<'_, Anywhere>, _) = unsafe {
+        let timer = NonNull::new_unchecked(timer);
+        (Ctx::assert(), Vcpu::of_timer(timer))
+    };
+    timer::fire(vcpu.vm().srcu().read(&mut cx).cx(), vcpu);
+    hrtimer_restart_HRTIMER_NORESTART
+}
+
+/// The timeout of a poll is over, in a soft interrupt.
+///
+/// # Safety
+///
+/// As the kernel calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn cancel_evtchn_poll(timer: *mut timer_list) {
+    // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed.
+    unsafe { Vcpu::of_poll_timer(NonNull::new_unchecked(timer)) }.unblock();
+}
+
+/// The guest has written to the MSR of the hypercall page. 0, 1 for a fault, or an error.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_write_hypercall_page(
+    vcpu: *mut kvm_vcpu,
+    data: u64,
+) -> c_int {
+    // SAFETY: As KVM calls it: inside `KVM_RUN`, or in an ioctl that enters a read section too.
+    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    match page::write(&mut cx, vcpu, data) {
+        Ok(()) => 0,
+        Err(page::Refused::Fault) => 1,
+        Err(page::Refused::Failed(error)) => error.to_errno(),
+    }
+}
+
+/// The guest makes a hypercall.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_hypercall(vcpu: *mut kvm_vcpu) -> c_int {
+    // SAFETY: As KVM calls it: inside `KVM_RUN`.
+    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    run_result(hypercall::take(&mut cx, vcpu))
+}
+
+/// The VMM has handled a hypercall.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_hypercall_complete_userspace(vcpu: *mut kvm_vcpu) -> c_int {
+    // SAFETY: As KVM calls it: inside `KVM_RUN`.
+    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    run_result(exit::complete_from_vmm(&mut cx, vcpu))
+}
+
+/// A VM is being created.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_init_vm(kvm: *mut kvm) {
+    // SAFETY: As KVM calls it.
+    unsafe { lifecycle::init_vm(kvm) }
+}
+
+/// A VM is being destroyed, with all of its vCPUs gone.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_destroy_vm(kvm: *mut kvm) {
+    // SAFETY: As KVM calls it: nothing that matters here is held, and nobody else has the VM.
+    let (mut cx, vm) = unsafe { (Ctx::assert(), vm(kvm)) };
+    lifecycle::destroy_vm(&mut cx, vm);
+}
+
+/// A vCPU is being created.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_init_vcpu(vcpu: *mut kvm_vcpu) {
+    // SAFETY: As KVM calls it.
+    unsafe { lifecycle::init_vcpu(vcpu) }
+}
+
+/// A vCPU is being destroyed, out of the guest for good.
+///
+/// # Safety
+///
+/// As KVM calls it.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kvm_xen_destroy_vcpu(vcpu: *mut kvm_vcpu) {
+    // SAFETY: As KVM calls it: nothing that matters here is held, and nobody else has the vCPU.
+    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    lifecycle::destroy_vcpu(&mut cx, vcpu);
 }

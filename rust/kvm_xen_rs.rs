@@ -14,9 +14,11 @@ mod abi;
 mod attr;
 mod entry;
 mod evtchn;
+mod hypercall;
 mod kvm;
 mod livepatch;
 mod sync;
+mod vcpu;
 
 module! {
     type: KvmXenRs,
@@ -24,6 +26,12 @@ module! {
     authors: ["The kvm-xen-rs developers"],
     description: "KVM's Xen event channels, shared_info and vCPU paths in Rust, as a livepatch",
     license: "GPL",
+    params: {
+        xen_poll_timeout: u8 {
+            default: 0,
+            description: "SCHEDOP_poll's timeout: 0, a span from now, as KVM has it (default); 1, a moment of system time, as Xen has it",
+        },
+    },
 }
 
 livepatch! {
@@ -39,6 +47,31 @@ livepatch! {
         kvm_xen_hvm_set_attr => entry::kvm_xen_hvm_set_attr, as declared;
         kvm_xen_hvm_get_attr => entry::kvm_xen_hvm_get_attr, as declared;
         kvm_xen_hvm_config => entry::kvm_xen_hvm_config, as declared;
+
+        // Attributes of a vCPU, and what it is told
+        kvm_xen_vcpu_set_attr => entry::kvm_xen_vcpu_set_attr, as declared;
+        kvm_xen_vcpu_get_attr => entry::kvm_xen_vcpu_get_attr, as declared;
+        kvm_xen_update_runstate => entry::kvm_xen_update_runstate, as declared;
+        __kvm_xen_has_interrupt => entry::__kvm_xen_has_interrupt, as declared;
+        kvm_xen_inject_pending_events => entry::kvm_xen_inject_pending_events, as declared;
+        kvm_xen_inject_vcpu_vector => entry::kvm_xen_inject_vcpu_vector, as declared;
+
+        // Timers
+        kvm_xen_inject_timer_irqs => entry::kvm_xen_inject_timer_irqs, as declared;
+        xen_timer_callback => entry::xen_timer_callback, as HrtimerFn;
+        cancel_evtchn_poll => entry::cancel_evtchn_poll, as TimerFn;
+
+        // Hypercalls
+        kvm_xen_write_hypercall_page => entry::kvm_xen_write_hypercall_page, as declared;
+        kvm_xen_hypercall => entry::kvm_xen_hypercall, as declared;
+        kvm_xen_hypercall_complete_userspace =>
+            entry::kvm_xen_hypercall_complete_userspace, as CompleteFn;
+
+        // The beginning and the end of VMs and vCPUs
+        kvm_xen_init_vm => entry::kvm_xen_init_vm, as declared;
+        kvm_xen_destroy_vm => entry::kvm_xen_destroy_vm, as declared;
+        kvm_xen_init_vcpu => entry::kvm_xen_init_vcpu, as declared;
+        kvm_xen_destroy_vcpu => entry::kvm_xen_destroy_vcpu, as declared;
     }
 }
 

@@ -6,7 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod hypercall;
 pub(crate) mod layout;
+pub(crate) mod pvclock;
+pub(crate) mod runstate;
 pub(crate) mod shared_info;
 pub(crate) mod vcpu_info;
 pub(crate) mod word_size;

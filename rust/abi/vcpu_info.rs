@@ -20,6 +20,9 @@ impl Structure for VcpuInfo {
 /// Not 0 when there are events for the vCPU to look at.
 pub(crate) const EVTCHN_UPCALL_PENDING: Field<VcpuInfo, u8> = Field::at(0);
 
+/// The clock of the vCPU: `struct pvclock_vcpu_time_info`, see `pvclock.rs`.
+pub(crate) const TIME: Field<VcpuInfo, [u8; 32]> = Field::at(32);
+
 /// The words of the pending bitmap in which there are events for the vCPU, a bit each.
 #[inline(always)]
 pub(crate) const fn evtchn_pending_sel(size: WordSize) -> Bits<VcpuInfo> {

@@ -7,7 +7,7 @@ use crate::{
     kvm::{Vm, XenState},
     sync::{
         gpc::Place,
-        order::{GpcLock, GpcRefreshLock, XenLock},
+        order::{GpcRefreshLock, XenLock},
         Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, VmIoctl, Within,
     },
 };
@@ -41,8 +41,7 @@ pub(crate) fn place(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, place: Option<Place>)
 /// `EFAULT` when there is no page.
 pub(crate) fn write_wall_clock<H>(vm: Vm<'_>, xen: &mut XenState<'_, H>) -> Result
 where
-    Within<XenLock, H>:
-        InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock> + MayEnter<GpcLock>,
+    Within<XenLock, H>: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
 {
     if !vm.shared_info().is_active() {
         return Ok(());

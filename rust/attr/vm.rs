@@ -4,7 +4,7 @@
 //!
 //! Source: Documentation/virt/kvm/api.rst.
 
-use super::shared_info;
+use super::{shared_info, FIRST_EXTERNAL_VECTOR};
 use crate::{
     abi::WordSize,
     bindings::{
@@ -25,9 +25,6 @@ use kernel::{
     page::{PAGE_SHIFT, PAGE_SIZE},
     prelude::*,
 };
-
-/// The vectors below this one are the CPU's own exceptions.
-const FIRST_EXTERNAL_VECTOR: u8 = 0x10;
 
 /// Sets an attribute. May sleep.
 ///

@@ -19,7 +19,10 @@ use crate::{
         vcpu_info::{self, EVTCHN_UPCALL_PENDING},
     },
     kvm::{Vcpu, Vm},
-    sync::{order::KvmSrcu, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep},
+    sync::{
+        order::{GpcRefreshLock, KvmSrcu},
+        Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep,
+    },
 };
 use kernel::prelude::*;
 
@@ -106,10 +109,32 @@ where
     H: MayEnter<KvmSrcu> + InVmMm + MaySleep,
 {
     loop {
-        // A read section for each attempt: memslots can't change during one.
+        // A read section for each attempt: a change of memslots waits for the end of one.
         let mut section = vm.srcu().read(cx);
         match deliver_fast(section.cx(), vm, port, target) {
             Err(EAGAIN) => vm.shared_info().refresh(section.cx())?,
+            done => return done,
+        }
+    }
+}
+
+/// As [`deliver`], where the caller is in a read section that it does not leave.
+///
+/// # Errors
+///
+/// Those of [`deliver`].
+pub(crate) fn deliver_in_section<H>(
+    cx: &mut Ctx<'_, H>,
+    vm: Vm<'_>,
+    port: u32,
+    target: Target,
+) -> Result<Delivery>
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    loop {
+        match deliver_fast(cx, vm, port, target) {
+            Err(EAGAIN) => vm.shared_info().refresh(cx)?,
             done => return done,
         }
     }

@@ -6,7 +6,13 @@
 //! bound to any vCPU.
 
 use super::port::Port;
-use crate::kvm::{vcpu::Polled, Vm};
+use crate::{
+    abi::{hypercall::MAX_POLL_PORTS, shared_info, WordSize},
+    kvm::{params, vcpu::Polled, Vcpu, Vm},
+    sync::{Ctx, InKvmRun, InKvmSrcu},
+    vcpu::timer,
+};
+use kernel::prelude::*;
 
 /// Wakes the vCPUs that poll for `port`. Any context.
 ///
@@ -24,4 +30,75 @@ pub(crate) fn wake(vm: Vm<'_>, port: Port) {
             vcpu.unblock();
         }
     });
+}
+
+/// The ports that a guest polls for, all of which it has.
+pub(crate) struct Ports<'a> {
+    numbers: &'a [[u8; 4]],
+    size: WordSize,
+}
+
+impl<'a> Ports<'a> {
+    /// At most [`MAX_POLL_PORTS`], as the guest has them in its memory.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a port that a guest of the word size `size` does not have.
+    pub(crate) fn new(numbers: &'a [[u8; 4]], size: WordSize) -> Result<Self> {
+        if numbers.len() > MAX_POLL_PORTS {
+            return Err(EINVAL);
+        }
+        for &number in numbers {
+            Port::new(u32::from_le_bytes(number), size).ok_or(EINVAL)?;
+        }
+        Ok(Self { numbers, size })
+    }
+
+    /// What senders compare with.
+    fn polled(&self) -> Polled {
+        match self.numbers {
+            &[number] => Polled::Port(u32::from_le_bytes(number)),
+            _ => Polled::Several,
+        }
+    }
+
+    /// Whether one of the ports is pending. Where that can't be seen, the guest is to look itself.
+    fn pending<H: InKvmSrcu>(&self, cx: &mut Ctx<'_, H>, vm: Vm<'_>) -> bool {
+        let Some(page) = vm.shared_info().try_read(cx) else {
+            return true;
+        };
+        let bits = shared_info::evtchn_pending(self.size);
+        let mut numbers = self.numbers.iter();
+        numbers.any(|&number| page.test(&bits, u32::from_le_bytes(number)))
+    }
+}
+
+/// Waits until one of the ports is pending, or there is something else for the vCPU to do, or
+/// `timeout` nanoseconds (0: none) have passed. Sleeps as long as the guest likes.
+pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, ports: &Ports<'_>, timeout: u64) {
+    let timeout = match timeout {
+        0 => None,
+        span if !params::poll_timeout_is_absolute() => Some(span),
+        // As Xen takes it: a moment of system time, which may be past.
+        moment => match timer::until(cx, vcpu, moment) {
+            ..=0 => return,
+            span => Some(span as u64),
+        },
+    };
+
+    let vm = vcpu.vm();
+    vcpu.set_polled(Some(ports.polled()));
+    // Fully ordered: senders either find the vCPU here, or have set the bit that is looked at next.
+    vm.add_poller(vcpu);
+    if !ports.pending(cx, vm) {
+        if let Some(span) = timeout {
+            vcpu.start_poll_timer(span);
+        }
+        vcpu.halt(cx);
+        if timeout.is_some() {
+            vcpu.stop_poll_timer();
+        }
+    }
+    vcpu.set_polled(None);
+    vm.take_poller(vcpu);
 }

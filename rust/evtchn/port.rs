@@ -2,7 +2,7 @@
 
 //! Ports and where they are bound.
 
-use crate::abi::WordSize;
+use crate::{abi::WordSize, kvm::Vcpu};
 
 /// A port that a guest of the word size `size` has.
 ///
@@ -57,6 +57,15 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// The vCPU itself.
+    #[inline]
+    pub(crate) fn of(vcpu: Vcpu<'_>) -> Self {
+        Self {
+            vcpu_id: vcpu.id(),
+            vcpu_idx: Some(vcpu.index()),
+        }
+    }
+
     /// The vCPU with the VMM's number `vcpu_id`.
     #[inline]
     pub(crate) const fn by_id(vcpu_id: u32) -> Self {

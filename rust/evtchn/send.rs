@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Events that the VMM sends: `KVM_XEN_HVM_EVTCHN_SEND`.
+//! Events that are sent: by the VMM (`KVM_XEN_HVM_EVTCHN_SEND`), and by the guest
+//! (`EVTCHNOP_send`).
 
-use super::deliver::{deliver, Delivery};
+use super::{
+    deliver::{deliver, deliver_in_section, Delivery},
+    port::Port,
+};
 use crate::{
-    evtchn::port::Port,
-    kvm::{routing::Route, uapi::PRIO_2LEVEL, Vm},
-    sync::{Ctx, VmIoctl},
+    kvm::{
+        routing::Route,
+        sender::{self, Leads},
+        uapi::PRIO_2LEVEL,
+        Vm,
+    },
+    sync::{order::GpcRefreshLock, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, VmIoctl},
 };
 use kernel::prelude::*;
 
@@ -21,4 +29,22 @@ pub(crate) fn from_vmm(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, to: Route) -> Resu
         return Err(EINVAL);
     }
     deliver(cx, vm, to.port, to.target)
+}
+
+/// Sends an event through a port of the guest's, if a sender is assigned to that. May sleep.
+///
+/// # Errors
+///
+/// Those of [`deliver`], where the port leads to a port.
+pub(crate) fn from_guest<H>(cx: &mut Ctx<'_, H>, vm: Vm<'_>, port: u32) -> Option<Result>
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    Some(match sender::find(cx, vm, port)? {
+        Leads::ToPort(to) => deliver_in_section(cx, vm, to.port, to.target).map(drop),
+        Leads::ToEventFd(eventfd) => {
+            eventfd.signal();
+            Ok(())
+        }
+    })
 }

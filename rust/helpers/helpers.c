@@ -3,6 +3,10 @@
 #include <linux/module.h>
 #include <linux/sched/stat.h>
 #include <linux/srcu.h>
+#include <linux/tracepoint.h>
+
+#include "hyperv.h"
+#include "x86.h"
 
 #include "kvm_xen_rs_helpers.h"
 
@@ -34,14 +38,6 @@ bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags)
 	return false;
 }
 
-unsigned long kvm_xen_rs_read_lock_irqsave(rwlock_t *lock)
-{
-	unsigned long flags;
-
-	read_lock_irqsave(lock, flags);
-	return flags;
-}
-
 void kvm_xen_rs_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags)
 {
 	read_unlock_irqrestore(lock, flags);
@@ -60,4 +56,49 @@ unsigned int kvm_xen_rs_req_masterclock_update(void)
 unsigned int kvm_xen_rs_req_clock_update(void)
 {
 	return KVM_REQ_CLOCK_UPDATE;
+}
+
+bool kvm_xen_rs_may_sleep(void)
+{
+	return !in_atomic() && task_is_running(current);
+}
+
+bool kvm_xen_rs_has_constant_tsc(void)
+{
+	return boot_cpu_has(X86_FEATURE_CONSTANT_TSC);
+}
+
+void kvm_xen_rs_hrtimer_restart(struct hrtimer *timer)
+{
+	hrtimer_start_expires(timer, HRTIMER_MODE_ABS_HARD);
+}
+
+bool kvm_xen_rs_hv_hypercall_enabled(struct kvm_vcpu *vcpu)
+{
+	return kvm_hv_hypercall_enabled(vcpu);
+}
+
+void kvm_xen_rs_set_mp_state(struct kvm_vcpu *vcpu, int mp_state)
+{
+	kvm_set_mp_state(vcpu, mp_state);
+}
+
+void kvm_xen_rs_vcpu_srcu_read_lock(struct kvm_vcpu *vcpu)
+{
+	kvm_vcpu_srcu_read_lock(vcpu);
+}
+
+void kvm_xen_rs_vcpu_srcu_read_unlock(struct kvm_vcpu *vcpu)
+{
+	kvm_vcpu_srcu_read_unlock(vcpu);
+}
+
+void __percpu *kvm_xen_rs_trace_enter(void)
+{
+	return srcu_read_lock_fast_notrace(&tracepoint_srcu);
+}
+
+void kvm_xen_rs_trace_exit(void __percpu *section)
+{
+	srcu_read_unlock_fast_notrace(&tracepoint_srcu, section);
 }

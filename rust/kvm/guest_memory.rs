@@ -9,14 +9,17 @@
 use super::bitops;
 use crate::{
     abi::layout::{Bits, Field, Structure},
-    sync::gpc::Mapping,
+    sync::gpc::{Bytes, Mapping},
 };
+use core::arch::asm;
+use kernel::sync::barrier::smp_wmb;
 
 /// Integers, of which any bytes that the guest may write are a value.
 pub(crate) trait Plain: Copy {}
 impl Plain for u8 {}
 impl Plain for u32 {}
 impl Plain for u64 {}
+impl<const N: usize> Plain for [u8; N] {}
 
 impl<S: Structure> Mapping<'_, S> {
     /// Reads a field, once.
@@ -62,5 +65,94 @@ impl<S: Structure> Mapping<'_, S> {
         // SAFETY: By the invariants of `Mapping` and `Bits` the byte is mapped.
         let byte = unsafe { self.base().as_ptr().add(byte).read_volatile() };
         byte & (1 << bit) != 0
+    }
+}
+
+/// A structure of which a part may be in another page, to be written.
+pub(crate) struct Split<'m> {
+    first: &'m Mapping<'m, Bytes>,
+    len: usize,
+    rest: Option<&'m Mapping<'m, Bytes>>,
+    rest_len: usize,
+}
+
+impl<'m> Split<'m> {
+    /// The first `len` bytes are in `first`, and `rest_len` more at the start of `rest`: as many
+    /// as the mappings were asked for.
+    pub(crate) fn new(
+        first: &'m Mapping<'m, Bytes>,
+        len: usize,
+        rest: Option<&'m Mapping<'m, Bytes>>,
+        rest_len: usize,
+    ) -> Self {
+        Self {
+            first,
+            len,
+            rest,
+            rest_len,
+        }
+    }
+
+    /// The address of the `size` bytes at `at`, if they are in one page.
+    fn within(&self, at: usize, size: usize) -> Option<*mut u8> {
+        let end = at.wrapping_add(size);
+        if end <= self.len {
+            return Some(self.first.base().as_ptr().wrapping_add(at));
+        }
+        let rest = self.rest?;
+        let at = at.checked_sub(self.len)?;
+        (at.wrapping_add(size) <= self.rest_len).then(|| rest.base().as_ptr().wrapping_add(at))
+    }
+
+    /// Writes a byte; one that is not in the structure is dropped.
+    pub(crate) fn write_byte(&self, at: usize, value: u8) {
+        if let Some(to) = self.within(at, 1) {
+            // SAFETY: By `within` the byte is one of those mapped.
+            unsafe { to.write_volatile(value) }
+        }
+    }
+
+    /// Writes a word, in one store where it is in one page.
+    pub(crate) fn write_u32(&self, at: usize, value: u32) {
+        match self.within(at, 4) {
+            // SAFETY: By `within` the bytes are mapped. The address need not be aligned, which the
+            // instruction allows.
+            Some(to) => unsafe {
+                asm!("mov dword ptr [{to}], {value:e}", to = in(reg) to, value = in(reg) value,
+                    options(nostack, preserves_flags));
+            },
+            None => self.write_bytes(at, &value.to_le_bytes()),
+        }
+    }
+
+    /// Writes a double word, in one store where it is in one page.
+    pub(crate) fn write_u64(&self, at: usize, value: u64) {
+        match self.within(at, 8) {
+            // SAFETY: As in `write_u32`.
+            Some(to) => unsafe {
+                asm!("mov qword ptr [{to}], {value}", to = in(reg) to, value = in(reg) value,
+                    options(nostack, preserves_flags));
+            },
+            None => self.write_bytes(at, &value.to_le_bytes()),
+        }
+    }
+
+    fn write_bytes(&self, at: usize, bytes: &[u8]) {
+        for (i, &byte) in bytes.iter().enumerate() {
+            self.write_byte(at.wrapping_add(i), byte);
+        }
+    }
+
+    /// Orders what was written before ahead of what is written next, as the guest sees it.
+    pub(crate) fn publish(&self) {
+        smp_wmb();
+    }
+
+    /// Notes that the pages have been written to.
+    pub(crate) fn mark_dirty(&self) {
+        self.first.mark_dirty();
+        if let Some(rest) = self.rest {
+            rest.mark_dirty();
+        }
     }
 }

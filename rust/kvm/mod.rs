@@ -3,17 +3,26 @@
 //! KVM's objects, made safe: what the logic sees of `struct kvm` and `struct kvm_vcpu`.
 
 pub(crate) mod bitops;
+pub(crate) mod clock;
 pub(crate) mod enabled;
 pub(crate) mod eventfd;
+pub(crate) mod exit;
 pub(crate) mod guest_memory;
+pub(crate) mod hypercall;
 mod layout_check;
+pub(crate) mod lifecycle;
 pub(crate) mod mm;
 mod nospec;
+pub(crate) mod params;
 pub(crate) mod routing;
 pub(crate) mod sched_info;
 pub(crate) mod sender;
+pub(crate) mod task;
+pub(crate) mod timers;
+pub(crate) mod trace;
 pub(crate) mod uapi;
 pub(crate) mod vcpu;
+pub(crate) mod vcpu_xen;
 pub(crate) mod vm;
 pub(crate) mod xen_state;
 

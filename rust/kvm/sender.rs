@@ -5,14 +5,18 @@
 //! C and Rust may serve one VM at once, so this is C's structure, allocated and freed as C does.
 //! Unlike C's, ours never changes once it is in the table: an update replaces it.
 
-use super::eventfd::EventFd;
+use super::{
+    eventfd::EventFd,
+    routing::{self, Route},
+    Vm,
+};
 use crate::{
     bindings,
     evtchn::port::Target,
-    sync::{srcu::OfVm, Ctx, MayWaitForSrcu},
+    sync::{srcu::OfVm, Ctx, InKvmSrcu, MayWaitForSrcu},
 };
 use core::{mem::ManuallyDrop, ptr::NonNull};
-use kernel::static_assert;
+use kernel::{ffi::c_ulong, static_assert, sync::rcu};
 
 /// A sender, as the table has it: where an event sent through a port goes.
 ///
@@ -136,5 +140,47 @@ impl<T> Retired<T> {
     pub(crate) fn free<H: MayWaitForSrcu>(self, srcu: OfVm<'_>, cx: &mut Ctx<'_, H>) {
         srcu.wait_for_readers(cx);
         drop(self.into_inner());
+    }
+}
+
+/// Where an event goes that is sent through a port.
+pub(crate) enum Leads {
+    /// To a port of the same guest.
+    ToPort(Route),
+    /// To an eventfd.
+    ToEventFd(EventFdRef),
+}
+
+/// An eventfd that stays while the caller is in its read section of `kvm->srcu`.
+pub(crate) struct EventFdRef(NonNull<bindings::eventfd_ctx>);
+
+impl EventFdRef {
+    /// Adds one to the eventfd's counter, and wakes who waits for it. Any context.
+    pub(crate) fn signal(&self) {
+        // SAFETY: The sender that `find` got this from has a reference, and is freed only after
+        // the read section that the caller is still in.
+        unsafe { bindings::eventfd_signal_mask(self.0.as_ptr(), 0) }
+    }
+}
+
+/// Looks up where events go that are sent through `port`. It may be taken out of the table at any
+/// time, but then stays until the read section ends.
+pub(crate) fn find<H: InKvmSrcu>(_cx: &Ctx<'_, H>, vm: Vm<'_>, port: u32) -> Option<Leads> {
+    let sender = {
+        // What protects the table's own nodes.
+        let _rcu = rcu::read_lock();
+        // SAFETY: The table is initialized with the VM, and may be read inside of RCU.
+        unsafe { bindings::idr_find(&raw const (*vm.xen()).evtchn_ports, port as c_ulong) }
+    };
+    let sender = NonNull::new(sender.cast::<Sender>())?.as_ptr();
+    // SAFETY: It is freed only after the read section of `kvm->srcu`. C may be changing what leads
+    // to a port, so that is read by fields; whether it does never changes, nor does an eventfd.
+    unsafe {
+        if (&raw const (*sender).deliver.port.port).read_volatile() != 0 {
+            return Some(Leads::ToPort(routing::from_kernel(
+                &raw const (*sender).deliver.port,
+            )));
+        }
+        NonNull::new((*sender).deliver.eventfd.ctx).map(|ctx| Leads::ToEventFd(EventFdRef(ctx)))
     }
 }

@@ -4,7 +4,10 @@
 //!
 //! Source: `include/uapi/linux/kvm.h`, Documentation/virt/kvm/api.rst.
 
-use crate::bindings;
+use crate::{
+    abi::runstate::{Runstate, State},
+    bindings,
+};
 use kernel::ffi::c_int;
 
 /// The priority of a port of the 2-level ABI (`KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL`).
@@ -12,6 +15,12 @@ pub(crate) const PRIO_2LEVEL: u32 = u32::MAX;
 
 /// No guest frame (`KVM_XEN_INVALID_GFN`).
 pub(crate) const INVALID_GFN: u64 = u64::MAX;
+
+/// No guest-physical address (`KVM_XEN_INVALID_GPA`).
+pub(crate) const INVALID_GPA: u64 = u64::MAX;
+
+/// In a shift of the runstate: the state stays.
+pub(crate) const NO_STATE: u64 = u64::MAX;
 
 /// `struct kvm_xen_hvm_attr`: an attribute of a VM.
 pub(crate) struct HvmAttr<'a>(pub(crate) &'a mut bindings::kvm_xen_hvm_attr);
@@ -90,5 +99,88 @@ impl HvmAttr<'_> {
             priority: port.priority,
             fd: eventfd.fd,
         }
+    }
+}
+
+/// `struct kvm_xen_vcpu_attr`: an attribute of a vCPU.
+pub(crate) struct VcpuAttr<'a>(pub(crate) &'a mut bindings::kvm_xen_vcpu_attr);
+
+/// `KVM_XEN_VCPU_ATTR_TYPE_TIMER`, as the user wrote it.
+#[derive(Clone, Copy)]
+pub(crate) struct TimerAttr {
+    /// The port of the timer's event, or 0 for no timer.
+    pub(crate) port: u32,
+    /// The priority of the event.
+    pub(crate) priority: u32,
+    /// When it fires, in nanoseconds of system time, or 0.
+    pub(crate) expires: u64,
+}
+
+impl VcpuAttr<'_> {
+    /// Which attribute it is (`KVM_XEN_VCPU_ATTR_TYPE_*`).
+    pub(crate) fn kind(&self) -> u32 {
+        self.0.type_.into()
+    }
+
+    fields! {
+        /// A guest-physical address, or [`INVALID_GPA`].
+        gpa, set_gpa, gpa: u64;
+        /// An address of the VMM's, or 0.
+        hva, set_hva, hva: u64;
+        /// A runstate's state.
+        runstate_state, set_runstate_state, runstate.state: u64;
+        /// The number that the guest knows the vCPU by.
+        vcpu_id, set_vcpu_id, vcpu_id: u32;
+        /// The vector of the upcall, or 0.
+        vector, set_vector, vector: u8;
+    }
+
+    /// The accounts of a runstate, with the state `state`.
+    pub(crate) fn runstate(&self, state: State) -> Runstate {
+        // SAFETY: The structure is initialized as a whole, and any bytes are a value of the field.
+        let user = unsafe { self.0.u.runstate };
+        Runstate {
+            state,
+            entry_time: user.state_entry_time,
+            times: [
+                user.time_running,
+                user.time_runnable,
+                user.time_blocked,
+                user.time_offline,
+            ],
+        }
+    }
+
+    /// Returns a runstate to the user.
+    pub(crate) fn set_runstate(&mut self, runstate: &Runstate) {
+        let [time_running, time_runnable, time_blocked, time_offline] = runstate.times;
+        self.0.u.runstate = bindings::kvm_xen_vcpu_attr__bindgen_ty_1__bindgen_ty_1 {
+            state: runstate.state as u64,
+            state_entry_time: runstate.entry_time,
+            time_running,
+            time_runnable,
+            time_blocked,
+            time_offline,
+        };
+    }
+
+    /// A timer.
+    pub(crate) fn timer(&self) -> TimerAttr {
+        // SAFETY: The structure is initialized as a whole, and any bytes are a value of the field.
+        let user = unsafe { self.0.u.timer };
+        TimerAttr {
+            port: user.port,
+            priority: user.priority,
+            expires: user.expires_ns,
+        }
+    }
+
+    /// Returns a timer to the user.
+    pub(crate) fn set_timer(&mut self, port: u32, priority: u32, expires: u64) {
+        self.0.u.timer = bindings::kvm_xen_vcpu_attr__bindgen_ty_1__bindgen_ty_2 {
+            port,
+            priority,
+            expires_ns: expires,
+        };
     }
 }

@@ -4,7 +4,11 @@
 
 use super::{bitops, Vm};
 use crate::{abi::vcpu_info::VcpuInfo, bindings, livepatch::symbols, sync::gpc::Gpc};
-use core::{marker::PhantomData, ptr, ptr::NonNull};
+use core::{
+    marker::PhantomData,
+    ptr::{self, NonNull},
+};
+use kernel::ffi::c_int;
 
 /// A vCPU that stays for `'a`.
 #[derive(Clone, Copy)]
@@ -36,6 +40,12 @@ impl<'a> Vcpu<'a> {
         }
     }
 
+    /// The vCPU as C has it.
+    #[inline(always)]
+    pub(crate) const fn as_raw(self) -> *mut bindings::kvm_vcpu {
+        self.raw.as_ptr()
+    }
+
     /// The number that the VMM gave it, its APIC ID at reset.
     #[inline]
     pub(crate) fn id(self) -> u32 {
@@ -63,16 +73,9 @@ impl<'a> Vcpu<'a> {
         // SAFETY: The cache is initialized with the vCPU, and is only used for this structure.
         unsafe {
             Gpc::from_raw(NonNull::new_unchecked(
-                &raw mut (*self.raw.as_ptr()).arch.xen.vcpu_info_cache,
+                &raw mut (*self.xen()).vcpu_info_cache,
             ))
         }
-    }
-
-    /// The vector of its upcall, or 0 when the VM's is used.
-    #[inline]
-    pub(crate) fn upcall_vector(self) -> u8 {
-        // SAFETY: The field is a byte, written in one piece by an ioctl of the vCPU.
-        unsafe { (&raw const (*self.raw.as_ptr()).arch.xen.upcall_vector).read_volatile() }
     }
 
     /// Notes in the kernel that there are events in word `word` (below 64) of the pending bitmap,
@@ -83,7 +86,7 @@ impl<'a> Vcpu<'a> {
         // SAFETY: The field has 64 bits, so bits 0 to 7 of its bytes 0 to 7; it is changed by
         // atomic operations alone.
         unsafe {
-            let sel = &raw mut (*self.raw.as_ptr()).arch.xen.evtchn_pending_sel;
+            let sel = &raw mut (*self.xen()).evtchn_pending_sel;
             bitops::test_and_set(sel.cast::<u8>().add((word % 64 / 8) as usize), word % 8)
         }
     }
@@ -92,10 +95,45 @@ impl<'a> Vcpu<'a> {
     #[inline]
     pub(crate) fn polled(self) -> Option<Polled> {
         // SAFETY: The field is an int, written in one piece by the vCPU's own thread.
-        match unsafe { (&raw const (*self.raw.as_ptr()).arch.xen.poll_evtchn).read_volatile() } {
+        match unsafe { (&raw const (*self.xen()).poll_evtchn).read_volatile() } {
             0 => None,
             -1 => Some(Polled::Several),
             port => Some(Polled::Port(port as u32)),
+        }
+    }
+
+    /// Polls for `polled` from now on, or for nothing.
+    #[inline]
+    pub(crate) fn set_polled(self, polled: Option<Polled>) {
+        let value = match polled {
+            None => 0,
+            Some(Polled::Several) => -1,
+            Some(Polled::Port(port)) => port as c_int,
+        };
+        // SAFETY: The field is an int, written in one piece by the vCPU's own thread.
+        unsafe { (&raw mut (*self.xen()).poll_evtchn).write_volatile(value) }
+    }
+
+    /// Has the vCPU write its clocks to the guest again.
+    pub(crate) fn request_clock_update(self) {
+        // SAFETY: The helper returns a constant.
+        self.request(unsafe { bindings::kvm_xen_rs_req_clock_update() });
+    }
+
+    /// The words of events that are noted in the kernel until `vcpu_info` is mapped, a bit each.
+    #[inline]
+    pub(crate) fn pending_sel(self) -> u64 {
+        // SAFETY: The field is a word, in a vCPU that is there, and read in one piece.
+        unsafe { (&raw const (*self.xen()).evtchn_pending_sel).read_volatile() as u64 }
+    }
+
+    /// Takes the events in word `word` (below 64) out of what is noted in the kernel.
+    #[inline]
+    pub(crate) fn clear_pending_sel(self, word: u32) {
+        // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
+        unsafe {
+            let sel = &raw mut (*self.xen()).evtchn_pending_sel;
+            bitops::test_and_clear(sel.cast::<u8>().add((word % 64 / 8) as usize), word % 8);
         }
     }
 
@@ -109,7 +147,7 @@ impl<'a> Vcpu<'a> {
 
     /// Leaves a request for the vCPU, ordered after what the caller has written before.
     #[inline]
-    fn request(self, request: u32) {
+    pub(super) fn request(self, request: u32) {
         let nr = request & 0x3f;
         // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
         unsafe {

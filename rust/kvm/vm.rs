@@ -13,7 +13,7 @@ use crate::{
         srcu::{OfVm, Srcu},
     },
 };
-use core::{marker::PhantomData, ptr::NonNull};
+use core::{marker::PhantomData, num::NonZero, ptr::NonNull};
 use kernel::{ffi::c_ulong, sync::barrier::smp_rmb};
 
 /// The words of 64 bits in `poll_mask`, which has a bit for each vCPU that a VM can have.
@@ -82,6 +82,28 @@ impl<'a> Vm<'a> {
     pub(crate) fn word_size(self) -> WordSize {
         // SAFETY: The VM is there; the field is a byte, and written in one piece.
         WordSize::from_long_mode(unsafe { (&raw const (*self.xen()).long_mode).read_volatile() })
+    }
+
+    /// Whether guests are told when their runstate is being written. Read without the leaf mutex:
+    /// it may change, and a structure is written by what it is read as.
+    #[inline]
+    pub(crate) fn tells_runstate_update(self) -> bool {
+        // SAFETY: The VM is there; the field is a byte, and written in one piece.
+        unsafe { (&raw const (*self.xen()).runstate_update_flag).read_volatile() }
+    }
+
+    /// What `KVM_XEN_HVM_CONFIG` has set of the flags.
+    #[inline]
+    pub(crate) fn config_flags(self) -> u32 {
+        // SAFETY: The VM is there; the field is a word, and written in one piece.
+        unsafe { (&raw const (*self.xen()).hvm_config.flags).read_volatile() }
+    }
+
+    /// The version of Xen that the kernel tells the guest, if it is to.
+    #[inline]
+    pub(crate) fn told_xen_version(self) -> Option<NonZero<u32>> {
+        // SAFETY: The VM is there; the field is a word, and written in one piece.
+        NonZero::new(unsafe { (&raw const (*self.xen()).xen_version).read_volatile() })
     }
 
     /// The real time at which the guest's system time was 0, in nanoseconds of the Unix epoch.
@@ -169,6 +191,17 @@ impl<'a> Vm<'a> {
                 bits &= bits - 1;
             }
         }
+    }
+
+    /// Puts a vCPU on the list of those that poll. Fully ordered.
+    #[inline]
+    pub(crate) fn add_poller(self, vcpu: Vcpu<'_>) {
+        let nr = vcpu.index();
+        // SAFETY: As in `take_poller`.
+        unsafe {
+            let mask = &raw mut (*self.xen()).poll_mask;
+            bitops::test_and_set(mask.cast::<u8>().add((nr / 8) as usize), nr % 8)
+        };
     }
 
     /// Takes a vCPU off the list of those that poll; returns whether it was on it. Of several

@@ -11,7 +11,7 @@
 //! Source: Documentation/livepatch/module-elf-format.rst.
 
 use crate::bindings::{self, *};
-use kernel::ffi::{c_int, c_uint, c_ulong};
+use kernel::ffi::{c_int, c_uint, c_ulong, c_void};
 
 macro_rules! symbols_of_kvm {
     ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $ret:ty)?;)*) => {
@@ -42,6 +42,43 @@ symbols_of_kvm! {
         rtc_status: *mut rtc_status
     ) -> c_int;
     fn kvm_get_wall_clock_epoch(kvm: *mut kvm) -> u64;
+
+    fn kvm_gpc_init(gpc: *mut gfn_to_pfn_cache, kvm: *mut kvm);
+    fn mark_page_dirty_in_slot(kvm: *mut kvm, memslot: *const kvm_memory_slot, gfn: gfn_t);
+    fn get_kvmclock_ns(kvm: *mut kvm) -> u64;
+    fn kvm_get_monotonic_and_clockread(kernel_ns: *mut s64, tsc_timestamp: *mut u64) -> bool;
+    fn kvm_read_l1_tsc(vcpu: *mut kvm_vcpu, host_tsc: u64) -> u64;
+
+    fn kvm_hv_hypercall(vcpu: *mut kvm_vcpu) -> c_int;
+    fn kvm_read_guest_virt(
+        vcpu: *mut kvm_vcpu,
+        addr: gva_t,
+        val: *mut c_void,
+        bytes: c_uint,
+        exception: *mut x86_exception
+    ) -> c_int;
+    fn kvm_vcpu_write_guest(
+        vcpu: *mut kvm_vcpu,
+        gpa: gpa_t,
+        data: *const c_void,
+        len: c_ulong
+    ) -> c_int;
+    fn kvm_vcpu_on_spin(vcpu: *mut kvm_vcpu, yield_to_kernel_mode: bool);
+    fn kvm_vcpu_halt(vcpu: *mut kvm_vcpu);
+    fn kvm_skip_emulated_instruction(vcpu: *mut kvm_vcpu) -> c_int;
+    fn kvm_get_linear_rip(vcpu: *mut kvm_vcpu) -> c_ulong;
+    fn kvm_is_linear_rip(vcpu: *mut kvm_vcpu, linear_rip: c_ulong) -> bool;
+    fn __traceiter_kvm_xen_hypercall(
+        data: *mut c_void,
+        cpl: u8,
+        nr: c_ulong,
+        a0: c_ulong,
+        a1: c_ulong,
+        a2: c_ulong,
+        a3: c_ulong,
+        a4: c_ulong,
+        a5: c_ulong
+    ) -> c_int;
 }
 
 // As above.
@@ -50,6 +87,27 @@ extern "C" {
     /// What KVM's inline functions test to skip Xen's paths on machines without Xen guests.
     #[link_name = ".klp.sym.kvm.kvm_xen_enabled,0"]
     pub(crate) static mut kvm_xen_enabled: static_key_false_deferred;
+
+    /// What KVM's vendor module does; set before the first VM.
+    #[link_name = ".klp.sym.kvm.kvm_x86_ops,0"]
+    pub(crate) static kvm_x86_ops: kvm_x86_ops;
+
+    /// The tracepoint of hypercalls.
+    #[link_name = ".klp.sym.kvm.__tracepoint_kvm_xen_hypercall,0"]
+    pub(crate) static __tracepoint_kvm_xen_hypercall: tracepoint;
+
+    /// KVM's own callback of the singleshot timer, replaced or not: what KVM may keep in a timer.
+    #[link_name = ".klp.sym.kvm.xen_timer_callback,0"]
+    pub(crate) fn xen_timer_callback(timer: *mut hrtimer) -> hrtimer_restart;
+
+    /// KVM's own callback of the timer that ends a poll, likewise.
+    #[link_name = ".klp.sym.kvm.cancel_evtchn_poll,0"]
+    pub(crate) fn cancel_evtchn_poll(timer: *mut timer_list);
+
+    /// KVM's own end of a hypercall that the VMM has handled, likewise: what KVM may keep in a
+    /// vCPU.
+    #[link_name = ".klp.sym.kvm.kvm_xen_hypercall_complete_userspace,0"]
+    pub(crate) fn kvm_xen_hypercall_complete_userspace(vcpu: *mut kvm_vcpu) -> c_int;
 
     /// KVM's own `evtchn_set_fn`, replaced or not: what KVM may keep in a routing entry.
     #[link_name = ".klp.sym.kvm.evtchn_set_fn,0"]

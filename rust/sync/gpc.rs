@@ -8,13 +8,10 @@
 //!
 //! C source: `virt/kvm/pfncache.c`.
 
-use super::{
-    order::{GpcLock, GpcRefreshLock},
-    Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep,
-};
+use super::{order::GpcRefreshLock, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep};
 use crate::{abi::layout::Structure, bindings, livepatch::symbols};
 use core::{marker::PhantomData, mem::MaybeUninit, ptr::NonNull};
-use kernel::{error::to_result, ffi::c_ulong, prelude::*, types::NotThreadSafe};
+use kernel::{error::to_result, ffi::c_ulong, page::PAGE_SHIFT, prelude::*, types::NotThreadSafe};
 
 /// A guest-physical address, in bytes.
 pub(crate) type Gpa = u64;
@@ -38,6 +35,9 @@ impl<S> Clone for Gpc<'_, S> {
 
 impl<S> Copy for Gpc<'_, S> {}
 
+/// In the place of a structure: a cache of bytes, as many as each use says.
+pub(crate) struct Bytes;
+
 /// What a cache is told to map.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -52,7 +52,7 @@ pub(crate) enum Place {
 /// # Invariants
 ///
 /// `gpc->lock` of `gpc` is held for reading, with the interrupt state from before in `flags`, and
-/// `base` is the address of `S::SIZE` mapped bytes within one page.
+/// `base` is the address of mapped bytes within one page: `S::SIZE`, or as many as were asked for.
 pub(crate) struct Mapping<'g, S> {
     gpc: Gpc<'g, S>,
     base: NonNull<u8>,
@@ -60,7 +60,7 @@ pub(crate) struct Mapping<'g, S> {
     _task: NotThreadSafe,
 }
 
-impl<'a, S: Structure> Gpc<'a, S> {
+impl<'a, S> Gpc<'a, S> {
     /// Wraps a pfn cache of KVM's.
     ///
     /// # Safety
@@ -75,70 +75,32 @@ impl<'a, S: Structure> Gpc<'a, S> {
         }
     }
 
-    /// The mapping, if the cache is valid and nobody changes it now. Never waits; any context, a
-    /// hard interrupt too.
-    #[inline]
-    pub(crate) fn try_read<'g, H: InKvmSrcu>(
-        self,
-        _cx: &'g mut Ctx<'_, H>,
-    ) -> Option<Mapping<'g, S>>
-    where
-        'a: 'g,
-    {
-        let mut flags = MaybeUninit::uninit();
-        // SAFETY: The lock is initialized with the cache. A lock that is only tried has no place
-        // in the order to keep to.
-        let locked =
-            unsafe { bindings::kvm_xen_rs_read_trylock_irqsave(self.lock(), flags.as_mut_ptr()) };
-        if !locked {
-            return None;
-        }
-        // SAFETY: The lock was taken just above, so the flags were stored; the context is inside a
-        // read section, and borrowed as long as the mapping.
-        unsafe { self.checked(flags.assume_init()) }
-    }
-
-    /// The mapping, made valid if need be. May sleep, as long as the page takes to come.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Gpc::refresh`].
-    pub(crate) fn read<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> Result<Mapping<'g, S>>
-    where
-        'a: 'g,
-        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock> + MayEnter<GpcLock>,
-    {
-        loop {
-            // SAFETY: The lock is initialized with the cache, and the context may take it.
-            let flags = unsafe { bindings::kvm_xen_rs_read_lock_irqsave(self.lock()) };
-            // SAFETY: The lock was taken just above; the context is inside a read section, and
-            // borrowed as long as the mapping.
-            if let Some(mapping) = unsafe { self.checked(flags) } {
-                return Ok(mapping);
-            }
-            self.refresh(cx)?;
-        }
-    }
-
-    /// Turns the read lock, taken, into a mapping if the cache is valid, and drops it if not.
+    /// The mapping of `len` bytes, if the cache is valid for them and nobody changes it now.
     ///
     /// # Safety
     ///
-    /// The task holds `gpc->lock` for reading and had the interrupt state `flags` before. It is
-    /// in a read section of `kvm->srcu`, and does not leave its context during `'g`.
+    /// The task is in a read section of `kvm->srcu`, and stays in its context during `'g`.
     #[inline(always)]
-    unsafe fn checked<'g>(self, flags: c_ulong) -> Option<Mapping<'g, S>>
+    unsafe fn try_map<'g>(self, len: usize) -> Option<Mapping<'g, S>>
     where
         'a: 'g,
     {
         let raw = self.raw.as_ptr();
+        // SAFETY: Only the address of the field is taken, in a cache that is there.
+        let lock = unsafe { &raw mut (*raw).lock };
+        let mut flags = MaybeUninit::uninit();
+        // SAFETY: The lock is initialized with the cache. One that is only tried has no place in
+        // the lock order to keep to.
+        if !unsafe { bindings::kvm_xen_rs_read_trylock_irqsave(lock, flags.as_mut_ptr()) } {
+            return None;
+        }
+        // SAFETY: The lock was taken just above, so the flags were stored.
+        let flags = unsafe { flags.assume_init() };
         // SAFETY: The lock is held; the read section keeps the memslots that this looks at.
-        if unsafe { symbols::kvm_gpc_check(raw, S::SIZE as c_ulong) } {
+        if unsafe { symbols::kvm_gpc_check(raw, len as c_ulong) } {
             // SAFETY: The lock is held, so that `khva` does not change.
-            let khva = unsafe { (*raw).khva };
-            if let Some(base) = NonNull::new(khva.cast()) {
-                // INVARIANT: The lock is held by the contract of this function, and what a valid
-                // cache maps for `S::SIZE` bytes was checked just above.
+            if let Some(base) = NonNull::new(unsafe { (*raw).khva }.cast()) {
+                // INVARIANT: The lock is held, and the mapping of `len` bytes was checked.
                 return Some(Mapping {
                     gpc: self,
                     base,
@@ -148,16 +110,12 @@ impl<'a, S: Structure> Gpc<'a, S> {
             }
         }
         // SAFETY: The lock is held, and `flags` are its own.
-        unsafe { bindings::kvm_xen_rs_read_unlock_irqrestore(self.lock(), flags) };
+        unsafe { bindings::kvm_xen_rs_read_unlock_irqrestore(lock, flags) };
         None
     }
 
-    /// Maps the page again after it has moved. May sleep, as long as the page takes to come.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` when the cache is not active, `EFAULT` when there is no page.
-    pub(crate) fn refresh<H>(self, _cx: &mut Ctx<'_, H>) -> Result
+    /// Maps the page again after it has moved, for `len` bytes.
+    fn refresh_len<H>(self, _cx: &mut Ctx<'_, H>, len: usize) -> Result
     where
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
@@ -168,21 +126,16 @@ impl<'a, S: Structure> Gpc<'a, S> {
         }
         // SAFETY: The cache is initialized; the context may sleep, take its locks, read memslots,
         // and fault in pages.
-        to_result(unsafe { symbols::kvm_gpc_refresh(self.raw.as_ptr(), S::SIZE as c_ulong) })
+        to_result(unsafe { symbols::kvm_gpc_refresh(self.raw.as_ptr(), len as c_ulong) })
     }
 
-    /// Maps another page from now on. May sleep, as long as the page takes to come.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` when the structure would cross the page or the address is no user's, `EFAULT` when
-    /// there is no page; the cache then is active all the same, as in C.
-    pub(crate) fn activate<H>(self, _cx: &mut Ctx<'_, H>, place: Place) -> Result
+    /// Maps another page from now on, for `len` bytes.
+    fn activate_len<H>(self, _cx: &mut Ctx<'_, H>, place: Place, len: usize) -> Result
     where
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
-        let (raw, len) = (self.raw.as_ptr(), S::SIZE as c_ulong);
-        // SAFETY: As in `refresh`.
+        let (raw, len) = (self.raw.as_ptr(), len as c_ulong);
+        // SAFETY: As in `refresh_len`.
         to_result(unsafe {
             match place {
                 Place::Guest(gpa) => symbols::kvm_gpc_activate(raw, gpa, len),
@@ -224,19 +177,151 @@ impl<'a, S: Structure> Gpc<'a, S> {
             Some(Place::Guest(gpa))
         }
     }
+}
 
-    #[inline(always)]
-    fn lock(self) -> *mut bindings::rwlock_t {
-        // SAFETY: Only the address of the field is taken, in a cache that is there.
-        unsafe { &raw mut (*self.raw.as_ptr()).lock }
+impl<'a, S: Structure> Gpc<'a, S> {
+    /// The mapping, if the cache is valid and nobody changes it now. Never waits; any context, a
+    /// hard interrupt too.
+    #[inline]
+    pub(crate) fn try_read<'g, H: InKvmSrcu>(
+        self,
+        _cx: &'g mut Ctx<'_, H>,
+    ) -> Option<Mapping<'g, S>>
+    where
+        'a: 'g,
+    {
+        // SAFETY: The context is inside a read section, and borrowed as long as the mapping.
+        unsafe { self.try_map(S::SIZE) }
+    }
+
+    /// The mapping, made valid if need be. May sleep, as long as the page takes to come.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Gpc::refresh`].
+    pub(crate) fn read<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> Result<Mapping<'g, S>>
+    where
+        'a: 'g,
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        loop {
+            // SAFETY: The context is inside a read section, and borrowed as long as the mapping.
+            if let Some(mapping) = unsafe { self.try_map(S::SIZE) } {
+                return Ok(mapping);
+            }
+            // Waits for whoever changes the cache, too.
+            self.refresh(cx)?;
+        }
+    }
+
+    /// Maps the page again after it has moved. May sleep, as long as the page takes to come.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when the cache is not active, `EFAULT` when there is no page.
+    pub(crate) fn refresh<H>(self, cx: &mut Ctx<'_, H>) -> Result
+    where
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        self.refresh_len(cx, S::SIZE)
+    }
+
+    /// Maps another page from now on. May sleep, as long as the page takes to come.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when the structure would cross the page or the address is no user's, `EFAULT` when
+    /// there is no page; the cache then is active all the same, as in C.
+    pub(crate) fn activate<H>(self, cx: &mut Ctx<'_, H>, place: Place) -> Result
+    where
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        self.activate_len(cx, place, S::SIZE)
+    }
+}
+
+/// A cache and how many bytes of it are wanted.
+pub(crate) type Part<'a> = (Gpc<'a, Bytes>, usize);
+
+/// Which of two parts could not be mapped.
+pub(crate) enum Unmapped {
+    /// The first.
+    First,
+    /// The second.
+    Second,
+}
+
+impl<'a> Gpc<'a, Bytes> {
+    /// The mappings of a structure of which a part may be in another page. Never waits; any
+    /// context.
+    ///
+    /// # Errors
+    ///
+    /// The part that is not valid, or being changed just now.
+    pub(crate) fn try_read_parts<'g, H: InKvmSrcu>(
+        _cx: &'g mut Ctx<'_, H>,
+        first: Part<'a>,
+        second: Option<Part<'a>>,
+    ) -> Result<(Mapping<'g, Bytes>, Option<Mapping<'g, Bytes>>), Unmapped>
+    where
+        'a: 'g,
+    {
+        // SAFETY: The context is inside a read section, and borrowed as long as the mappings.
+        let map = |(gpc, len): Part<'a>| unsafe { gpc.try_map(len) };
+        let first = map(first).ok_or(Unmapped::First)?;
+        let second = match second {
+            Some(part) => Some(map(part).ok_or(Unmapped::Second)?),
+            None => None,
+        };
+        Ok((first, second))
+    }
+
+    /// As [`Gpc::refresh`], for `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Gpc::refresh`].
+    pub(crate) fn refresh_bytes<H>(self, cx: &mut Ctx<'_, H>, len: usize) -> Result
+    where
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        self.refresh_len(cx, len)
+    }
+
+    /// As [`Gpc::activate`], for `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Gpc::activate`].
+    pub(crate) fn activate_bytes<H>(self, cx: &mut Ctx<'_, H>, gpa: Gpa, len: usize) -> Result
+    where
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        self.activate_len(cx, Place::Guest(gpa), len)
     }
 }
 
 impl<S> Mapping<'_, S> {
-    /// The start of the `S::SIZE` bytes mapped.
+    /// The start of the bytes mapped.
     #[inline(always)]
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
+    }
+
+    /// Notes that the page has been written to, for a VMM that copies what changes.
+    pub(crate) fn mark_dirty(&self) {
+        let raw = self.gpc.raw.as_ptr();
+        // SAFETY: The lock is held, so that the fields do not change; by the invariant the cache
+        // is valid, so that the memslot, if there is one, is that of the read section we are in.
+        unsafe {
+            if !(*raw).memslot.is_null() {
+                symbols::mark_page_dirty_in_slot(
+                    (*raw).kvm,
+                    (*raw).memslot,
+                    (*raw).gpa >> PAGE_SHIFT,
+                );
+            }
+        }
     }
 }
 

@@ -9,5 +9,13 @@ pub(crate) mod srcu;
 pub(crate) mod xen_lock;
 
 pub(crate) use context::{
-    Anywhere, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayWaitForSrcu, SetIrq, VmIoctl, Within,
+    Anywhere, Ctx, Held, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayWaitForSrcu, Nothing, SetIrq,
+    VmIoctl, Within,
 };
+
+/// An ioctl of a vCPU.
+pub(crate) type VcpuIoctl = Within<order::VcpuMutex, VmIoctl>;
+/// Inside `KVM_RUN`, outside of the guest.
+pub(crate) type InKvmRun = Within<order::KvmSrcu, VcpuIoctl>;
+/// The vCPU's task is scheduled out.
+pub(crate) type SchedOut = Within<order::KvmSrcu, Anywhere>;

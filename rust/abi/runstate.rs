@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How long a vCPU was in which state: the accounting, and the structure that tells the guest.
+//!
+//! Source: `struct vcpu_runstate_info` in `xen/interface/vcpu.h`.
+
+use super::WordSize;
+
+/// What a vCPU does, as far as the host is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum State {
+    /// It has a CPU, or its thread works for it.
+    Running = 0,
+    /// It could run, but has no CPU: that is stolen time.
+    Runnable = 1,
+    /// It waits for an event.
+    Blocked = 2,
+    /// It is not there yet, or no more.
+    Offline = 3,
+}
+
+impl State {
+    /// The state that a VMM means by `state`, if there is one.
+    pub(crate) const fn from_u64(state: u64) -> Option<Self> {
+        Some(match state {
+            0 => Self::Running,
+            1 => Self::Runnable,
+            2 => Self::Blocked,
+            3 => Self::Offline,
+            _ => return None,
+        })
+    }
+}
+
+/// The accounts of a vCPU. All times are in nanoseconds of the guest's system time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Runstate {
+    /// The state now. Of a VMM's making, it may be any number below 4.
+    pub(crate) state: State,
+    /// When that began; 0 for an account that was never opened.
+    pub(crate) entry_time: u64,
+    /// How long the vCPU was in each state before.
+    pub(crate) times: [u64; 4],
+}
+
+impl Runstate {
+    /// Adds time to the account of `state`.
+    const fn add(&mut self, state: State, time: u64) {
+        let account = &mut self.times[state as usize];
+        *account = account.wrapping_add(time);
+    }
+
+    /// Ends the present state at `now`, and begins another.
+    ///
+    /// `stolen` is how long the thread has waited for a CPU meanwhile. That counts only against a
+    /// vCPU that would have run: it is moved to the account of being runnable.
+    pub(crate) const fn change(&mut self, now: u64, stolen: u64, state: State) {
+        let mut spent = now.wrapping_sub(self.entry_time);
+        if self.entry_time == 0 {
+            self.state = State::Offline;
+        }
+        if matches!(self.state, State::Running) {
+            spent = spent.wrapping_sub(stolen);
+            self.add(State::Runnable, stolen);
+        }
+        self.add(self.state, spent);
+        self.state = state;
+        self.entry_time = now;
+    }
+
+    /// Shifts all accounts by those of `by`, whose state means nothing.
+    pub(crate) const fn adjust(&mut self, by: &Self) {
+        self.entry_time = self.entry_time.wrapping_add(by.entry_time);
+        self.add(State::Running, by.times[0]);
+        self.add(State::Runnable, by.times[1]);
+        self.add(State::Blocked, by.times[2]);
+        self.add(State::Offline, by.times[3]);
+    }
+
+    /// Whether the accounts add up to the time at which the state began.
+    pub(crate) const fn adds_up(&self) -> bool {
+        let [a, b, c, d] = self.times;
+        self.entry_time == a.wrapping_add(b).wrapping_add(c).wrapping_add(d)
+    }
+}
+
+/// In `state_entry_time`: the structure is being written.
+pub(crate) const UPDATE: u64 = 1 << 63;
+
+/// Where the fields of the structure are.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    /// The size in bytes.
+    pub(crate) size: usize,
+    /// `state_entry_time`; `time` follows it. `state` is at 0.
+    pub(crate) entry_time: usize,
+}
+
+impl Layout {
+    /// For a guest of the word size `size`. A 32-bit guest aligns 64-bit integers to 4.
+    pub(crate) const fn of(size: WordSize) -> Self {
+        match size {
+            WordSize::Bits32 => Self {
+                size: 44,
+                entry_time: 4,
+            },
+            WordSize::Bits64 => Self {
+                size: 48,
+                entry_time: 8,
+            },
+        }
+    }
+
+    /// The byte that has the [`UPDATE`] flag as its highest bit.
+    pub(crate) const fn update_byte(self) -> usize {
+        self.entry_time + 7
+    }
+
+    /// Where the time spent in the state with the number `i` is.
+    pub(crate) const fn time(self, i: usize) -> usize {
+        self.entry_time + 8 + 8 * (i % 4)
+    }
+}
+
+/// How many bytes of a structure of `size` bytes are in the page that `gpa` is in.
+pub(crate) const fn in_first_page(gpa: u64, size: usize) -> usize {
+    const PAGE: u64 = 4096;
+    let room = (PAGE - gpa % PAGE) as usize;
+    if size < room {
+        size
+    } else {
+        room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use WordSize::{Bits32, Bits64};
+
+    const FRESH: Runstate = Runstate {
+        state: State::Running,
+        entry_time: 0,
+        times: [0; 4],
+    };
+
+    #[test]
+    fn time_before_the_first_change_was_offline() {
+        let mut runstate = FRESH;
+        runstate.change(100, 30, State::Running);
+        assert_eq!(runstate.times, [0, 0, 0, 100]);
+        assert!(runstate.adds_up());
+    }
+
+    #[test]
+    fn stolen_time_is_taken_from_running_alone() {
+        let mut runstate = FRESH;
+        runstate.change(100, 0, State::Running);
+        runstate.change(200, 30, State::Blocked);
+        assert_eq!(runstate.times, [70, 30, 0, 100]);
+        runstate.change(300, 50, State::Running);
+        assert_eq!(runstate.times, [70, 30, 100, 100]);
+        assert!(runstate.adds_up());
+    }
+
+    #[test]
+    fn the_fields_follow_each_other() {
+        for (size, entry) in [(Bits32, 4), (Bits64, 8)] {
+            let layout = Layout::of(size);
+            assert_eq!(layout.entry_time, entry);
+            assert_eq!(layout.time(0), entry + 8);
+            assert_eq!(layout.time(3) + 8, layout.size);
+            assert_eq!(layout.update_byte(), entry + 7);
+        }
+    }
+
+    #[test]
+    fn a_structure_is_split_at_the_end_of_the_page() {
+        assert_eq!(in_first_page(0x1000, 48), 48);
+        assert_eq!(in_first_page(0x1fd0, 48), 48);
+        assert_eq!(in_first_page(0x1fd1, 48), 47);
+        assert_eq!(in_first_page(0x1fff, 48), 1);
+        assert_eq!(in_first_page(0x1fd1, 44), 44);
+    }
+
+    #[test]
+    fn accounts_wrap_rather_than_overflow() {
+        let mut runstate = Runstate {
+            state: State::Running,
+            entry_time: u64::MAX,
+            times: [u64::MAX; 4],
+        };
+        runstate.change(5, u64::MAX, State::Runnable);
+        runstate.adjust(&Runstate { ..runstate });
+        runstate.adds_up();
+    }
+}

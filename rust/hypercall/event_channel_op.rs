@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `HYPERVISOR_event_channel_op`: sends an event.
+
+use super::Handled;
+use crate::{
+    abi::hypercall::EVTCHNOP_SEND,
+    evtchn::send,
+    kvm::Vcpu,
+    sync::{Ctx, InKvmRun},
+};
+use kernel::prelude::*;
+
+/// Sends an event through the port that the guest has at `param`, if the VMM has assigned that.
+pub(super) fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, cmd: u64, param: u64) -> Handled {
+    if cmd != EVTCHNOP_SEND {
+        return None;
+    }
+    let mut port = [0; 4];
+    if vcpu.read_guest(cx, param, &mut port).is_err() {
+        return Some(Err(EFAULT));
+    }
+    // Whatever is wrong with the port, the VMM may know better.
+    send::from_guest(cx, vcpu.vm(), u32::from_le_bytes(port))?.ok()?;
+    Some(Ok(0))
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `HYPERVISOR_vcpu_op`: the singleshot timer.
+
+use super::Handled;
+use crate::{
+    abi::{
+        hypercall::{
+            singleshot_timer_size, VCPUOP_SET_SINGLESHOT_TIMER, VCPUOP_STOP_SINGLESHOT_TIMER,
+        },
+        WordSize,
+    },
+    kvm::Vcpu,
+    sync::{Ctx, InKvmRun},
+    vcpu::timer::{self, Kind},
+};
+use kernel::prelude::*;
+
+/// Sets or stops the timer of the vCPU that makes the hypercall, which has to name itself.
+pub(super) fn handle(
+    cx: &mut Ctx<'_, InKvmRun>,
+    vcpu: Vcpu<'_>,
+    size: WordSize,
+    cmd: u32,
+    xen_id: u32,
+    param: u64,
+) -> Handled {
+    if vcpu.timer_virq() == 0 {
+        return None;
+    }
+    match cmd {
+        VCPUOP_SET_SINGLESHOT_TIMER | VCPUOP_STOP_SINGLESHOT_TIMER if xen_id != vcpu.xen_id() => {
+            Some(Err(EINVAL))
+        }
+        VCPUOP_SET_SINGLESHOT_TIMER => Some(set(cx, vcpu, size, param)),
+        VCPUOP_STOP_SINGLESHOT_TIMER => {
+            timer::stop(cx, vcpu);
+            Some(Ok(0))
+        }
+        _ => None,
+    }
+}
+
+/// Sets the timer to what the guest has at `param`.
+fn set(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) -> Result<u64> {
+    let mut bytes = [0; 16];
+    let read = bytes.get_mut(..singleshot_timer_size(size)).ok_or(EFAULT)?;
+    vcpu.read_guest(cx, param, read)?;
+    let [t0, t1, t2, t3, t4, t5, t6, t7, ..] = bytes;
+    let timeout = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
+    timer::start(cx, vcpu, timeout, Kind::Exact);
+    Ok(0)
+}

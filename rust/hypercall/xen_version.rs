@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `HYPERVISOR_xen_version`.
+
+use super::Handled;
+use crate::{abi::hypercall::XENVER_VERSION, kvm::Vcpu};
+
+/// Tells the version of Xen, if the VMM has said which.
+pub(super) fn handle(vcpu: Vcpu<'_>, cmd: u64) -> Handled {
+    if cmd != XENVER_VERSION {
+        return None;
+    }
+    let version = vcpu.vm().told_xen_version()?;
+    Some(Ok(version.get().into()))
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The vCPU as the guest's hypercalls see it: its registers and mode, its memory, its sleep.
+
+use super::{Vcpu, Vm};
+use crate::{
+    abi::WordSize,
+    bindings,
+    livepatch::symbols,
+    sync::{order::KvmSrcu, Ctx, Held, InKvmRun, VcpuIoctl, Within},
+};
+use core::mem::MaybeUninit;
+use kernel::{
+    ffi::{c_int, c_uint, c_ulong, c_void},
+    page::PAGE_SIZE,
+    prelude::*,
+    uaccess::{UserPtr, UserSlice},
+};
+
+/// A hypercall, as the guest has put it into its registers.
+pub(crate) struct Call {
+    /// Which one it is.
+    pub(crate) nr: u64,
+    /// Its parameters.
+    pub(crate) params: [u64; 6],
+    /// The word size of the code that makes it, not of the guest as a whole.
+    pub(crate) size: WordSize,
+    /// The privilege level that it is made at: 0 for the kernel.
+    pub(crate) cpl: u8,
+}
+
+/// Where `KVM_RUN` goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// In the guest.
+    Guest,
+    /// In the VMM, which finds out why in `struct kvm_run`.
+    Vmm,
+}
+
+impl Next {
+    /// From what KVM's functions return for it.
+    pub(super) fn from_raw(raw: c_int) -> Result<Self> {
+        match raw {
+            1.. => Ok(Self::Guest),
+            0 => Ok(Self::Vmm),
+            error => Err(Error::from_errno(error)),
+        }
+    }
+}
+
+/// Registers, by KVM's numbers.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+enum Register {
+    Rax = 0,
+    Rcx = 1,
+    Rdx = 2,
+    Rbx = 3,
+    Rbp = 5,
+    Rsi = 6,
+    Rdi = 7,
+    R8 = 8,
+    R9 = 9,
+    R10 = 10,
+}
+
+// As KVM numbers them.
+kernel::static_assert!(Register::Rax as u32 == bindings::kvm_reg_VCPU_REGS_RAX);
+kernel::static_assert!(Register::Rcx as u32 == bindings::kvm_reg_VCPU_REGS_RCX);
+kernel::static_assert!(Register::Rdx as u32 == bindings::kvm_reg_VCPU_REGS_RDX);
+kernel::static_assert!(Register::Rbx as u32 == bindings::kvm_reg_VCPU_REGS_RBX);
+kernel::static_assert!(Register::Rbp as u32 == bindings::kvm_reg_VCPU_REGS_RBP);
+kernel::static_assert!(Register::Rsi as u32 == bindings::kvm_reg_VCPU_REGS_RSI);
+kernel::static_assert!(Register::Rdi as u32 == bindings::kvm_reg_VCPU_REGS_RDI);
+kernel::static_assert!(Register::R8 as u32 == bindings::kvm_reg_VCPU_REGS_R8);
+kernel::static_assert!(Register::R9 as u32 == bindings::kvm_reg_VCPU_REGS_R9);
+kernel::static_assert!(Register::R10 as u32 == bindings::kvm_reg_VCPU_REGS_R10);
+
+impl Vcpu<'_> {
+    /// A register of the guest's. For the vCPU's own task.
+    #[inline]
+    fn register(self, register: Register) -> u64 {
+        // SAFETY: The vCPU is there, outside of the guest, and this is its task. The general
+        // registers are always there.
+        unsafe { (*self.as_raw()).arch.regs[register as usize] as u64 }
+    }
+
+    /// Sets the register in which the guest finds the result.
+    pub(super) fn set_result(self, result: u64) {
+        // SAFETY: As in `register`.
+        unsafe { (*self.as_raw()).arch.regs[Register::Rax as usize] = result as c_ulong }
+    }
+
+    /// The hypercall that the guest makes.
+    pub(crate) fn hypercall(self, _cx: &mut Ctx<'_, InKvmRun>) -> Call {
+        use Register::*;
+
+        let (size, nr, params) = if self.is_64bit_code() {
+            let params = [Rdi, Rsi, Rdx, R10, R8, R9].map(|register| self.register(register));
+            (WordSize::Bits64, self.register(Rax), params)
+        } else {
+            let low = |register| self.register(register) & u64::from(u32::MAX);
+            let params = [Rbx, Rcx, Rdx, Rsi, Rdi, Rbp].map(low);
+            (WordSize::Bits32, low(Rax), params)
+        };
+        Call {
+            nr,
+            params,
+            size,
+            cpl: self.cpl(),
+        }
+    }
+
+    /// Hands a hypercall of Hyper-V's over, for a guest that has both: it is told by bit 31 of the
+    /// number, which Xen's never have.
+    pub(crate) fn take_hyperv_hypercall(self, _cx: &mut Ctx<'_, InKvmRun>) -> Option<Result<Next>> {
+        if self.register(Register::Rax) & 0x8000_0000 == 0 {
+            return None;
+        }
+        // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
+        unsafe {
+            bindings::kvm_xen_rs_hv_hypercall_enabled(self.as_raw())
+                .then(|| Next::from_raw(symbols::kvm_hv_hypercall(self.as_raw())))
+        }
+    }
+
+    /// Whether the guest is in long mode, whatever the code that it runs.
+    pub(crate) fn is_long_mode(self) -> bool {
+        // SAFETY: The vCPU is there, and this is its task.
+        let efer = unsafe { (*self.as_raw()).arch.efer };
+        efer & u64::from(bindings::EFER_LMA) != 0
+    }
+
+    /// Whether the guest runs 64-bit code now. One whose registers are hidden from us can't make
+    /// hypercalls in another mode.
+    fn is_64bit_code(self) -> bool {
+        // SAFETY: The vCPU is there, and this is its task.
+        if unsafe { (*self.as_raw()).arch.guest_state_protected } {
+            return true;
+        }
+        if !self.is_long_mode() {
+            return false;
+        }
+        let (mut db, mut l) = (0, 0);
+        // SAFETY: KVM's vendor module has set the function for good; it fills in both integers.
+        unsafe {
+            if let Some(get_cs_db_l_bits) = (*&raw const symbols::kvm_x86_ops).get_cs_db_l_bits {
+                get_cs_db_l_bits(self.as_raw(), &mut db, &mut l);
+            }
+        }
+        l != 0
+    }
+
+    /// The privilege level that the guest runs at.
+    fn cpl(self) -> u8 {
+        // SAFETY: KVM's vendor module has set the function for good.
+        match unsafe { (*&raw const symbols::kvm_x86_ops).get_cpl } {
+            // SAFETY: The vCPU is there, and this is its task.
+            Some(get_cpl) => unsafe { get_cpl(self.as_raw()) as u8 },
+            // Never: with no level known, none that is trusted.
+            None => 3,
+        }
+    }
+
+    /// The instruction that makes a hypercall on this CPU: three bytes.
+    pub(crate) fn trap_instruction(self) -> [u8; 3] {
+        let mut code = [0xcc; 3];
+        // SAFETY: KVM's vendor module has set the function for good; it fills in three bytes.
+        unsafe {
+            if let Some(patch_hypercall) = (*&raw const symbols::kvm_x86_ops).patch_hypercall {
+                patch_hypercall(self.as_raw(), code.as_mut_ptr());
+            }
+        }
+        code
+    }
+
+    /// Whether interrupts of this vCPU come from a local APIC in the kernel.
+    pub(crate) fn has_kernel_lapic(self) -> bool {
+        // SAFETY: The vCPU is there; the field never changes.
+        !unsafe { (*self.as_raw()).arch.apic }.is_null()
+    }
+
+    /// Reads what the guest has at its virtual address `gva`, with the rights that it has now. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when the guest could not read it.
+    pub(crate) fn read_guest(self, _cx: &mut Ctx<'_, InKvmRun>, gva: u64, to: &mut [u8]) -> Result {
+        let mut exception = MaybeUninit::<bindings::x86_exception>::uninit();
+        // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`. KVM fills in the
+        // exception, which nobody looks at, and as many bytes as there are.
+        let failed = unsafe {
+            symbols::kvm_read_guest_virt(
+                self.as_raw(),
+                gva as c_ulong,
+                to.as_mut_ptr().cast::<c_void>(),
+                to.len() as c_uint,
+                exception.as_mut_ptr(),
+            )
+        };
+        if failed == 0 {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Writes to the guest-physical address `gpa`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when there is no page.
+    pub(crate) fn write_guest(self, _cx: &mut Ctx<'_, InKvmRun>, gpa: u64, from: &[u8]) -> Result {
+        // SAFETY: The vCPU is there, and this is its task, inside a read section for the memslots.
+        let failed = unsafe {
+            symbols::kvm_vcpu_write_guest(
+                self.as_raw(),
+                gpa,
+                from.as_ptr().cast::<c_void>(),
+                from.len() as c_ulong,
+            )
+        };
+        if failed == 0 {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Lets another vCPU of the VM run, if one was preempted. May sleep.
+    pub(crate) fn yield_to_others(self, _cx: &mut Ctx<'_, InKvmRun>) {
+        // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
+        unsafe { symbols::kvm_vcpu_on_spin(self.as_raw(), true) }
+    }
+
+    /// Halts the vCPU until there is something for it to do. Sleeps as long as the guest likes, so
+    /// outside of the read section of `kvm->srcu`: memslots can change meanwhile.
+    pub(crate) fn halt(self, cx: &mut Ctx<'_, InKvmRun>) {
+        self.outside_of_srcu(cx, |_cx| {
+            // SAFETY: The vCPU is there, and this is its task, which may sleep and holds nothing
+            // but the vCPU's own mutex, as where KVM does this itself.
+            unsafe {
+                let halted = bindings::KVM_MP_STATE_HALTED as c_int;
+                bindings::kvm_xen_rs_set_mp_state(self.as_raw(), halted);
+                symbols::kvm_vcpu_halt(self.as_raw());
+                let runnable = bindings::KVM_MP_STATE_RUNNABLE as c_int;
+                bindings::kvm_xen_rs_set_mp_state(self.as_raw(), runnable);
+            }
+        });
+    }
+
+    /// Leaves the read section that `KVM_RUN` is in for the time of `f`.
+    fn outside_of_srcu<R>(
+        self,
+        _cx: &mut Ctx<'_, Within<KvmSrcu, VcpuIoctl>>,
+        f: impl FnOnce(&mut Ctx<'_, VcpuIoctl>) -> R,
+    ) -> R
+    where
+        VcpuIoctl: Held,
+    {
+        // SAFETY: This is the vCPU's task, in the read section that the vCPU keeps the index of.
+        // The context of that section is borrowed, so nothing that was looked up in it is used.
+        unsafe { bindings::kvm_xen_rs_vcpu_srcu_read_unlock(self.as_raw()) };
+        // SAFETY: What is left when the innermost level of the context has been left.
+        let result = f(&mut unsafe { Ctx::assert() });
+        // SAFETY: As above, and in no read section now.
+        unsafe { bindings::kvm_xen_rs_vcpu_srcu_read_lock(self.as_raw()) };
+        result
+    }
+}
+
+/// The hypercall pages that the VMM has for guests of one word size.
+#[derive(Clone, Copy)]
+pub(crate) struct Blob {
+    /// The VMM's address of the first.
+    address: u64,
+    /// How many there are.
+    pub(crate) pages: u8,
+}
+
+impl Vm<'_> {
+    /// The hypercall pages for guests of the word size `size`.
+    pub(crate) fn blob(self, size: WordSize) -> Blob {
+        // SAFETY: The VM is there; the fields are words, read in one piece. The VMM that changes
+        // them meanwhile gets a mixture, whose address and index are checked all the same.
+        let (address, pages) = unsafe {
+            let config = &raw const (*self.xen()).hvm_config;
+            match size {
+                WordSize::Bits32 => (
+                    (&raw const (*config).blob_addr_32).read_volatile(),
+                    (&raw const (*config).blob_size_32).read_volatile(),
+                ),
+                WordSize::Bits64 => (
+                    (&raw const (*config).blob_addr_64).read_volatile(),
+                    (&raw const (*config).blob_size_64).read_volatile(),
+                ),
+            }
+        };
+        Blob { address, pages }
+    }
+}
+
+impl Blob {
+    /// Reads one of the pages. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when the VMM has nothing there, `ENOMEM`.
+    pub(crate) fn read_page(self, _cx: &mut Ctx<'_, InKvmRun>, index: u32) -> Result<KVec<u8>> {
+        let offset = u64::from(index) * PAGE_SIZE as u64;
+        let address = UserPtr::from_addr(self.address.wrapping_add(offset) as usize);
+        let mut page = KVec::new();
+        UserSlice::new(address, PAGE_SIZE).read_all(&mut page, GFP_KERNEL)?;
+        Ok(page)
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's parameters, as questions.
+
+/// Whether the timeout of `SCHEDOP_poll` is a moment of system time, as Xen has it, and not a span
+/// from now, as KVM has always had it.
+pub(crate) fn poll_timeout_is_absolute() -> bool {
+    *crate::module_parameters::xen_poll_timeout.value() != 0
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The vCPU's side of an upcall: its `vcpu_info`.
+
+use crate::{
+    abi::{
+        vcpu_info::{self, EVTCHN_UPCALL_PENDING},
+        WordSize,
+    },
+    kvm::{task, Vcpu},
+    sync::{Anywhere, Ctx, InKvmRun},
+};
+
+/// Whether there are events for the vCPU to look at, so that its upcall is to be made.
+///
+/// KVM asks from any context: on the way into the guest, where the page may be waited for; and,
+/// with the task's state set to sleep, whether to sleep at all. There it is told to come back when
+/// the page is away, as it can't be waited for.
+pub(crate) fn has_interrupt(cx: &mut Ctx<'_, Anywhere>, vcpu: Vcpu<'_>) -> bool {
+    if let Some(info) = vcpu.vcpu_info().try_read(vcpu.vm().srcu().read(cx).cx()) {
+        return info.load(&EVTCHN_UPCALL_PENDING) != 0;
+    }
+    let Some(mut cx) = task::may_sleep_in_vm(vcpu.vm(), cx) else {
+        return true;
+    };
+    let mut section = vcpu.vm().srcu().read(&mut cx);
+    let info = vcpu.vcpu_info().read(section.cx());
+    // Where the VMM has taken the page away, there are no events for this guest.
+    info.is_ok_and(|info| info.load(&EVTCHN_UPCALL_PENDING) != 0)
+}
+
+/// Writes the events that were noted in the kernel, while `vcpu_info` was away, to it.
+pub(crate) fn inject_pending_events(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) {
+    let noted = vcpu.pending_sel();
+    if noted == 0 {
+        return;
+    }
+    let size = vcpu.vm().word_size();
+    // The words that a guest has which is 32-bit now: what was noted for others when it had them
+    // means nothing any more, and would keep the vCPU from sleeping for ever.
+    let words = match size {
+        WordSize::Bits32 => noted & u64::from(u32::MAX),
+        WordSize::Bits64 => noted,
+    };
+    if words != 0 {
+        let Ok(info) = vcpu.vcpu_info().read(cx) else {
+            return;
+        };
+        let sel = vcpu_info::evtchn_pending_sel(size);
+        for_each_bit(words, |word| {
+            info.test_and_set(&sel, word);
+        });
+        info.store(&EVTCHN_UPCALL_PENDING, 1);
+        info.mark_dirty();
+    }
+    for_each_bit(noted, |word| vcpu.clear_pending_sel(word));
+
+    if words != 0 && vcpu.upcall_vector() != 0 {
+        vcpu.inject_upcall_vector();
+    }
+}
+
+/// Calls `f` with the number of each bit that is set.
+fn for_each_bit(mut bits: u64, mut f: impl FnMut(u32)) {
+    while bits != 0 {
+        f(bits.trailing_zeros());
+        bits &= bits - 1;
+    }
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The runstate: how long the vCPU ran, could have run, was blocked, was offline.
+
+use crate::{
+    abi::runstate::{in_first_page, Layout, Runstate, State, UPDATE},
+    kvm::{clock, guest_memory, vcpu_xen::run_delay, Vcpu},
+    sync::{
+        gpc::{Bytes, Gpa, Gpc, Place, Unmapped},
+        order::GpcRefreshLock,
+        Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep,
+    },
+};
+use kernel::prelude::*;
+
+/// Where in the guest the runstate is, for a guest of the present word size.
+struct Target<'a> {
+    layout: Layout,
+    gpa: Gpa,
+    len: usize,
+    first: Gpc<'a, Bytes>,
+    rest: Gpc<'a, Bytes>,
+}
+
+impl<'a> Target<'a> {
+    /// None when the guest is not told.
+    fn of(vcpu: Vcpu<'a>) -> Option<Self> {
+        let first = vcpu.runstate_info();
+        let Some(Place::Guest(gpa)) = first.place() else {
+            return None;
+        };
+        let layout = Layout::of(vcpu.vm().word_size());
+        Some(Self {
+            layout,
+            gpa,
+            len: in_first_page(gpa, layout.size),
+            first,
+            rest: vcpu.runstate_info_rest(),
+        })
+    }
+
+    /// How many bytes are in the second page.
+    fn rest_len(&self) -> usize {
+        self.layout.size - self.len
+    }
+
+    /// Writes the runstate, if the pages are there. Never waits.
+    fn try_write<H: InKvmSrcu>(&self, cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
+        let rest = (self.rest_len() != 0).then_some((self.rest, self.rest_len()));
+        let pages = Gpc::try_read_parts(cx, (self.first, self.len), rest)?;
+        let to = guest_memory::Split::new(&pages.0, self.len, pages.1.as_ref(), self.rest_len());
+
+        let runstate = vcpu.runstate();
+        let flag = if vcpu.vm().tells_runstate_update() {
+            UPDATE
+        } else {
+            0
+        };
+        // A guest that sees the flag, before or after what it copies, copies again. The flag is in
+        // a byte of its own, which may be in another page than the rest of its word.
+        let update_byte = (runstate.entry_time >> 56) as u8;
+        if flag != 0 {
+            to.write_byte(self.layout.update_byte(), update_byte | 0x80);
+            to.publish();
+        }
+        to.write_u32(0, runstate.state as u32);
+        to.write_u64(self.layout.entry_time, runstate.entry_time | flag);
+        for (i, &time) in runstate.times.iter().enumerate() {
+            to.write_u64(self.layout.time(i), time);
+        }
+        to.publish();
+        if flag != 0 {
+            to.write_byte(self.layout.update_byte(), update_byte & 0x7f);
+            to.publish();
+        }
+        to.mark_dirty();
+        Ok(())
+    }
+}
+
+/// Ends the present state of the vCPU and begins another.
+fn account(vcpu: Vcpu<'_>, state: State) {
+    let waited = run_delay();
+    let mut runstate = vcpu.runstate();
+    runstate.change(
+        clock::kvmclock_ns(vcpu.vm()),
+        waited.wrapping_sub(vcpu.last_steal()),
+        state,
+    );
+    vcpu.set_last_steal(waited);
+    vcpu.set_runstate(&runstate);
+}
+
+/// Changes the state of the vCPU, and tells the guest. May sleep.
+pub(crate) fn change<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, state: State)
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    account(vcpu, state);
+    tell(cx, vcpu);
+}
+
+/// Changes the state of the vCPU where nothing can be waited for. The guest is told if its page
+/// is there; if not, it is told with the next change, and finds the older state until then.
+pub(crate) fn change_atomic<H: InKvmSrcu>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, state: State) {
+    account(vcpu, state);
+    if let Some(target) = Target::of(vcpu) {
+        let _ = target.try_write(cx, vcpu);
+    }
+}
+
+/// Changes the state of the vCPU for a VMM, and tells the guest as KVM does when it makes the same
+/// change itself: without waiting where it would be preempted. May sleep.
+pub(crate) fn change_by_vmm<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, state: State)
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    match state {
+        State::Runnable => change_atomic(cx, vcpu, state),
+        _ => change(cx, vcpu, state),
+    }
+}
+
+/// Writes the runstate to the guest. May sleep, as long as the pages take to come; does nothing
+/// when there are none.
+pub(crate) fn tell<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>)
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    let Some(target) = Target::of(vcpu) else {
+        return;
+    };
+    loop {
+        let mapped = match target.try_write(cx, vcpu) {
+            Ok(()) => return,
+            Err(Unmapped::First) => target.first.refresh_bytes(cx, target.len),
+            // It was not set up if the guest was 32-bit, and its structure shorter, at the time.
+            Err(Unmapped::Second) => {
+                let gpa = target.gpa.wrapping_add(target.len as u64);
+                target.rest.activate_bytes(cx, gpa, target.rest_len())
+            }
+        };
+        if mapped.is_err() {
+            return;
+        }
+    }
+}
+
+/// Puts the runstate somewhere in guest memory, or nowhere. May sleep.
+///
+/// # Errors
+///
+/// `EFAULT` where there is no page; the guest then is not told.
+pub(crate) fn place<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, gpa: Option<Gpa>) -> Result
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    let (first, rest) = (vcpu.runstate_info(), vcpu.runstate_info_rest());
+    let placed = match gpa {
+        None => {
+            first.deactivate(cx);
+            rest.deactivate(cx);
+            return Ok(());
+        }
+        Some(gpa) => activate(cx, vcpu, gpa),
+    };
+    match placed {
+        Ok(()) => tell(cx, vcpu),
+        Err(_) => {
+            first.deactivate(cx);
+            rest.deactivate(cx);
+        }
+    }
+    placed
+}
+
+/// Maps the pages at `gpa`.
+fn activate<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, gpa: Gpa) -> Result
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    let size = Layout::of(vcpu.vm().word_size()).size;
+    let len = in_first_page(gpa, size);
+    // All of the page that is left, for a guest whose word size changes.
+    let page_rest = in_first_page(gpa, usize::MAX);
+    vcpu.runstate_info().activate_bytes(cx, gpa, page_rest)?;
+    if len < size {
+        let rest = gpa.wrapping_add(len as u64);
+        vcpu.runstate_info_rest()
+            .activate_bytes(cx, rest, size - len)
+    } else {
+        vcpu.runstate_info_rest().deactivate(cx);
+        Ok(())
+    }
+}
+
+/// Sets the accounts to what a VMM has saved.
+///
+/// # Errors
+///
+/// `EINVAL` when they do not add up, or the state began in the future.
+pub(crate) fn set(vcpu: Vcpu<'_>, runstate: &Runstate) -> Result {
+    if !runstate.adds_up() || clock::kvmclock_ns(vcpu.vm()) < runstate.entry_time {
+        return Err(EINVAL);
+    }
+    vcpu.set_runstate(runstate);
+    vcpu.set_last_steal(run_delay());
+    Ok(())
+}
+
+/// Shifts the accounts, as a VMM does for the time that a migration took, and changes the state if
+/// there is one. May sleep.
+///
+/// # Errors
+///
+/// `EINVAL` when the shift does not add up, or would begin the state in the future.
+pub(crate) fn adjust<H>(
+    cx: &mut Ctx<'_, H>,
+    vcpu: Vcpu<'_>,
+    by: &Runstate,
+    state: Option<State>,
+) -> Result
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    let mut runstate = vcpu.runstate();
+    let begins = runstate.entry_time.wrapping_add(by.entry_time);
+    if !by.adds_up() || clock::kvmclock_ns(vcpu.vm()) < begins {
+        return Err(EINVAL);
+    }
+    runstate.adjust(by);
+    vcpu.set_runstate(&runstate);
+    match state {
+        Some(state) => change_by_vmm(cx, vcpu, state),
+        None => tell(cx, vcpu),
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The singleshot timer of a vCPU, whose event comes in through a port.
+
+use crate::{
+    abi::{
+        pvclock::{linux_workaround, Scale, BYTES},
+        vcpu_info,
+    },
+    evtchn::{
+        deliver::{deliver_fast, deliver_in_section},
+        port::Target,
+    },
+    kvm::{clock, Vcpu},
+    sync::{
+        order::{GpcRefreshLock, KvmSrcu},
+        Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep,
+    },
+};
+use kernel::prelude::*;
+
+/// What a timeout is measured by, and whether Xen's workaround for Linux is applied to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `VCPUOP_set_singleshot_timer`, or a VMM: as given.
+    Exact,
+    /// `set_timer_op`: a timeout that overflowed fires soon.
+    LinuxWorkaround,
+}
+
+/// A moment in both the guest's and the host's time, in nanoseconds.
+struct Now {
+    guest: u64,
+    host: i64,
+}
+
+/// The present, by the guest's own clock where that can be read.
+fn now<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) -> Now
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    match guest_clock(cx, vcpu) {
+        Some(scale) => {
+            let (host, tsc) = clock::monotonic_and_tsc();
+            Now {
+                guest: scale.system_time(vcpu.guest_tsc(tsc)),
+                host,
+            }
+        }
+        // The guest has no clock yet, or not one that only depends on the TSC. KVM's own drifts
+        // from it over time, but there is nothing better.
+        None => Now {
+            guest: clock::kvmclock_ns(vcpu.vm()),
+            host: clock::monotonic_ns(),
+        },
+    }
+}
+
+/// What the guest computes its time by: it is told so in two places, of which either may be away
+/// or stale.
+fn guest_clock<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) -> Option<Scale>
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    if !vcpu.has_master_clock() {
+        return None;
+    }
+    let told = |bytes: Result<[u8; 32]>| {
+        let scale = Scale::from_bytes(bytes.ok()?);
+        vcpu.is_told(&scale).then_some(scale)
+    };
+    if vcpu.vcpu_info().is_active() {
+        let bytes = vcpu
+            .vcpu_info()
+            .read(cx)
+            .map(|info| info.load(&vcpu_info::TIME));
+        if let Some(scale) = told(bytes) {
+            return Some(scale);
+        }
+    }
+    if vcpu.time_info().is_active() {
+        return told(vcpu.time_info().read(cx).map(|info| info.load(&BYTES)));
+    }
+    None
+}
+
+/// How far ahead of the present the system time `timeout` is, in nanoseconds; negative if past.
+pub(crate) fn until<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, timeout: u64) -> i64
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    timeout.wrapping_sub(now(cx, vcpu).guest) as i64
+}
+
+/// Has the timer fire at the system time `timeout`, at once if that is past. May sleep.
+pub(crate) fn start<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, mut timeout: u64, kind: Kind)
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    let now = now(cx, vcpu);
+    let mut delta = timeout.wrapping_sub(now.guest) as i64;
+    if kind == Kind::LinuxWorkaround {
+        let moved = linux_workaround(timeout, delta);
+        if moved != delta {
+            delta = moved;
+            timeout = now.guest.wrapping_add(delta as u64);
+        }
+    }
+
+    // The callback clears this when it is done: a timer without it need not be waited for.
+    if vcpu.timer_expires() != 0 {
+        vcpu.cancel_timer(cx);
+    }
+    vcpu.set_timer_pending(false);
+    vcpu.set_timer_expires(timeout);
+    if delta <= 0 {
+        fire(cx, vcpu);
+    } else {
+        vcpu.start_timer(now.host.wrapping_add(delta));
+    }
+}
+
+/// Stops the timer. May sleep.
+pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
+    vcpu.cancel_timer(cx);
+    vcpu.set_timer_expires(0);
+    vcpu.set_timer_pending(false);
+}
+
+/// Delivers the timer's event, or leaves that to the vCPU where it would have to wait. Any
+/// context, a hard interrupt too.
+pub(crate) fn fire<H: InKvmSrcu>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
+    if vcpu.timer_pending() {
+        return;
+    }
+    match deliver_fast(cx, vcpu.vm(), vcpu.timer_virq(), Target::of(vcpu)) {
+        Err(EAGAIN) => {
+            vcpu.set_timer_pending(true);
+            vcpu.unblock();
+        }
+        _ => vcpu.set_timer_expires(0),
+    }
+}
+
+/// Delivers the event of a timer that fired when that could not be done. May sleep.
+pub(crate) fn inject_pending<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>)
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    if vcpu.timer_pending() {
+        let _ = deliver_in_section(cx, vcpu.vm(), vcpu.timer_virq(), Target::of(vcpu));
+        vcpu.set_timer_expires(0);
+        vcpu.set_timer_pending(false);
+    }
+}
+
+/// Gives the timer another port, or none, and has it fire at `expires` if that is not 0. May
+/// sleep.
+pub(crate) fn configure<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, port: u32, expires: u64)
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    // Before the port changes: it may be about to fire.
+    stop(cx, vcpu);
+    vcpu.set_timer_virq(port);
+    if port != 0 && expires != 0 {
+        start(cx, vcpu, expires, Kind::Exact);
+    }
+}
+
+/// When the timer fires, or 0: then it has, and its event is in the guest. May sleep.
+///
+/// It may fire right after, and again where the state was migrated to. That does no harm: the
+/// guest has not run in between, and an event that is pending stays one.
+pub(crate) fn expires<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) -> u64
+where
+    H: InVmMm + MaySleep + MayEnter<KvmSrcu>,
+{
+    if vcpu.timer_expires() == 0 {
+        return 0;
+    }
+    // Stopped, so that the event is not in between: fired, but not yet delivered.
+    vcpu.cancel_timer(cx);
+    inject_pending(vcpu.vm().srcu().read(cx).cx(), vcpu);
+    let expires = vcpu.timer_expires();
+    if expires != 0 {
+        vcpu.restart_timer();
+    }
+    expires
+}
