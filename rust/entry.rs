@@ -262,12 +262,12 @@ pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, sta
             // SAFETY: KVM calls it so when the task is scheduled out: it may not sleep, and the
             // caller is in a read section of `kvm->srcu`.
             let mut cx: Ctx<'_, SchedOut> = unsafe { Ctx::assert() };
-            runstate::change_atomic(&mut cx, vcpu, State::Runnable);
+            runstate::change_atomic(&mut cx.in_section(), vcpu, State::Runnable);
         }
         Some(state) => {
             // SAFETY: KVM calls it so inside `KVM_RUN`, on the way into the guest.
             let mut cx: Ctx<'_, InKvmRun> = unsafe { Ctx::assert() };
-            runstate::change(&mut cx, vcpu, state);
+            runstate::change(&mut cx.may_refresh(), vcpu, state);
         }
         // KVM has no others.
         None => {}
@@ -318,7 +318,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_inject_vcpu_vector(vcpu: *mut kvm_vcpu) 
 pub(crate) unsafe extern "C" fn kvm_xen_inject_timer_irqs(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
     let (mut cx, vcpu): (Ctx<'_, InKvmRun>, _) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
-    timer::inject_pending(&mut cx, vcpu);
+    timer::inject_pending(&mut cx.may_refresh(), vcpu);
 }
 
 /// The singleshot timer fires, in hard interrupt context.
@@ -334,7 +334,7 @@ pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtim
         let timer = NonNull::new_unchecked(timer);
         (Ctx::assert(), Vcpu::of_timer(timer))
     };
-    timer::fire(vcpu.vm().srcu().read(&mut cx).cx(), vcpu);
+    timer::fire(&mut vcpu.vm().srcu().read(&mut cx).cx().in_section(), vcpu);
     hrtimer_restart_HRTIMER_NORESTART
 }
 

@@ -41,6 +41,34 @@ impl<S: Structure, T> Field<S, T> {
     }
 }
 
+/// `N` double words in the structure `S`, which need not be aligned.
+///
+/// # Invariants
+///
+/// They lie within the structure.
+pub(crate) struct Words<S, const N: usize> {
+    offset: usize,
+    _of: PhantomData<fn() -> S>,
+}
+
+impl<S: Structure, const N: usize> Words<S, N> {
+    /// Those at `offset` bytes. Only for constants, where a wrong one does not compile.
+    pub(crate) const fn at(offset: usize) -> Self {
+        assert!(offset + 8 * N <= S::SIZE);
+        // INVARIANT: Checked just above.
+        Self {
+            offset,
+            _of: PhantomData,
+        }
+    }
+
+    /// Bytes from the start of the structure.
+    #[inline(always)]
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
 /// An array of bits in the structure `S`, numbered as the x86 bit instructions do.
 ///
 /// # Invariants

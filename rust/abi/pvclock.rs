@@ -4,7 +4,7 @@
 //!
 //! Source: `struct pvclock_vcpu_time_info`, `asm/pvclock-abi.h`.
 
-use super::layout::{Field, Structure};
+use super::layout::{Structure, Words};
 
 /// `struct pvclock_vcpu_time_info` in guest memory: 32 bytes, on its own or at the end of
 /// `vcpu_info`.
@@ -15,8 +15,8 @@ impl Structure for TimeInfo {
     const ALIGN: usize = 1;
 }
 
-/// The 32 bytes of it.
-pub(crate) const BYTES: Field<TimeInfo, [u8; 32]> = Field::at(0);
+/// All of it, as words. They need not be aligned in memory.
+pub(crate) const WORDS: Words<TimeInfo, 4> = Words::at(0);
 
 /// How TSC ticks become nanoseconds of system time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,17 +30,15 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// Reads the structure's bytes.
-    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
-        let [_, _, _, _, _, _, _, _, rest @ ..] = bytes;
-        let [t0, t1, t2, t3, t4, t5, t6, t7, rest @ ..] = rest;
-        let [s0, s1, s2, s3, s4, s5, s6, s7, rest @ ..] = rest;
-        let [m0, m1, m2, m3, shift, _flags, _, _] = rest;
+    /// From the words of the structure. The version is not looked at: the reader is the one who
+    /// writes it.
+    pub(crate) const fn from_words(words: [u64; 4]) -> Self {
+        let [_version, tsc_timestamp, system_time, scale] = words;
         Self {
-            tsc_timestamp: u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
-            system_time: u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
-            mul: u32::from_le_bytes([m0, m1, m2, m3]),
-            shift: i8::from_le_bytes([shift]),
+            tsc_timestamp,
+            system_time,
+            mul: scale as u32,
+            shift: (scale >> 32) as i8,
         }
     }
 
@@ -81,12 +79,13 @@ mod tests {
     use super::*;
 
     fn scale(mul: u32, shift: i8) -> Scale {
-        let mut bytes = [0; 32];
-        bytes[8..16].copy_from_slice(&1000u64.to_le_bytes());
-        bytes[16..24].copy_from_slice(&5000u64.to_le_bytes());
-        bytes[24..28].copy_from_slice(&mul.to_le_bytes());
-        bytes[28] = shift.to_le_bytes()[0];
-        Scale::from_bytes(bytes)
+        let shift = u64::from(shift.to_le_bytes()[0]);
+        let scale = Scale::from_words([0, 1000, 5000, u64::from(mul) | shift << 32 | 0xff << 40]);
+        assert_eq!(
+            (scale.mul, u64::from(scale.shift.to_le_bytes()[0])),
+            (mul, shift)
+        );
+        scale
     }
 
     #[test]

@@ -114,12 +114,12 @@ impl Layout {
 
     /// The byte that has the [`UPDATE`] flag as its highest bit.
     pub(crate) const fn update_byte(self) -> usize {
-        self.entry_time + 7
+        self.entry_time.wrapping_add(7)
     }
 
     /// Where the time spent in the state with the number `i` is.
     pub(crate) const fn time(self, i: usize) -> usize {
-        self.entry_time + 8 + 8 * (i % 4)
+        self.entry_time.wrapping_add(8 + 8 * (i % 4))
     }
 }
 

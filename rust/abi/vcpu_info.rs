@@ -5,7 +5,7 @@
 //! Source: `struct vcpu_info` in `xen/interface/xen.h`.
 
 use super::{
-    layout::{Bits, Field, Structure},
+    layout::{Bits, Field, Structure, Words},
     WordSize,
 };
 
@@ -21,7 +21,7 @@ impl Structure for VcpuInfo {
 pub(crate) const EVTCHN_UPCALL_PENDING: Field<VcpuInfo, u8> = Field::at(0);
 
 /// The clock of the vCPU: `struct pvclock_vcpu_time_info`, see `pvclock.rs`.
-pub(crate) const TIME: Field<VcpuInfo, [u8; 32]> = Field::at(32);
+pub(crate) const TIME: Words<VcpuInfo, 4> = Words::at(32);
 
 /// The words of the pending bitmap in which there are events for the vCPU, a bit each.
 #[inline(always)]

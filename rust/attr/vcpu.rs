@@ -55,12 +55,16 @@ pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR => {
             sched_info::required()?;
             let gpa = Some(attr.gpa()).filter(|&gpa| gpa != INVALID_GPA);
-            runstate::place(vcpu.vm().srcu().read(cx).cx(), vcpu, gpa)
+            runstate::place(&mut vcpu.vm().srcu().read(cx).cx().may_refresh(), vcpu, gpa)
         }
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT => {
             sched_info::required()?;
             let state = State::from_u64(attr.runstate_state()).ok_or(EINVAL)?;
-            runstate::change_by_vmm(vcpu.vm().srcu().read(cx).cx(), vcpu, state);
+            runstate::change_by_vmm(
+                &mut vcpu.vm().srcu().read(cx).cx().may_refresh(),
+                vcpu,
+                state,
+            );
             Ok(())
         }
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA => {
@@ -76,7 +80,12 @@ pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'
             };
             // The state of the shift itself means nothing.
             let by = attr.runstate(State::Running);
-            runstate::adjust(vcpu.vm().srcu().read(cx).cx(), vcpu, &by, state)
+            runstate::adjust(
+                &mut vcpu.vm().srcu().read(cx).cx().may_refresh(),
+                vcpu,
+                &by,
+                state,
+            )
         }
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID => {
             if attr.vcpu_id() >= KVM_MAX_VCPUS {
@@ -90,7 +99,12 @@ pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'
             if to.port != 0 && to.priority != PRIO_2LEVEL {
                 return Err(EINVAL);
             }
-            timer::configure(vcpu.vm().srcu().read(cx).cx(), vcpu, to.port, to.expires);
+            timer::configure(
+                &mut vcpu.vm().srcu().read(cx).cx().may_refresh(),
+                vcpu,
+                to.port,
+                to.expires,
+            );
             Ok(())
         }
         KVM_XEN_VCPU_ATTR_TYPE_UPCALL_VECTOR => {

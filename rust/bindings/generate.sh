@@ -27,7 +27,7 @@ run() ( # run OUT CFLAGS...
 	set -f
 	eval "\"\$bindgen\" \"\$header\" $(tr '\n' ' ' <"$tmp/options") \
 		--rust-target 1.85 --use-core --ctypes-prefix ffi --no-layout-tests \
-		--with-derive-default --no-debug '.*' --enable-function-attribute-detection \
+		--no-debug '.*' --enable-function-attribute-detection \
 		-o \"\$to\" -- \"\$@\""
 )
 

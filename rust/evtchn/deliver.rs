@@ -19,10 +19,7 @@ use crate::{
         vcpu_info::{self, EVTCHN_UPCALL_PENDING},
     },
     kvm::{Vcpu, Vm},
-    sync::{
-        order::{GpcRefreshLock, KvmSrcu},
-        Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep,
-    },
+    sync::{order::KvmSrcu, Ctx, InSection, InVmMm, MayEnter, MayRefresh, MaySleep},
 };
 use kernel::prelude::*;
 
@@ -43,8 +40,8 @@ pub(crate) enum Delivery {
 ///
 /// `EINVAL` when the guest has no such port or vCPU. `EAGAIN` when `shared_info` is not mapped,
 /// or being mapped, just now: nothing has happened, and [`deliver`] can wait for it.
-pub(crate) fn deliver_fast<H: InKvmSrcu>(
-    cx: &mut Ctx<'_, H>,
+pub(crate) fn deliver_fast(
+    cx: &mut Ctx<'_, InSection>,
     vm: Vm<'_>,
     port: u32,
     target: Target,
@@ -71,7 +68,7 @@ pub(crate) fn deliver_fast<H: InKvmSrcu>(
 }
 
 /// Tells a vCPU that there is an event in the word of `port`.
-fn raise<H: InKvmSrcu>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, port: Port) {
+fn raise(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, port: Port) {
     let upcall = match vcpu.vcpu_info().try_read(cx) {
         Some(info) => {
             let sel = vcpu_info::evtchn_pending_sel(port.word_size());
@@ -111,7 +108,7 @@ where
     loop {
         // A read section for each attempt: a change of memslots waits for the end of one.
         let mut section = vm.srcu().read(cx);
-        match deliver_fast(section.cx(), vm, port, target) {
+        match deliver_fast(&mut section.cx().in_section(), vm, port, target) {
             Err(EAGAIN) => vm.shared_info().refresh(section.cx())?,
             done => return done,
         }
@@ -123,17 +120,14 @@ where
 /// # Errors
 ///
 /// Those of [`deliver`].
-pub(crate) fn deliver_in_section<H>(
-    cx: &mut Ctx<'_, H>,
+pub(crate) fn deliver_in_section(
+    cx: &mut Ctx<'_, MayRefresh>,
     vm: Vm<'_>,
     port: u32,
     target: Target,
-) -> Result<Delivery>
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+) -> Result<Delivery> {
     loop {
-        match deliver_fast(cx, vm, port, target) {
+        match deliver_fast(&mut cx.in_section(), vm, port, target) {
             Err(EAGAIN) => vm.shared_info().refresh(cx)?,
             done => return done,
         }

@@ -20,6 +20,14 @@ use kernel::prelude::*;
 /// list before it looks at that bit, so that one of the two sees the other.
 #[inline]
 pub(crate) fn wake(vm: Vm<'_>, port: Port) {
+    if vm.has_pollers() {
+        wake_pollers(vm, port);
+    }
+}
+
+/// As [`wake`], where there is somebody to wake.
+#[cold]
+fn wake_pollers(vm: Vm<'_>, port: Port) {
     vm.for_each_poller(|vcpu| {
         let waits = match vcpu.polled() {
             Some(Polled::Port(polled)) => polled == port.nr(),
@@ -80,7 +88,7 @@ pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, ports: &Ports<'_>
         0 => None,
         span if !params::poll_timeout_is_absolute() => Some(span),
         // As Xen takes it: a moment of system time, which may be past.
-        moment => match timer::until(cx, vcpu, moment) {
+        moment => match timer::until(&mut cx.may_refresh(), vcpu, moment) {
             ..=0 => return,
             span => Some(span as u64),
         },

@@ -5,7 +5,7 @@
 use super::deliver::{deliver, deliver_fast, Delivery};
 use crate::{
     kvm::{routing::Route, uapi::PRIO_2LEVEL, Vm},
-    sync::{Anywhere, Ctx, SetIrq},
+    sync::{order::KvmSrcu, Anywhere, Ctx, MayEnter, SetIrq},
 };
 use kernel::prelude::*;
 
@@ -32,7 +32,7 @@ pub(crate) fn setup(vm: Vm<'_>, route: Route) -> Result<Route> {
 ///
 /// Those of [`deliver`].
 pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Result<Delivery> {
-    match deliver_fast(vm.srcu().read(cx).cx(), vm, route.port, route.target) {
+    match at_once(cx, vm, route) {
         Err(EAGAIN) => {}
         done => return done,
     }
@@ -52,5 +52,16 @@ pub(crate) fn set_inatomic(
     vm: Vm<'_>,
     route: Route,
 ) -> Result<Delivery> {
-    deliver_fast(vm.srcu().read(cx).cx(), vm, route.port, route.target)
+    at_once(cx, vm, route)
+}
+
+/// Delivers an event in a read section of its own.
+#[inline]
+fn at_once<H: MayEnter<KvmSrcu>>(
+    cx: &mut Ctx<'_, H>,
+    vm: Vm<'_>,
+    route: Route,
+) -> Result<Delivery> {
+    let mut section = vm.srcu().read(cx);
+    deliver_fast(&mut section.cx().in_section(), vm, route.port, route.target)
 }

@@ -14,7 +14,7 @@ use crate::{
         uapi::PRIO_2LEVEL,
         Vm,
     },
-    sync::{order::GpcRefreshLock, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, VmIoctl},
+    sync::{Ctx, MayRefresh, VmIoctl},
 };
 use kernel::prelude::*;
 
@@ -36,10 +36,7 @@ pub(crate) fn from_vmm(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, to: Route) -> Resu
 /// # Errors
 ///
 /// Those of [`deliver`], where the port leads to a port.
-pub(crate) fn from_guest<H>(cx: &mut Ctx<'_, H>, vm: Vm<'_>, port: u32) -> Option<Result>
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn from_guest(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) -> Option<Result> {
     Some(match sender::find(cx, vm, port)? {
         Leads::ToPort(to) => deliver_in_section(cx, vm, to.port, to.target).map(drop),
         Leads::ToEventFd(eventfd) => {

@@ -21,6 +21,6 @@ pub(super) fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, cmd: u64, param
         return Some(Err(EFAULT));
     }
     // Whatever is wrong with the port, the VMM may know better.
-    send::from_guest(cx, vcpu.vm(), u32::from_le_bytes(port))?.ok()?;
+    send::from_guest(&mut cx.may_refresh(), vcpu.vm(), u32::from_le_bytes(port))?.ok()?;
     Some(Ok(0))
 }

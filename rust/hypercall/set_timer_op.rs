@@ -17,7 +17,7 @@ pub(super) fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, timeout: u64) -
     if timeout == 0 {
         timer::stop(cx, vcpu);
     } else {
-        timer::start(cx, vcpu, timeout, Kind::LinuxWorkaround);
+        timer::start(&mut cx.may_refresh(), vcpu, timeout, Kind::LinuxWorkaround);
     }
     Some(Ok(0))
 }

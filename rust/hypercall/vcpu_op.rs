@@ -48,6 +48,6 @@ fn set(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) -
     vcpu.read_guest(cx, param, read)?;
     let [t0, t1, t2, t3, t4, t5, t6, t7, ..] = bytes;
     let timeout = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
-    timer::start(cx, vcpu, timeout, Kind::Exact);
+    timer::start(&mut cx.may_refresh(), vcpu, timeout, Kind::Exact);
     Ok(0)
 }

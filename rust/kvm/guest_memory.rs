@@ -8,7 +8,7 @@
 
 use super::bitops;
 use crate::{
-    abi::layout::{Bits, Field, Structure},
+    abi::layout::{Bits, Field, Structure, Words},
     sync::gpc::{Bytes, Mapping},
 };
 use core::arch::asm;
@@ -19,7 +19,6 @@ pub(crate) trait Plain: Copy {}
 impl Plain for u8 {}
 impl Plain for u32 {}
 impl Plain for u64 {}
-impl<const N: usize> Plain for [u8; N] {}
 
 impl<S: Structure> Mapping<'_, S> {
     /// Reads a field, once.
@@ -47,6 +46,26 @@ impl<S: Structure> Mapping<'_, S> {
                 .cast::<T>()
                 .write_volatile(value)
         }
+    }
+
+    /// Reads double words, each once.
+    pub(crate) fn load_words<const N: usize>(&self, words: &Words<S, N>) -> [u64; N] {
+        core::array::from_fn(|i| {
+            let value: u64;
+            // SAFETY: By the invariants of `Mapping` and `Words` the bytes are mapped. The address
+            // need not be aligned, which the instruction allows.
+            unsafe {
+                let from = self
+                    .base()
+                    .as_ptr()
+                    .add(words.offset())
+                    .cast::<u64>()
+                    .wrapping_add(i);
+                asm!("mov {value}, qword ptr [{from}]", value = out(reg) value,
+                    from = in(reg) from, options(nostack, preserves_flags, readonly));
+            }
+            value
+        })
     }
 
     /// Sets a bit, and returns what it was. Fully ordered.
@@ -94,6 +113,7 @@ impl<'m> Split<'m> {
     }
 
     /// The address of the `size` bytes at `at`, if they are in one page.
+    #[inline(never)]
     fn within(&self, at: usize, size: usize) -> Option<*mut u8> {
         let end = at.wrapping_add(size);
         if end <= self.len {
@@ -137,6 +157,8 @@ impl<'m> Split<'m> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn write_bytes(&self, at: usize, bytes: &[u8]) {
         for (i, &byte) in bytes.iter().enumerate() {
             self.write_byte(at.wrapping_add(i), byte);

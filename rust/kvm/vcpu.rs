@@ -165,7 +165,8 @@ impl<'a> Vcpu<'a> {
             shorthand: bindings::APIC_DEST_NOSHORT,
             delivery_mode: bindings::APIC_DM_FIXED as u16,
             level: true,
-            ..Default::default()
+            trig_mode: 0,
+            msi_redir_hint: false,
         };
         // SAFETY: The VM is there, and `irq` is complete. With neither a source nor an RTC status
         // KVM looks at nothing else.

@@ -138,7 +138,6 @@ impl<'a> Vm<'a> {
     }
 
     /// The vCPU that KVM gave the number `index`. Any context.
-    #[inline]
     pub(crate) fn vcpu(self, index: u32) -> Option<Vcpu<'a>> {
         let online = self.online_vcpus();
         if index >= online {
@@ -174,16 +173,32 @@ impl<'a> Vm<'a> {
         }
     }
 
-    /// Calls `f` for each vCPU that polls, until now.
+    /// Whether there is a vCPU that polls. In no time: one word for every 64 vCPUs.
     #[inline]
+    pub(crate) fn has_pollers(self) -> bool {
+        (0..self.poll_words()).any(|i| self.poll_word(i) != 0)
+    }
+
+    /// How many words of the mask of pollers are in use.
+    #[inline]
+    fn poll_words(self) -> usize {
+        (self.online_vcpus().div_ceil(64) as usize).min(POLL_WORDS)
+    }
+
+    /// A word of the mask of pollers.
+    #[inline]
+    fn poll_word(self, i: usize) -> u64 {
+        // SAFETY: The VM is there; the index wraps around in its mask. Read in one piece.
+        unsafe {
+            let mask = (&raw const (*self.xen()).poll_mask).cast::<u64>();
+            mask.add(i % POLL_WORDS).read_volatile()
+        }
+    }
+
+    /// Calls `f` for each vCPU that polls, until now.
     pub(crate) fn for_each_poller(self, mut f: impl FnMut(Vcpu<'a>)) {
-        let words = self.online_vcpus().div_ceil(64) as usize;
-        for i in 0..words.min(POLL_WORDS) {
-            // SAFETY: The VM is there, and its mask has so many words. Each is read once.
-            let mut bits = unsafe {
-                let mask = (&raw const (*self.xen()).poll_mask).cast::<u64>();
-                mask.add(i).read_volatile()
-            };
+        for i in 0..self.poll_words() {
+            let mut bits = self.poll_word(i);
             while bits != 0 {
                 if let Some(vcpu) = self.vcpu((i as u32) << 6 | bits.trailing_zeros()) {
                     f(vcpu);

@@ -8,11 +8,12 @@
 //! level is held, and hands out the token of the inside; so a context can't be used, nor
 //! outlived, behind the back of a guard.
 //!
-//! Only the C boundary asserts a context ([`Ctx::assert`]); everything else derives one.
+//! Only the C boundary asserts a context ([`Ctx::assert`]), one of those at the end of this file;
+//! everything else derives one.
 
 use super::order::{
-    Atomic, Before, GpcLock, GpcRefreshLock, IrqSrcu, KvmLock, KvmSrcu, Level, SlotsArchLock,
-    SlotsLock, VcpuMutex, VmMm, XenLock,
+    Asleep, AtOnce, Atomic, Before, GpcRefreshLock, HardIrq, Invalidation, KvmSrcu, Level,
+    RunQueue, Softirq, Spinning, VcpuMutex, VmMm,
 };
 use core::marker::PhantomData;
 
@@ -23,11 +24,25 @@ pub(crate) struct Nothing;
 pub(crate) struct Within<L, H>(PhantomData<fn() -> (L, H)>);
 
 /// A list of levels.
-pub(crate) trait Held {}
-impl Held for Nothing {}
-impl<L: Level, H: Held> Held for Within<L, H> {}
+pub(crate) trait Held {
+    /// The levels as a set: a bit for each, by its number.
+    const LEVELS: u32;
+    /// Whether a task inside of them may sleep.
+    const SLEEPS: bool;
+}
 
-/// `L` may be entered here.
+impl Held for Nothing {
+    const LEVELS: u32 = 0;
+    const SLEEPS: bool = true;
+}
+
+impl<L: Level, H: Held> Held for Within<L, H> {
+    const LEVELS: u32 = (1 << L::ID as u32) | H::LEVELS;
+    const SLEEPS: bool = L::SLEEPS && H::SLEEPS;
+}
+
+/// `L` may be entered here: it comes after the innermost level, and so after all of them, and the
+/// context may wait in the way that takes.
 #[diagnostic::on_unimplemented(
     message = "`{L}` may not be entered in the context `{Self}`",
     label = "the lock order forbids this",
@@ -35,15 +50,39 @@ impl<L: Level, H: Held> Held for Within<L, H> {}
 )]
 pub(crate) trait MayEnter<L>: Held {}
 impl<L: Level> MayEnter<L> for Nothing {}
-impl<L: Level, Top: Before<L>, H: Held> MayEnter<L> for Within<Top, H> {}
+impl<L: Level, Top: Before<L>, H: Held> MayEnter<L> for Within<Top, H> where Self: MayWait<L::Entry> {}
+
+/// The context may wait in the way `E` for a level to be free.
+pub(crate) trait MayWait<E>: Held {}
+impl<H: MaySleep> MayWait<Asleep> for H {}
+impl<H: MaySpin> MayWait<Spinning> for H {}
+impl<H: Held> MayWait<AtOnce> for H {}
+
+/// The task may spin for a lock that is a sleeping one under `PREEMPT_RT`.
+#[diagnostic::on_unimplemented(
+    message = "the context `{Self}` may not spin for a lock of KVM's",
+    label = "this may have to wait: only try it"
+)]
+pub(crate) trait MaySpin: Held {}
+impl MaySpin for Nothing {}
 
 /// The task may sleep here, allocate with `GFP_KERNEL`, and wait for a mutex.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` may not sleep",
     label = "this may sleep"
 )]
-pub(crate) trait MaySleep: Held {}
+pub(crate) trait MaySleep: MaySpin {}
 impl MaySleep for Nothing {}
+
+/// The task may sleep here for as long as a guest likes: nobody waits for what it is inside of,
+/// but for those who wait for that vCPU.
+#[diagnostic::on_unimplemented(
+    message = "the context `{Self}` may not sleep for as long as a guest likes",
+    label = "this ends when the guest likes, and others would wait so long"
+)]
+#[allow(dead_code, reason = "declared for the hypercalls and the timer")]
+pub(crate) trait MayWaitForGuest: MaySleep {}
+impl MayWaitForGuest for Nothing {}
 
 /// A grace period of `kvm->srcu` may be awaited here.
 #[diagnostic::on_unimplemented(
@@ -52,6 +91,15 @@ impl MaySleep for Nothing {}
 )]
 pub(crate) trait MayWaitForSrcu: MaySleep {}
 impl MayWaitForSrcu for Nothing {}
+
+/// Another task may be woken here.
+#[diagnostic::on_unimplemented(
+    message = "the context `{Self}` may not wake a task",
+    label = "the scheduler's lock is held"
+)]
+#[allow(dead_code, reason = "declared for the hypercalls and the timer")]
+pub(crate) trait MayWake: Held {}
+impl MayWake for Nothing {}
 
 /// The task is inside a read section of `kvm->srcu`: memslots and sending ports that were looked
 /// up stay.
@@ -70,27 +118,13 @@ impl<H: Held> InKvmSrcu for Within<KvmSrcu, H> {}
 pub(crate) trait InVmMm: Held {}
 impl<H: Held> InVmMm for Within<VmMm, H> {}
 
-/// What is so outside of a level is so inside of it.
-macro_rules! inherit {
-    ($($property:ident: $($level:ident),+;)*) => {$($(
-        impl<H: $property> $property for Within<$level, H> {}
-    )+)*};
+/// A pfn cache may be refreshed here, which may fault in a guest page.
+#[allow(dead_code, reason = "declared for the hypercalls and the timer")]
+pub(crate) trait MayRefresh:
+    InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>
+{
 }
-
-inherit! {
-    InKvmSrcu: SlotsArchLock, XenLock, GpcRefreshLock, GpcLock;
-    InVmMm: KvmLock, VcpuMutex, SlotsLock, IrqSrcu, KvmSrcu, SlotsArchLock, XenLock, GpcRefreshLock;
-}
-
-/// An ioctl of a VM.
-pub(crate) type VmIoctl = Within<VmMm, Nothing>;
-
-/// Whatever sets an interrupt: the irqfd workqueue, the PIT's thread, or `KVM_IRQ_LINE`. It may
-/// sleep and holds nothing; `kvm_set_irq()` has left its read section of `kvm->irq_srcu`.
-pub(crate) type SetIrq = Nothing;
-
-/// Any context, a hard interrupt among them.
-pub(crate) type Anywhere = Within<Atomic, Nothing>;
+impl<H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>> MayRefresh for H {}
 
 /// Evidence that the current task is inside of the levels in `H`.
 ///
@@ -133,3 +167,133 @@ impl<H: Held> Ctx<'_, H> {
         }
     }
 }
+
+impl<H: Held> Ctx<'_, Within<KvmSrcu, H>> {
+    /// The context outside of the read section, which the task has left for a while.
+    ///
+    /// What was looked up inside borrows `self` too, and so can't be kept over this.
+    ///
+    /// # Safety
+    ///
+    /// The task has left the read section, enters one again before `self` is next used, and in
+    /// between stays inside of `H`.
+    #[allow(dead_code, reason = "declared for the hypercalls and the timer")]
+    #[inline(always)]
+    pub(crate) unsafe fn leave(&mut self) -> Ctx<'_, H> {
+        // INVARIANT: By the safety requirement. `self` is borrowed, so that nobody relies on its
+        // own invariant meanwhile.
+        Ctx {
+            _lifetime: PhantomData,
+            _held: PhantomData,
+        }
+    }
+}
+
+/// One of the contexts below, for the document and the tests.
+#[cfg(not(MODULE))]
+pub struct Caller {
+    /// The type's name.
+    pub context: &'static str,
+    /// Who calls, a line a string.
+    pub doc: &'static [&'static str],
+    /// The levels as a set.
+    pub levels: u32,
+    /// The functions of ours that are called so.
+    pub functions: &'static [&'static str],
+}
+
+macro_rules! callers {
+    ($(
+        $(#[doc = $doc:literal])*
+        $context:ident = $type:ty, calls [$($function:ident)*];
+    )*) => {
+        $(
+            $(#[doc = $doc])*
+            #[allow(dead_code, reason = "declared whether or not it is asserted yet")]
+            pub(crate) type $context = $type;
+        )*
+
+        /// The contexts that KVM calls this module in.
+        #[cfg(not(MODULE))]
+        pub const CALLERS: &[Caller] = &[$(Caller {
+            context: stringify!($context),
+            doc: &[$($doc),*],
+            levels: <$type as Held>::LEVELS,
+            functions: &[$(stringify!($function)),*],
+        }),*];
+    };
+}
+
+callers! {
+    /// An ioctl of a VM, `kvm_arch_vm_ioctl()`: it holds nothing. `kvm_vm_ioctl()` has checked
+    /// that the process is the VM's own.
+    VmIoctl = Within<VmMm, Nothing>, calls [
+        kvm_xen_hvm_set_attr kvm_xen_hvm_get_attr kvm_xen_hvm_config kvm_xen_hvm_evtchn_send
+    ];
+
+    /// An ioctl of a vCPU, `kvm_arch_vcpu_ioctl()`, as `kvm_vcpu_ioctl()` calls it.
+    VcpuIoctl = Within<VcpuMutex, VmIoctl>, calls [kvm_xen_vcpu_set_attr kvm_xen_vcpu_get_attr];
+
+    /// `KVM_RUN` outside of the guest: `vcpu_run()`, the exit handlers that `vcpu_enter_guest()`
+    /// calls, and `complete_userspace_io` from `kvm_arch_vcpu_ioctl_run()`, all inside the
+    /// section that this has entered. So is `record_steal_time()`.
+    InKvmRun = Within<KvmSrcu, VcpuIoctl>, calls [
+        kvm_xen_hypercall kvm_xen_hypercall_complete_userspace kvm_xen_write_hypercall_page
+        kvm_xen_inject_pending_events kvm_xen_inject_timer_irqs kvm_xen_update_runstate
+    ];
+
+    /// `kvm_arch_vcpu_put()` of a vCPU that is preempted: `context_switch()` holds the lock of
+    /// the run queue, with interrupts off, when it calls `kvm_sched_out()`.
+    SchedOut = Within<KvmSrcu, Within<RunQueue, Nothing>>, calls [kvm_xen_update_runstate];
+
+    /// Whatever sets an interrupt by `kvm_set_irq()`, which has left its read section of
+    /// `kvm->irq_srcu`: `irqfd_inject()` on a workqueue and `pit_do_work()` on a thread of KVM's,
+    /// neither of which has an address space, or `KVM_IRQ_LINE`. It may sleep and holds nothing.
+    SetIrq = Nothing, calls [evtchn_set_fn];
+
+    /// Any context. `irqfd_wakeup()` delivers with interrupts off, the spinlock of a wait queue
+    /// and `kvm->irq_srcu` held, on any task that writes to an eventfd; C's timer delivers in
+    /// hard interrupt context. Whether an interrupt is pending is asked in `KVM_RUN`, but also
+    /// with the task's state set to sleep, by `kvm_vcpu_check_block()`, and when `KVM_SET_LAPIC`
+    /// switches a local APIC on, outside of `kvm->srcu`.
+    Anywhere = Within<Atomic, Nothing>, calls [kvm_xen_set_evtchn_fast __kvm_xen_has_interrupt];
+
+    /// The `hrtimer` of a vCPU, which is a hard one.
+    TimerHardIrq = Within<HardIrq, Nothing>, calls [xen_timer_callback];
+
+    /// The `timer_list` of a vCPU that polls.
+    TimerSoftirq = Within<Softirq, Nothing>, calls [cancel_evtchn_poll];
+
+    /// `kvm_arch_init_vm()` and `kvm_arch_vcpu_create()`: an ioctl that holds nothing, not even
+    /// the mutex of the vCPU, which no one else can reach yet.
+    Creation = Within<VmMm, Nothing>, calls [kvm_xen_init_vm kvm_xen_init_vcpu];
+
+    /// `kvm_arch_destroy_vm()` and `kvm_arch_vcpu_destroy()`: whoever drops the last reference,
+    /// in any address space. It may sleep and holds nothing; no one else can reach the VM.
+    Destruction = Nothing, calls [kvm_xen_destroy_vcpu kvm_xen_destroy_vm];
+
+    /// An MMU notifier between its start and its end. It calls nothing of ours, only
+    /// `gfn_to_pfn_cache_invalidate_start()`, which takes `gpc->lock`.
+    Notifier = Within<Invalidation, Nothing>, calls [];
+}
+
+// What the callers' contexts allow, where it is not what one might think. What they forbid are
+// the compile-fail tests in tools-testing/pure/tests/ui.
+const _: () = {
+    const fn may_wait_for_srcu<H: MayWaitForSrcu>() {}
+    const fn may_wait_for_guest<H: MayWaitForGuest>() {}
+    const fn may_refresh<H: MayRefresh>() {}
+    const fn may_enter_srcu<H: MayEnter<KvmSrcu> + MayWake>() {}
+    const fn in_srcu<H: InKvmSrcu>() {}
+
+    may_wait_for_srcu::<Creation>();
+    may_wait_for_srcu::<Destruction>();
+    may_wait_for_guest::<VcpuIoctl>();
+    may_refresh::<InKvmRun>();
+    may_enter_srcu::<Anywhere>();
+    may_enter_srcu::<TimerHardIrq>();
+    may_enter_srcu::<TimerSoftirq>();
+    in_srcu::<SchedOut>();
+    assert!(!SchedOut::SLEEPS && !Notifier::SLEEPS && InKvmRun::SLEEPS);
+    assert!(InKvmRun::LEVELS & VcpuIoctl::LEVELS == VcpuIoctl::LEVELS);
+};

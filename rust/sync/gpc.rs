@@ -10,7 +10,7 @@
 
 use super::{order::GpcRefreshLock, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep};
 use crate::{abi::layout::Structure, bindings, livepatch::symbols};
-use core::{marker::PhantomData, mem::MaybeUninit, ptr::NonNull};
+use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{error::to_result, ffi::c_ulong, page::PAGE_SHIFT, prelude::*, types::NotThreadSafe};
 
 /// A guest-physical address, in bytes.
@@ -60,6 +60,79 @@ pub(crate) struct Mapping<'g, S> {
     _task: NotThreadSafe,
 }
 
+/// The address of `len` bytes that a cache maps, with its lock held for reading and the interrupt
+/// state from before in `flags`; null, and nothing held, if it is not valid for them, or is being
+/// changed just now.
+///
+/// One function for all structures: it is most of what a delivery does.
+///
+/// # Safety
+///
+/// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM.
+unsafe fn try_lock(
+    gpc: NonNull<bindings::gfn_to_pfn_cache>,
+    len: usize,
+    flags: &mut c_ulong,
+) -> *mut u8 {
+    let gpc = gpc.as_ptr();
+    // SAFETY: The lock is initialized with the cache. One that is only tried has no place in the
+    // lock order to keep to.
+    unsafe {
+        if !bindings::kvm_xen_rs_read_trylock_irqsave(&raw mut (*gpc).lock, flags) {
+            return core::ptr::null_mut();
+        }
+    }
+    // SAFETY: The lock is held, so that the fields do not change; the read section keeps the
+    // memslots that the check looks at.
+    unsafe {
+        if symbols::kvm_gpc_check(gpc, len as c_ulong) {
+            return (*gpc).khva.cast();
+        }
+        bindings::kvm_xen_rs_read_unlock_irqrestore(&raw mut (*gpc).lock, *flags);
+    }
+    core::ptr::null_mut()
+}
+
+/// Maps the page of a cache again after it has moved, for `len` bytes. May sleep.
+///
+/// # Safety
+///
+/// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM and in the
+/// VM's address space. It may sleep and take the locks of the cache.
+unsafe fn refresh(gpc: NonNull<bindings::gfn_to_pfn_cache>, len: usize) -> Result {
+    // SAFETY: The field is a byte, read in one piece; the rest is the caller's.
+    unsafe {
+        // KVM warns, and a host that panics on warnings is lost, when asked to refresh a cache
+        // that has never been active: a VMM need only send an event before it maps a page.
+        if !(&raw const (*gpc.as_ptr()).active).read_volatile() {
+            return Err(EINVAL);
+        }
+        to_result(symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong))
+    }
+}
+
+/// As [`try_lock`], refreshing the cache until it is valid. May sleep.
+///
+/// # Safety
+///
+/// As for [`refresh`].
+unsafe fn lock_refreshed(
+    gpc: NonNull<bindings::gfn_to_pfn_cache>,
+    len: usize,
+    flags: &mut c_ulong,
+) -> Result<NonNull<u8>> {
+    // SAFETY: By the safety requirement.
+    unsafe {
+        loop {
+            if let Some(base) = NonNull::new(try_lock(gpc, len, flags)) {
+                return Ok(base);
+            }
+            // Waits for whoever changes the cache, too.
+            refresh(gpc, len)?;
+        }
+    }
+}
+
 impl<'a, S> Gpc<'a, S> {
     /// Wraps a pfn cache of KVM's.
     ///
@@ -85,48 +158,27 @@ impl<'a, S> Gpc<'a, S> {
     where
         'a: 'g,
     {
-        let raw = self.raw.as_ptr();
-        // SAFETY: Only the address of the field is taken, in a cache that is there.
-        let lock = unsafe { &raw mut (*raw).lock };
-        let mut flags = MaybeUninit::uninit();
-        // SAFETY: The lock is initialized with the cache. One that is only tried has no place in
-        // the lock order to keep to.
-        if !unsafe { bindings::kvm_xen_rs_read_trylock_irqsave(lock, flags.as_mut_ptr()) } {
-            return None;
-        }
-        // SAFETY: The lock was taken just above, so the flags were stored.
-        let flags = unsafe { flags.assume_init() };
-        // SAFETY: The lock is held; the read section keeps the memslots that this looks at.
-        if unsafe { symbols::kvm_gpc_check(raw, len as c_ulong) } {
-            // SAFETY: The lock is held, so that `khva` does not change.
-            if let Some(base) = NonNull::new(unsafe { (*raw).khva }.cast()) {
-                // INVARIANT: The lock is held, and the mapping of `len` bytes was checked.
-                return Some(Mapping {
-                    gpc: self,
-                    base,
-                    flags,
-                    _task: NotThreadSafe,
-                });
-            }
-        }
-        // SAFETY: The lock is held, and `flags` are its own.
-        unsafe { bindings::kvm_xen_rs_read_unlock_irqrestore(lock, flags) };
-        None
+        let mut flags = 0;
+        // SAFETY: The cache is initialized; the rest is the caller's.
+        let base = NonNull::new(unsafe { try_lock(self.raw, len, &mut flags) })?;
+        // INVARIANT: `try_lock` returns an address with the lock held.
+        Some(Mapping {
+            gpc: self,
+            base,
+            flags,
+            _task: NotThreadSafe,
+        })
     }
 
     /// Maps the page again after it has moved, for `len` bytes.
+    #[inline]
     fn refresh_len<H>(self, _cx: &mut Ctx<'_, H>, len: usize) -> Result
     where
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
-        // KVM warns, and a host that panics on warnings is lost, when asked to refresh a cache
-        // that has never been active: a VMM need only send an event before it maps a page.
-        if !self.is_active() {
-            return Err(EINVAL);
-        }
         // SAFETY: The cache is initialized; the context may sleep, take its locks, read memslots,
         // and fault in pages.
-        to_result(unsafe { symbols::kvm_gpc_refresh(self.raw.as_ptr(), len as c_ulong) })
+        unsafe { refresh(self.raw, len) }
     }
 
     /// Maps another page from now on, for `len` bytes.
@@ -204,14 +256,18 @@ impl<'a, S: Structure> Gpc<'a, S> {
         'a: 'g,
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
-        loop {
-            // SAFETY: The context is inside a read section, and borrowed as long as the mapping.
-            if let Some(mapping) = unsafe { self.try_map(S::SIZE) } {
-                return Ok(mapping);
-            }
-            // Waits for whoever changes the cache, too.
-            self.refresh(cx)?;
-        }
+        let _ = cx;
+        let mut flags = 0;
+        // SAFETY: The cache is initialized; the context is inside a read section, may sleep, take
+        // the cache's locks and fault in pages, and is borrowed as long as the mapping.
+        let base = unsafe { lock_refreshed(self.raw, S::SIZE, &mut flags) }?;
+        // INVARIANT: `lock_refreshed` returns an address with the lock held.
+        Ok(Mapping {
+            gpc: self,
+            base,
+            flags,
+            _task: NotThreadSafe,
+        })
     }
 
     /// Maps the page again after it has moved. May sleep, as long as the page takes to come.

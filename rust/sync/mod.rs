@@ -6,12 +6,15 @@ pub(crate) mod context;
 pub(crate) mod gpc;
 pub(crate) mod order;
 pub(crate) mod srcu;
+pub(crate) mod weaken;
 pub(crate) mod xen_lock;
 
 pub(crate) use context::{
     Anywhere, Ctx, Held, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayWaitForSrcu, Nothing, SetIrq,
     VmIoctl, Within,
 };
+
+pub(crate) use weaken::{InSection, MayRefresh};
 
 /// An ioctl of a vCPU.
 pub(crate) type VcpuIoctl = Within<order::VcpuMutex, VmIoctl>;

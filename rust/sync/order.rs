@@ -3,18 +3,37 @@
 //! The lock order, declared once.
 //!
 //! A *level* is something that a task can be inside of: a lock, a read-side critical section, or
-//! a state of the CPU that limits what may be done. The table says for each level what may be
-//! entered inside it, and whether a task inside it may sleep, or may wait for a grace period of
-//! `kvm->srcu`. From it come the trait implementations that the compiler checks.
+//! a state of the CPU that limits what may be done. The table says of each level how it is
+//! entered, which properties of a context it keeps, and which levels come after it. From it come
+//! the trait implementations that the compiler checks, the tables of Documentation/locking.rst,
+//! and the picture beside that.
 //!
 //! Source: Documentation/virt/kvm/locking.rst, and the callers of KVM's Xen code. The order is a
-//! strict partial one: every `Before` is written out, what follows by transitivity too, so that
+//! strict partial one: every [`Before`] is written out, what follows by transitivity too, so that
 //! only the innermost level need be asked. The host tests check that it is.
 
-use super::context::{MaySleep, MayWaitForSrcu, Within};
+use super::context::{
+    InKvmSrcu, InVmMm, MaySleep, MaySpin, MayWaitForGuest, MayWaitForSrcu, MayWake, Within,
+};
 
 /// Something a task can be inside of.
-pub(crate) trait Level {}
+pub(crate) trait Level {
+    /// How it is entered: [`Asleep`], [`Spinning`] or [`AtOnce`].
+    type Entry;
+    /// Its number.
+    const ID: Id;
+    /// Whether a task inside of it may sleep.
+    const SLEEPS: bool;
+}
+
+/// Entered by waiting asleep, as a mutex is.
+pub(crate) struct Asleep;
+
+/// Entered by spinning, and under `PREEMPT_RT` asleep, as an `rwlock_t` is.
+pub(crate) struct Spinning;
+
+/// Entered without waiting, as a read-side critical section of SRCU is.
+pub(crate) struct AtOnce;
 
 /// `Self` is taken before `Inner`: a task inside `Self` may enter `Inner`.
 #[diagnostic::on_unimplemented(
@@ -24,102 +43,202 @@ pub(crate) trait Level {}
 )]
 pub(crate) trait Before<Inner: Level>: Level {}
 
-/// One level of the table, for the document and the tests.
+/// One level of the table, for the document, the picture and the tests.
 #[cfg(not(MODULE))]
-pub(crate) struct Row {
+pub struct Row {
     /// The type's name.
-    pub(crate) level: &'static str,
+    pub level: &'static str,
     /// What kernel code calls it.
-    pub(crate) name: &'static str,
-    /// A task inside it may sleep.
-    pub(crate) sleep: bool,
-    /// A task inside it may wait for a grace period of `kvm->srcu`.
-    pub(crate) wait: bool,
-    /// The levels that may be entered inside it.
-    pub(crate) inner: &'static [&'static str],
+    pub name: &'static str,
+    /// What it is, a line a string.
+    pub doc: &'static [&'static str],
+    /// How it is entered.
+    pub entry: &'static str,
+    /// What lockdep calls its classes, if it has any.
+    pub lockdep: &'static [&'static str],
+    /// The properties of a context that are so inside it if they are so outside.
+    pub keeps: &'static [&'static str],
+    /// The levels that may be entered inside it, but for those that may be entered anywhere.
+    pub inner: &'static [&'static str],
+    /// It may be entered inside every level.
+    pub anywhere: bool,
 }
 
 macro_rules! lock_order {
-    ($(
-        $(#[$doc:meta])*
-        $level:ident = $name:literal, sleep: $sleep:ident, wait: $wait:ident,
-            then [$($inner:ident),*];
-    )*) => {
-        $(
-            $(#[$doc])*
-            pub(crate) struct $level;
-            impl Level for $level {}
-            $(impl Before<$inner> for $level {})*
-            lock_order!(@MaySleep $sleep $level);
-            lock_order!(@MayWaitForSrcu $wait $level);
-        )*
+    // The levels that have a place in the order, and those that come on top of any other.
+    (in_order { $($ordered:tt)* } anywhere { $($anywhere:tt)* }) => {
+        lock_order!(@levels false $($ordered)*);
+        lock_order!(@levels true $($anywhere)*);
+        lock_order!(@ids $($ordered)* $($anywhere)*);
 
-        /// The order, outermost level first.
+        /// The order, outermost level first, and then what comes anywhere.
         #[cfg(not(MODULE))]
-        pub(crate) const TABLE: &[Row] = &[$(Row {
+        pub const TABLE: [&[Row]; 2] = [
+            lock_order!(@rows false $($ordered)*),
+            lock_order!(@rows true $($anywhere)*),
+        ];
+    };
+
+    (@levels $anywhere:ident $(
+        $(#[doc = $doc:literal])*
+        $level:ident = $name:literal, $entry:ident, lockdep [$($lockdep:literal),*],
+            keeps [$($keeps:ident)*],
+            then [$($inner:ident)*];
+    )*) => {$(
+        $(#[doc = $doc])*
+        pub(crate) struct $level;
+        impl Level for $level {
+            type Entry = $entry;
+            const ID: Id = Id::$level;
+            const SLEEPS: bool = lock_order!(@sleeps $($keeps)*);
+        }
+        $(impl<H: $keeps> $keeps for Within<$level, H> {})*
+        $(impl Before<$inner> for $level {})*
+        lock_order!(@anywhere $anywhere $level);
+    )*};
+    (@anywhere true $level:ident) => { impl<Outer: Level> Before<$level> for Outer {} };
+    (@anywhere false $level:ident) => {};
+    // It is the first of the properties in the lists.
+    (@sleeps MaySleep $($rest:ident)*) => { true };
+    (@sleeps $($rest:ident)*) => { false };
+
+    (@ids $($(#[$doc:meta])* $level:ident = $name:literal, $entry:ident, lockdep $lockdep:tt,
+        keeps $keeps:tt, then $then:tt;)*) => {
+        /// The levels as numbers, for checks at run time.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Id {
+            $($(#[$doc])* $level),*
+        }
+        impl Id {
+            /// All of them.
+            #[allow(dead_code, reason = "for kernels that check contexts")]
+            pub(crate) const ALL: &[Self] = &[$(Self::$level),*];
+        }
+    };
+    (@rows $anywhere:ident $(
+        $(#[doc = $doc:literal])*
+        $level:ident = $name:literal, $entry:ident, lockdep [$($lockdep:literal),*],
+            keeps [$($keeps:ident)*],
+            then [$($inner:ident)*];
+    )*) => {
+        &[$(Row {
             level: stringify!($level),
             name: $name,
-            sleep: lock_order!(@bool $sleep),
-            wait: lock_order!(@bool $wait),
+            doc: &[$($doc),*],
+            entry: stringify!($entry),
+            lockdep: &[$($lockdep),*],
+            keeps: &[$(stringify!($keeps)),*],
             inner: &[$(stringify!($inner)),*],
-        }),*];
+            anywhere: $anywhere,
+        }),*]
     };
-    (@$what:ident yes $level:ident) => {
-        impl<H: $what> $what for Within<$level, H> {}
-    };
-    (@$what:ident no $level:ident) => {};
-    (@bool yes) => { true };
-    (@bool no) => { false };
 }
 
 lock_order! {
+in_order {
     /// The address space that the VM belongs to is the current one: its process runs, or a
     /// kernel thread has borrowed it. Guest pages can be faulted in.
-    VmMm = "the VM's mm", sleep: yes, wait: yes,
-        then [KvmLock, VcpuMutex, SlotsLock, IrqSrcu, KvmSrcu, SlotsArchLock, XenLock,
-              GpcRefreshLock, GpcLock];
+    VmMm = "the VM's mm", Asleep, lockdep [],
+        keeps [MaySleep MaySpin MayWake MayWaitForSrcu MayWaitForGuest],
+        then [KvmLock VcpuMutex SlotsLock IrqSrcu KvmSrcu SlotsArchLock XenLock GpcRefreshLock
+              Invalidation GpcLock GpcLock2];
 
     /// Creation of vCPUs and devices, and VM-wide state. Never taken by this module.
-    KvmLock = "kvm->lock", sleep: yes, wait: yes,
-        then [VcpuMutex, SlotsLock, IrqSrcu, KvmSrcu, SlotsArchLock, XenLock, GpcRefreshLock,
-              GpcLock];
+    KvmLock = "kvm->lock", Asleep, lockdep ["&kvm->lock"],
+        keeps [MaySleep MaySpin MayWake MayWaitForSrcu InVmMm],
+        then [VcpuMutex SlotsLock IrqSrcu KvmSrcu SlotsArchLock XenLock GpcRefreshLock
+              Invalidation GpcLock GpcLock2];
 
-    /// Held through every ioctl of a vCPU. Never taken by this module.
-    VcpuMutex = "vcpu->mutex", sleep: yes, wait: yes,
-        then [SlotsLock, IrqSrcu, KvmSrcu, SlotsArchLock, XenLock, GpcRefreshLock, GpcLock];
+    /// Held through every ioctl of a vCPU, so while the guest runs or sleeps. Never taken by
+    /// this module.
+    VcpuMutex = "vcpu->mutex", Asleep, lockdep ["&vcpu->mutex"],
+        keeps [MaySleep MaySpin MayWake MayWaitForSrcu MayWaitForGuest InVmMm],
+        then [SlotsLock IrqSrcu KvmSrcu SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock
+              GpcLock2];
 
     /// Changes of memslots; a grace period of `kvm->srcu` is awaited under it. Never taken by
     /// this module.
-    SlotsLock = "kvm->slots_lock", sleep: yes, wait: yes,
-        then [IrqSrcu, KvmSrcu, SlotsArchLock, XenLock, GpcRefreshLock, GpcLock];
+    SlotsLock = "kvm->slots_lock", Asleep, lockdep ["&kvm->slots_lock"],
+        keeps [MaySleep MaySpin MayWake MayWaitForSrcu InVmMm],
+        then [IrqSrcu KvmSrcu SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// The read side of the interrupt routing table.
-    IrqSrcu = "kvm->irq_srcu (read)", sleep: yes, wait: no,
-        then [KvmSrcu, GpcLock];
+    IrqSrcu = "kvm->irq_srcu (read)", AtOnce, lockdep ["&kvm->irq_srcu"],
+        keeps [MaySleep MaySpin MayWake InVmMm],
+        then [KvmSrcu SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// The read side of the memslots, and of the sending ports.
-    KvmSrcu = "kvm->srcu (read)", sleep: yes, wait: no,
-        then [SlotsArchLock, XenLock, GpcRefreshLock, GpcLock];
+    KvmSrcu = "kvm->srcu (read)", AtOnce, lockdep ["&kvm->srcu"],
+        keeps [MaySleep MaySpin MayWake InVmMm],
+        then [SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// What architectures allocate per memslot. Released before the grace period of a memslot
-    /// update, so that it can be taken inside a read section.
-    SlotsArchLock = "kvm->slots_arch_lock", sleep: yes, wait: no,
-        then [];
+    /// update, so that it can be taken inside a read section. Never taken by this module.
+    SlotsArchLock = "kvm->slots_arch_lock", Asleep, lockdep ["&kvm->slots_arch_lock"],
+        keeps [MaySleep MaySpin MayWake InKvmSrcu InVmMm],
+        then [Invalidation GpcLock GpcLock2];
 
     /// Xen's state of a VM: a leaf, with only the locks of a pfn cache inside it.
-    XenLock = "kvm->arch.xen.xen_lock", sleep: yes, wait: no,
-        then [GpcRefreshLock, GpcLock];
+    XenLock = "kvm->arch.xen.xen_lock", Asleep, lockdep ["&kvm->arch.xen.xen_lock"],
+        keeps [MaySleep MaySpin MayWake InKvmSrcu InVmMm],
+        then [GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// Changes of one pfn cache.
-    GpcRefreshLock = "gpc->refresh_lock", sleep: yes, wait: no,
-        then [GpcLock];
+    GpcRefreshLock = "gpc->refresh_lock", Asleep, lockdep ["&gpc->refresh_lock"],
+        keeps [MaySleep MaySpin MayWake InKvmSrcu InVmMm],
+        then [Invalidation GpcLock GpcLock2];
+
+    /// An invalidation of the VM's pages, counted in `mn_active_invalidate_count`: from an MMU
+    /// notifier's start to its end. A memslot update and a refresh of a pfn cache wait until
+    /// there is none, and an allocation may cause one. It may come where nothing may sleep. This
+    /// module is never called in it.
+    Invalidation = "mn_active_invalidate_count", Asleep,
+            lockdep ["mmu_notifier_invalidate_range_start"],
+        keeps [MaySpin MayWake],
+        then [GpcLock GpcLock2];
 
     /// The mapping of one pfn cache, held for reading with interrupts off.
-    GpcLock = "gpc->lock (read)", sleep: no, wait: no,
+    GpcLock = "gpc->lock (read)", Spinning, lockdep ["&gpc->lock", "&gpc->lock/1"],
+        keeps [MaySpin MayWake InKvmSrcu],
+        then [GpcLock2];
+
+    /// The mapping of the second of two pages that a structure lies across.
+    GpcLock2 = "gpc->lock (read, second page)", Spinning, lockdep ["&gpc->lock"],
+        keeps [MayWake InKvmSrcu],
         then [];
+}
+
+anywhere {
+    /// Preemption is off, so a spinlock may be held.
+    PreemptOff = "preemption off", AtOnce, lockdep [],
+        keeps [MayWake InKvmSrcu],
+        then [IrqSrcu KvmSrcu];
+
+    /// Interrupts are off, so the spinlock of a wait queue may be held.
+    IrqsOff = "interrupts off", AtOnce, lockdep [],
+        keeps [MayWake InKvmSrcu],
+        then [IrqSrcu KvmSrcu];
+
+    /// This is a timer's soft interrupt. Whatever it came on top of may be held.
+    Softirq = "soft interrupt", AtOnce, lockdep [],
+        keeps [MayWake],
+        then [IrqSrcu KvmSrcu];
+
+    /// This is a hard interrupt. Whatever it came on top of may be held.
+    HardIrq = "hard interrupt", AtOnce, lockdep [],
+        keeps [MayWake],
+        then [IrqSrcu KvmSrcu];
+
+    /// The scheduler holds the lock of a run queue, as when it switches from a vCPU to another
+    /// task. To wake a task would take such a lock again.
+    RunQueue = "rq->lock", AtOnce, lockdep [],
+        keeps [],
+        then [IrqSrcu KvmSrcu];
 
     /// Interrupts may be off, a spinlock may be held, or this may be an interrupt: nothing is
     /// known of the caller, so it must not sleep, nor spin for a lock of KVM's.
-    Atomic = "atomic", sleep: no, wait: no,
-        then [IrqSrcu, KvmSrcu];
+    Atomic = "atomic", AtOnce, lockdep [],
+        keeps [MayWake],
+        then [IrqSrcu KvmSrcu];
+}
 }

@@ -7,8 +7,7 @@ use crate::{
     kvm::{clock, guest_memory, vcpu_xen::run_delay, Vcpu},
     sync::{
         gpc::{Bytes, Gpa, Gpc, Place, Unmapped},
-        order::GpcRefreshLock,
-        Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep,
+        Ctx, InSection, MayRefresh,
     },
 };
 use kernel::prelude::*;
@@ -41,11 +40,11 @@ impl<'a> Target<'a> {
 
     /// How many bytes are in the second page.
     fn rest_len(&self) -> usize {
-        self.layout.size - self.len
+        self.layout.size.saturating_sub(self.len)
     }
 
     /// Writes the runstate, if the pages are there. Never waits.
-    fn try_write<H: InKvmSrcu>(&self, cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
+    fn try_write(&self, cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
         let rest = (self.rest_len() != 0).then_some((self.rest, self.rest_len()));
         let pages = Gpc::try_read_parts(cx, (self.first, self.len), rest)?;
         let to = guest_memory::Split::new(&pages.0, self.len, pages.1.as_ref(), self.rest_len());
@@ -92,17 +91,14 @@ fn account(vcpu: Vcpu<'_>, state: State) {
 }
 
 /// Changes the state of the vCPU, and tells the guest. May sleep.
-pub(crate) fn change<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, state: State)
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn change(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state: State) {
     account(vcpu, state);
     tell(cx, vcpu);
 }
 
 /// Changes the state of the vCPU where nothing can be waited for. The guest is told if its page
 /// is there; if not, it is told with the next change, and finds the older state until then.
-pub(crate) fn change_atomic<H: InKvmSrcu>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, state: State) {
+pub(crate) fn change_atomic(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, state: State) {
     account(vcpu, state);
     if let Some(target) = Target::of(vcpu) {
         let _ = target.try_write(cx, vcpu);
@@ -111,27 +107,21 @@ pub(crate) fn change_atomic<H: InKvmSrcu>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, s
 
 /// Changes the state of the vCPU for a VMM, and tells the guest as KVM does when it makes the same
 /// change itself: without waiting where it would be preempted. May sleep.
-pub(crate) fn change_by_vmm<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, state: State)
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn change_by_vmm(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state: State) {
     match state {
-        State::Runnable => change_atomic(cx, vcpu, state),
+        State::Runnable => change_atomic(&mut cx.in_section(), vcpu, state),
         _ => change(cx, vcpu, state),
     }
 }
 
 /// Writes the runstate to the guest. May sleep, as long as the pages take to come; does nothing
 /// when there are none.
-pub(crate) fn tell<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>)
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn tell(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
     let Some(target) = Target::of(vcpu) else {
         return;
     };
     loop {
-        let mapped = match target.try_write(cx, vcpu) {
+        let mapped = match target.try_write(&mut cx.in_section(), vcpu) {
             Ok(()) => return,
             Err(Unmapped::First) => target.first.refresh_bytes(cx, target.len),
             // It was not set up if the guest was 32-bit, and its structure shorter, at the time.
@@ -151,10 +141,7 @@ where
 /// # Errors
 ///
 /// `EFAULT` where there is no page; the guest then is not told.
-pub(crate) fn place<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, gpa: Option<Gpa>) -> Result
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn place(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, gpa: Option<Gpa>) -> Result {
     let (first, rest) = (vcpu.runstate_info(), vcpu.runstate_info_rest());
     let placed = match gpa {
         None => {
@@ -175,10 +162,7 @@ where
 }
 
 /// Maps the pages at `gpa`.
-fn activate<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, gpa: Gpa) -> Result
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+fn activate(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, gpa: Gpa) -> Result {
     let size = Layout::of(vcpu.vm().word_size()).size;
     let len = in_first_page(gpa, size);
     // All of the page that is left, for a guest whose word size changes.
@@ -214,15 +198,12 @@ pub(crate) fn set(vcpu: Vcpu<'_>, runstate: &Runstate) -> Result {
 /// # Errors
 ///
 /// `EINVAL` when the shift does not add up, or would begin the state in the future.
-pub(crate) fn adjust<H>(
-    cx: &mut Ctx<'_, H>,
+pub(crate) fn adjust(
+    cx: &mut Ctx<'_, MayRefresh>,
     vcpu: Vcpu<'_>,
     by: &Runstate,
     state: Option<State>,
-) -> Result
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+) -> Result {
     let mut runstate = vcpu.runstate();
     let begins = runstate.entry_time.wrapping_add(by.entry_time);
     if !by.adds_up() || clock::kvmclock_ns(vcpu.vm()) < begins {

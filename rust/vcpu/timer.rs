@@ -4,7 +4,7 @@
 
 use crate::{
     abi::{
-        pvclock::{linux_workaround, Scale, BYTES},
+        pvclock::{linux_workaround, Scale, WORDS},
         vcpu_info,
     },
     evtchn::{
@@ -12,10 +12,7 @@ use crate::{
         port::Target,
     },
     kvm::{clock, Vcpu},
-    sync::{
-        order::{GpcRefreshLock, KvmSrcu},
-        Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep,
-    },
+    sync::{order::KvmSrcu, Ctx, InSection, InVmMm, MayEnter, MayRefresh, MaySleep},
 };
 use kernel::prelude::*;
 
@@ -35,10 +32,7 @@ struct Now {
 }
 
 /// The present, by the guest's own clock where that can be read.
-fn now<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) -> Now
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+fn now(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) -> Now {
     match guest_clock(cx, vcpu) {
         Some(scale) => {
             let (host, tsc) = clock::monotonic_and_tsc();
@@ -58,45 +52,40 @@ where
 
 /// What the guest computes its time by: it is told so in two places, of which either may be away
 /// or stale.
-fn guest_clock<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) -> Option<Scale>
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+fn guest_clock(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) -> Option<Scale> {
     if !vcpu.has_master_clock() {
         return None;
     }
-    let told = |bytes: Result<[u8; 32]>| {
-        let scale = Scale::from_bytes(bytes.ok()?);
+    let told = |words: Result<[u64; 4]>| {
+        let scale = Scale::from_words(words.ok()?);
         vcpu.is_told(&scale).then_some(scale)
     };
     if vcpu.vcpu_info().is_active() {
-        let bytes = vcpu
+        let words = vcpu
             .vcpu_info()
             .read(cx)
-            .map(|info| info.load(&vcpu_info::TIME));
-        if let Some(scale) = told(bytes) {
+            .map(|info| info.load_words(&vcpu_info::TIME));
+        if let Some(scale) = told(words) {
             return Some(scale);
         }
     }
     if vcpu.time_info().is_active() {
-        return told(vcpu.time_info().read(cx).map(|info| info.load(&BYTES)));
+        return told(
+            vcpu.time_info()
+                .read(cx)
+                .map(|info| info.load_words(&WORDS)),
+        );
     }
     None
 }
 
 /// How far ahead of the present the system time `timeout` is, in nanoseconds; negative if past.
-pub(crate) fn until<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, timeout: u64) -> i64
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn until(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, timeout: u64) -> i64 {
     timeout.wrapping_sub(now(cx, vcpu).guest) as i64
 }
 
 /// Has the timer fire at the system time `timeout`, at once if that is past. May sleep.
-pub(crate) fn start<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, mut timeout: u64, kind: Kind)
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, mut timeout: u64, kind: Kind) {
     let now = now(cx, vcpu);
     let mut delta = timeout.wrapping_sub(now.guest) as i64;
     if kind == Kind::LinuxWorkaround {
@@ -114,7 +103,7 @@ where
     vcpu.set_timer_pending(false);
     vcpu.set_timer_expires(timeout);
     if delta <= 0 {
-        fire(cx, vcpu);
+        fire(&mut cx.in_section(), vcpu);
     } else {
         vcpu.start_timer(now.host.wrapping_add(delta));
     }
@@ -129,7 +118,7 @@ pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
 
 /// Delivers the timer's event, or leaves that to the vCPU where it would have to wait. Any
 /// context, a hard interrupt too.
-pub(crate) fn fire<H: InKvmSrcu>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
+pub(crate) fn fire(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) {
     if vcpu.timer_pending() {
         return;
     }
@@ -143,10 +132,7 @@ pub(crate) fn fire<H: InKvmSrcu>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
 }
 
 /// Delivers the event of a timer that fired when that could not be done. May sleep.
-pub(crate) fn inject_pending<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>)
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
     if vcpu.timer_pending() {
         let _ = deliver_in_section(cx, vcpu.vm(), vcpu.timer_virq(), Target::of(vcpu));
         vcpu.set_timer_expires(0);
@@ -156,10 +142,7 @@ where
 
 /// Gives the timer another port, or none, and has it fire at `expires` if that is not 0. May
 /// sleep.
-pub(crate) fn configure<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>, port: u32, expires: u64)
-where
-    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn configure(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, port: u32, expires: u64) {
     // Before the port changes: it may be about to fire.
     stop(cx, vcpu);
     vcpu.set_timer_virq(port);
@@ -181,7 +164,7 @@ where
     }
     // Stopped, so that the event is not in between: fired, but not yet delivered.
     vcpu.cancel_timer(cx);
-    inject_pending(vcpu.vm().srcu().read(cx).cx(), vcpu);
+    inject_pending(&mut vcpu.vm().srcu().read(cx).cx().may_refresh(), vcpu);
     let expires = vcpu.timer_expires();
     if expires != 0 {
         vcpu.restart_timer();

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Contexts that C is trusted for, checked on kernels that can tell.
+//!
+//! A context says more than what it lists: the task is inside of nothing else, and that matters as
+//! much, as it is what allows to wait. Only an interrupt, or the scheduler, came on top of
+//! whatever there was.
+
+use super::{
+    context::{Ctx, Held},
+    order::{Atomic, HardIrq, Id, Level, RunQueue, Softirq},
+};
+
+/// What a context says about a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The task is inside of it.
+    Inside,
+    /// The task is not inside of it.
+    Outside,
+    /// Nothing.
+    Nothing,
+}
+
+/// What `H` says about `level`.
+pub(crate) const fn claim<H: Held>(level: Id) -> Claim {
+    const fn set<L: Level>() -> u32 {
+        1 << L::ID as u32
+    }
+    let on_top = set::<HardIrq>() | set::<Softirq>() | set::<RunQueue>() | set::<Atomic>();
+
+    if H::LEVELS & (1 << level as u32) != 0 {
+        Claim::Inside
+    } else if H::LEVELS & on_top != 0 || matches!(level, Id::VmMm) {
+        // To have an address space that one does not need is no harm.
+        Claim::Nothing
+    } else {
+        Claim::Outside
+    }
+}
+
+/// What can be found out about the current task and a VM.
+pub(crate) trait Witness {
+    /// Whether this kernel can tell at all: with `CONFIG_PROVE_LOCKING`, and while lockdep is on.
+    /// Where it can't, the checks compile to nothing.
+    const ENABLED: bool;
+
+    /// Whether the task is inside of `level`, where that can be told: by `lockdep_is_held()`,
+    /// `srcu_read_lock_held()`, `in_hardirq()` and the like.
+    fn is_inside(&self, level: Id) -> Option<bool>;
+
+    /// Complains if the task may not sleep: `might_sleep()`.
+    fn might_sleep(&self);
+
+    /// Complains, once, that the task is inside of `level`, or is not, against the claim.
+    fn contradict(&self, level: Id, claim: Claim);
+}
+
+/// Holds what `H` says against what the witness finds.
+#[inline(always)]
+pub(crate) fn verify<H: Held, W: Witness>(witness: &W) {
+    if !W::ENABLED {
+        return;
+    }
+    for &level in Id::ALL {
+        match (claim::<H>(level), witness.is_inside(level)) {
+            (claim @ Claim::Inside, Some(false)) | (claim @ Claim::Outside, Some(true)) => {
+                witness.contradict(level, claim);
+            }
+            _ => {}
+        }
+    }
+    if H::SLEEPS {
+        witness.might_sleep();
+    }
+}
+
+impl<H: Held> Ctx<'_, H> {
+    /// Takes the caller's word for the context, and the witness's where there is one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Ctx::assert`].
+    #[inline(always)]
+    pub(crate) unsafe fn assert_before<W: Witness>(witness: &W) -> Self {
+        verify::<H, W>(witness);
+        // SAFETY: By the safety requirement.
+        unsafe { Self::assert() }
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Contexts for those who need not know more.
+//!
+//! A function for all contexts with some property is compiled once for each of them. One that does
+//! more than hand on takes the weakest of these contexts instead, to which every other can be
+//! turned: what may be done in the weakest may be done in all.
+
+use super::{
+    order::{GpcRefreshLock, KvmSrcu, XenLock},
+    Anywhere, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, VmIoctl, Within,
+};
+
+/// In a read section of `kvm->srcu`, and nothing else known: it may not sleep.
+pub(crate) type InSection = Within<KvmSrcu, Anywhere>;
+
+/// Where a pfn cache can be refreshed, and nothing else known: no other lock may be taken.
+pub(crate) type MayRefresh = Within<XenLock, Within<KvmSrcu, VmIoctl>>;
+
+impl<H: InKvmSrcu> Ctx<'_, H> {
+    /// This context, as one of which no more is known than the read section.
+    #[inline(always)]
+    pub(crate) fn in_section(&mut self) -> Ctx<'_, InSection> {
+        // SAFETY: The task is in a read section. Of `Atomic` nothing follows that could be wrong:
+        // it allows to enter read sections alone, and to sleep never.
+        unsafe { Ctx::assert() }
+    }
+}
+
+impl<H> Ctx<'_, H>
+where
+    H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+{
+    /// This context, as one of which no more is known than that pfn caches can be refreshed.
+    #[inline(always)]
+    pub(crate) fn may_refresh(&mut self) -> Ctx<'_, MayRefresh> {
+        // SAFETY: The task is in a read section, in the VM's address space, and may sleep. That it
+        // holds `xen_lock` need not be so, but all that follows from it is what may not be done.
+        unsafe { Ctx::assert() }
+    }
+}
