@@ -34,7 +34,7 @@ demo:
 
 ## check: all tests; TESTS=pattern for some of them
 check:
-	@$(RUN) check $(if $(TESTS),--tests '$(TESTS)')
+	@$(RUN) check $(if $(TESTS),--tests $(TESTS))
 
 ## shell: a prompt in a machine with KVM and the module
 shell:
