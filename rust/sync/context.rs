@@ -118,14 +118,6 @@ impl<H: Held> InKvmSrcu for Within<KvmSrcu, H> {}
 pub(crate) trait InVmMm: Held {}
 impl<H: Held> InVmMm for Within<VmMm, H> {}
 
-/// A pfn cache may be refreshed here, which may fault in a guest page.
-#[allow(dead_code, reason = "declared for the hypercalls and the timer")]
-pub(crate) trait MayRefresh:
-    InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>
-{
-}
-impl<H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>> MayRefresh for H {}
-
 /// Evidence that the current task is inside of the levels in `H`.
 ///
 /// # Invariants
@@ -282,14 +274,14 @@ callers! {
 const _: () = {
     const fn may_wait_for_srcu<H: MayWaitForSrcu>() {}
     const fn may_wait_for_guest<H: MayWaitForGuest>() {}
-    const fn may_refresh<H: MayRefresh>() {}
+    const fn may_fault<H: InVmMm + MayEnter<GpcRefreshLock>>() {}
     const fn may_enter_srcu<H: MayEnter<KvmSrcu> + MayWake>() {}
     const fn in_srcu<H: InKvmSrcu>() {}
 
     may_wait_for_srcu::<Creation>();
     may_wait_for_srcu::<Destruction>();
     may_wait_for_guest::<VcpuIoctl>();
-    may_refresh::<InKvmRun>();
+    may_fault::<InKvmRun>();
     may_enter_srcu::<Anywhere>();
     may_enter_srcu::<TimerHardIrq>();
     may_enter_srcu::<TimerSoftirq>();

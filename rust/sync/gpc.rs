@@ -69,6 +69,7 @@ pub(crate) struct Mapping<'g, S> {
 /// # Safety
 ///
 /// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM.
+#[inline(never)]
 unsafe fn try_lock(
     gpc: NonNull<bindings::gfn_to_pfn_cache>,
     len: usize,
@@ -99,6 +100,7 @@ unsafe fn try_lock(
 ///
 /// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM and in the
 /// VM's address space. It may sleep and take the locks of the cache.
+#[inline(never)]
 unsafe fn refresh(gpc: NonNull<bindings::gfn_to_pfn_cache>, len: usize) -> Result {
     // SAFETY: The field is a byte, read in one piece; the rest is the caller's.
     unsafe {
@@ -116,6 +118,7 @@ unsafe fn refresh(gpc: NonNull<bindings::gfn_to_pfn_cache>, len: usize) -> Resul
 /// # Safety
 ///
 /// As for [`refresh`].
+#[inline(never)]
 unsafe fn lock_refreshed(
     gpc: NonNull<bindings::gfn_to_pfn_cache>,
     len: usize,
