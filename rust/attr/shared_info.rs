@@ -4,12 +4,8 @@
 
 use crate::{
     abi::shared_info::{version_while_written, wall_clock, WallTime},
-    kvm::{Vm, XenState},
-    sync::{
-        gpc::Place,
-        order::{GpcRefreshLock, XenLock},
-        Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, VmIoctl, Within,
-    },
+    kvm::Vm,
+    sync::{gpc::Place, Ctx, MayRefresh, VmIoctl},
 };
 use kernel::{prelude::*, sync::barrier::smp_wmb};
 
@@ -24,7 +20,7 @@ pub(crate) fn place(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, place: Option<Place>)
     match place {
         Some(place) => {
             vm.shared_info().activate(xen.cx(), place)?;
-            write_wall_clock(vm, &mut xen)
+            write_wall_clock(&mut xen.cx().may_refresh(), vm)
         }
         None => {
             vm.shared_info().deactivate(xen.cx());
@@ -36,20 +32,19 @@ pub(crate) fn place(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, place: Option<Place>)
 /// Writes the wall clock to where a guest of the present word size looks for it, if there is a
 /// `shared_info`; the vCPUs then write their clocks again to fit. May sleep.
 ///
+/// To be called with the leaf mutex held, so that the word size does not change.
+///
 /// # Errors
 ///
 /// `EFAULT` when there is no page.
-pub(crate) fn write_wall_clock<H>(vm: Vm<'_>, xen: &mut XenState<'_, H>) -> Result
-where
-    Within<XenLock, H>: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-{
+pub(crate) fn write_wall_clock(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>) -> Result {
     if !vm.shared_info().is_active() {
         return Ok(());
     }
     let clock = wall_clock(vm.word_size());
     let time = WallTime::from_nsec(vm.wall_clock_epoch());
     {
-        let page = vm.shared_info().read(xen.cx())?;
+        let page = vm.shared_info().read(cx)?;
         // The guest takes what it reads between two equal, even versions.
         let version = version_while_written(page.load(&clock.version));
         page.store(&clock.version, version);

@@ -79,7 +79,7 @@ fn set_word_size(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, size: WordSize) -> Resul
     let mut section = vm.srcu().read(cx);
     let mut xen = vm.lock_xen(section.cx());
     xen.set_word_size(size);
-    shared_info::write_wall_clock(vm, &mut xen)
+    shared_info::write_wall_clock(&mut xen.cx().may_refresh(), vm)
 }
 
 /// Reads an attribute back. May sleep.

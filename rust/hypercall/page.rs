@@ -51,7 +51,7 @@ fn set_word_size(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize) -> 
         return Ok(());
     }
     xen.set_word_size(size);
-    shared_info::write_wall_clock(vm, &mut xen)
+    shared_info::write_wall_clock(&mut xen.cx().may_refresh(), vm)
 }
 
 /// Writes the page of a guest whose hypercalls KVM intercepts: for each number, an instruction

@@ -133,6 +133,7 @@ impl<'m> Split<'m> {
     }
 
     /// Writes a word, in one store where it is in one page.
+    #[inline(never)]
     pub(crate) fn write_u32(&self, at: usize, value: u32) {
         match self.within(at, 4) {
             // SAFETY: By `within` the bytes are mapped. The address need not be aligned, which the
@@ -146,6 +147,7 @@ impl<'m> Split<'m> {
     }
 
     /// Writes a double word, in one store where it is in one page.
+    #[inline(never)]
     pub(crate) fn write_u64(&self, at: usize, value: u64) {
         match self.within(at, 8) {
             // SAFETY: As in `write_u32`.

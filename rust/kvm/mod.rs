@@ -28,4 +28,3 @@ pub(crate) mod xen_state;
 
 pub(crate) use vcpu::Vcpu;
 pub(crate) use vm::Vm;
-pub(crate) use xen_state::XenState;

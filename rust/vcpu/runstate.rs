@@ -78,6 +78,7 @@ impl<'a> Target<'a> {
 }
 
 /// Ends the present state of the vCPU and begins another.
+#[inline(never)]
 fn account(vcpu: Vcpu<'_>, state: State) {
     let waited = run_delay();
     let mut runstate = vcpu.runstate();
