@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The stock kernel of trixie-backports, and its source made ready to build
+# modules for it. To be run in the buildroot, by provision:
+#
+# kernel-stock.sh find FILE      writes the newest one's version and release
+# kernel-stock.sh build DIR V R  version V, release R, into DIR
+set -euo pipefail
+# shellcheck source=kernel.sh
+. "$(dirname "$0")/kernel.sh"
+
+download() {
+	mapfile -t packages < <(image_packages)
+	fetch "${packages[@]}" "linux-headers-$release" "$source"
+}
+
+unpack() {
+	unpack_source "$source"_*.deb "$out/source"
+	dpkg-deb --fsys-tarfile "linux-headers-$release"_*.deb |
+		tar -x -C "$out/source" --strip-components=4 --wildcards '*/Module.symvers' '*/.config'
+}
+
+unpack_image() {
+	local package
+	mkdir image
+	for package in "${packages[@]}"; do
+		dpkg-deb -x "$package"_*.deb image
+	done
+	find image \( -path '*/boot/vmlinuz-*' -o -name vmlinuz \) -type f -exec cp {} "$out/vmlinuz" \;
+	if [ ! -f "$out/vmlinuz" ]; then
+		echo "none of ${packages[*]} holds a vmlinuz" >&2
+		return 1
+	fi
+	mkdir -p "$out/lib/modules"
+	mv "$(dirname "$(find image -type d -path "*/modules/$release/kernel")")" "$out/lib/modules/$release"
+	depmod -b "$out" "$release"
+}
+
+# Much of the source's Rust waits for one crate: there is time to unpack.
+prepare() {
+	unpack_image &
+	prepare_source "$out/source"
+	wait $!
+}
+
+build() {
+	local out=$1 source packages
+	version=$2
+	release=$3
+	source=linux-source-$(echo "$release" | cut -d. -f1,2)
+	mkdir "$out/debs"
+	cd "$out/debs"
+	phase "downloading its packages" download
+	phase "unpacking its source" unpack
+	phase "preparing its source, unpacking its modules" prepare
+	cd "$out"
+	rm -rf debs
+	phase "building upstream's selftests" upstream_tests "$out/source" "$out/upstream"
+	echo "$release" >release
+}
+
+case $1 in
+find)
+	find_kernel
+	printf '%s %s\n' "$version" "$release" >"$2"
+	;;
+build)
+	build "$2" "$3" "$4"
+	;;
+esac
