@@ -145,7 +145,7 @@ impl Vcpu<'_> {
         let (mut db, mut l) = (0, 0);
         // SAFETY: KVM's vendor module has set the function for good; it fills in both integers.
         unsafe {
-            if let Some(get_cs_db_l_bits) = (*&raw const symbols::kvm_x86_ops).get_cs_db_l_bits {
+            if let Some(get_cs_db_l_bits) = symbols::kvm_x86_ops.get_cs_db_l_bits {
                 get_cs_db_l_bits(self.as_raw(), &mut db, &mut l);
             }
         }
@@ -155,7 +155,7 @@ impl Vcpu<'_> {
     /// The privilege level that the guest runs at.
     fn cpl(self) -> u8 {
         // SAFETY: KVM's vendor module has set the function for good.
-        match unsafe { (*&raw const symbols::kvm_x86_ops).get_cpl } {
+        match unsafe { symbols::kvm_x86_ops.get_cpl } {
             // SAFETY: The vCPU is there, and this is its task.
             Some(get_cpl) => unsafe { get_cpl(self.as_raw()) as u8 },
             // Never: with no level known, none that is trusted.
@@ -168,7 +168,7 @@ impl Vcpu<'_> {
         let mut code = [0xcc; 3];
         // SAFETY: KVM's vendor module has set the function for good; it fills in three bytes.
         unsafe {
-            if let Some(patch_hypercall) = (*&raw const symbols::kvm_x86_ops).patch_hypercall {
+            if let Some(patch_hypercall) = symbols::kvm_x86_ops.patch_hypercall {
                 patch_hypercall(self.as_raw(), code.as_mut_ptr());
             }
         }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Inserting and removing our module in every order that users find.
+
+use crate::kprobes::Probes;
+use crate::{channel, exec, kmod, kvm, livepatch, side};
+use anyhow::{bail, Context, Result};
+use protocol::{Event, ExecAction, MachinePlan, Outcome, Side, MODULE_NAME};
+use std::time::Duration;
+
+/// Inserts, hands back and removes, again and again; ends with C in charge.
+pub fn reinsert(plan: &MachinePlan, times: u32) -> Result<()> {
+    let module = plan.module.as_deref();
+    for n in 1..=times {
+        let turn = || format!("turn {n} of {times}");
+        side::ensure(Side::C, module).with_context(turn)?;
+        if kmod::is_loaded(MODULE_NAME) {
+            bail!("turn {n}: {MODULE_NAME} is still loaded after it was removed");
+        }
+        side::ensure(Side::Rust, module).with_context(turn)?;
+        check_redirected().with_context(turn)?;
+    }
+    side::ensure(Side::C, module)
+}
+
+/// Inserts while `kvm.ko` isn't there. Once it is, the program `proof` has to enter Rust.
+pub fn insert_before_kvm(plan: &MachinePlan, proof: &ExecAction, limit: Duration) -> Result<()> {
+    let module = plan.module.as_deref();
+    side::ensure(Side::C, module)?;
+    kvm::unload(&plan.kvm)?;
+    let result = insert_and_prove(plan, proof, limit);
+    // The next step finds KVM loaded, however this one went.
+    kvm::load(&plan.kvm)?;
+    result?;
+    side::ensure(Side::C, module)
+}
+
+fn check_redirected() -> Result<()> {
+    if !livepatch::is_kvm_patched() {
+        bail!("the livepatch is enabled, but says that kvm.ko isn't patched");
+    }
+    match livepatch::not_redirected()?.as_slice() {
+        [] => Ok(()),
+        functions => bail!("the livepatch does not redirect {}", functions.join(", ")),
+    }
+}
+
+fn insert_and_prove(plan: &MachinePlan, proof: &ExecAction, limit: Duration) -> Result<()> {
+    side::ensure(Side::Rust, plan.module.as_deref())?;
+    if livepatch::is_kvm_patched() {
+        bail!("kvm.ko isn't loaded, yet the livepatch says that it is patched");
+    }
+    kvm::load(&plan.kvm)?;
+    check_redirected().context("kvm.ko was loaded after our module")?;
+    let functions = livepatch::functions();
+    let probes = Probes::set(&functions)?;
+    match exec::run(proof, limit)? {
+        Outcome::Ok => {}
+        Outcome::Skip { reason } => bail!("the proof was skipped: {reason}"),
+        Outcome::Failed { reason } => bail!("the proof {reason}"),
+    }
+    let entered: u64 = probes
+        .read(&functions)?
+        .iter()
+        .filter_map(|probe| probe.entries)
+        .sum();
+    if entered == 0 {
+        bail!("the proof has entered none of the functions that are replaced");
+    }
+    channel::send(&Event::Note {
+        text: format!("{entered} entries of Rust functions"),
+    });
+    Ok(())
+}

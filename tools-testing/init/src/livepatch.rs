@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The switch: `/sys/kernel/livepatch/kvm_xen_rs`.
+
+use crate::kmod;
+use anyhow::{bail, Context, Result};
+use protocol::MODULE_NAME;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A transition that takes longer than this is stuck.
+const TRANSITION_LIMIT: Duration = Duration::from_secs(40);
+
+/// What one change took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Took {
+    /// Inserting or removing the module.
+    pub module: Duration,
+    /// Changing over every task.
+    pub transition: Duration,
+}
+
+fn dir() -> PathBuf {
+    Path::new("/sys/kernel/livepatch").join(MODULE_NAME)
+}
+
+fn flag(path: impl AsRef<Path>) -> Option<bool> {
+    let text = fs::read_to_string(dir().join(path)).ok()?;
+    Some(text.trim() == "1")
+}
+
+/// Whether the livepatch is there.
+pub fn is_present() -> bool {
+    dir().exists()
+}
+
+/// Whether `kvm.ko` is loaded and its functions are replaced.
+pub fn is_kvm_patched() -> bool {
+    flag("kvm/patched") == Some(true)
+}
+
+/// The functions of `kvm.ko` that are replaced, in alphabetical order.
+pub fn functions() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir().join("kvm"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| function_of(&entry.file_name().to_string_lossy()))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Those of them whose calls ftrace does not redirect, whatever the livepatch says.
+pub fn not_redirected() -> Result<Vec<String>> {
+    let path = "/sys/kernel/tracing/enabled_functions";
+    let enabled = fs::read_to_string(path).context(path)?;
+    let mut functions = functions();
+    functions.retain(|function| !redirects(&enabled, function));
+    Ok(functions)
+}
+
+/// A line begins with a function and its module; the flag "I" says that its handler may continue
+/// elsewhere, which is what a livepatch does.
+fn redirects(enabled: &str, function: &str) -> bool {
+    enabled.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some(function) && words.any(|word| word == "I")
+    })
+}
+
+/// The directories are named "function,N", N telling apart those of one name; other entries are
+/// attributes.
+fn function_of(entry: &str) -> Option<String> {
+    let (name, number) = entry.rsplit_once(',')?;
+    number.parse::<u32>().ok()?;
+    Some(name.to_owned())
+}
+
+/// Inserts the module and waits until every task runs its code.
+pub fn insert(path: &str) -> Result<Took> {
+    let begun = Instant::now();
+    kmod::load(path)?;
+    let module = begun.elapsed();
+    wait("the transition to Rust", || {
+        flag("enabled") == Some(true) && flag("transition") == Some(false)
+    })?;
+    // The transition begins inside the insertion, so what is waited for after it is its rest.
+    Ok(Took {
+        module,
+        transition: begun.elapsed() - module,
+    })
+}
+
+/// Hands back to C, waits until no task runs our code, and removes the module.
+pub fn remove() -> Result<Took> {
+    let begun = Instant::now();
+    let enabled = dir().join("enabled");
+    fs::write(&enabled, "0").with_context(|| format!("writing 0 to {}", enabled.display()))?;
+    wait("the transition to C", || !is_present())?;
+    let transition = begun.elapsed();
+    let begun = Instant::now();
+    kmod::unload(MODULE_NAME)?;
+    Ok(Took {
+        module: begun.elapsed(),
+        transition,
+    })
+}
+
+fn wait(what: &str, done: impl Fn() -> bool) -> Result<()> {
+    let begun = Instant::now();
+    while !done() {
+        if begun.elapsed() > TRANSITION_LIMIT {
+            bail!(
+                "{what} has not ended after {} s; {}",
+                TRANSITION_LIMIT.as_secs(),
+                stuck_tasks()
+            );
+        }
+        sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// The tasks that have not changed over. `patch_state` is -1 outside a transition, and all tasks
+/// that are done agree.
+fn stuck_tasks() -> String {
+    let target = match flag("enabled") {
+        Some(true) => "1",
+        _ => "0",
+    };
+    let mut stuck = Vec::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        for task in fs::read_dir(process.path().join("task"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let state = read("patch_state");
+            if !state.is_empty() && state.trim() != target {
+                let id = task.file_name();
+                stuck.push(format!(
+                    "{} ({})",
+                    read("comm").trim(),
+                    id.to_string_lossy()
+                ));
+            }
+        }
+    }
+    format!("waiting for {} tasks: {}", stuck.len(), stuck.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{function_of, redirects};
+
+    #[test]
+    fn redirected_functions() {
+        let enabled = "kvm_xen_hypercall [kvm] (1) R I     \ttramp: 0xffffffffc0a5b000 \
+                       (klp_ftrace_handler+0x0/0x210) ->arch_ftrace_ops_list_func+0x0/0x200\n\
+                       evtchn_set_fn [kvm] (1) R       \ttramp: 0xffffffffc0a5d000\n";
+        assert!(redirects(enabled, "kvm_xen_hypercall"));
+        assert!(!redirects(enabled, "evtchn_set_fn"));
+        assert!(!redirects(enabled, "kvm_xen"));
+    }
+
+    #[test]
+    fn functions_and_attributes() {
+        assert_eq!(
+            function_of("evtchn_set_fn,1").as_deref(),
+            Some("evtchn_set_fn")
+        );
+        assert_eq!(function_of("patched"), None);
+    }
+}

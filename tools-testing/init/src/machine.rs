@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The machine that KVM and our module run in: its steps, one after the other.
+
+use crate::{channel, exec, klog, kvm, lifecycle, phases, shell, side, system};
+use anyhow::{Context, Result};
+use protocol::{Action, Event, MachinePlan, Outcome, Step};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Does the plan.
+pub fn run(plan: &MachinePlan) -> Result<()> {
+    // The console shows warnings only while the kernel boots: the serial port is slow.
+    fs::write("/proc/sys/kernel/printk", "8").context("printk")?;
+    channel::send(&Event::Up {
+        release: system::read("/proc/sys/kernel/osrelease"),
+        cpus: system::cpus(),
+        uptime_ms: system::uptime().as_millis() as u64,
+    });
+    kvm::load(&plan.kvm)?;
+    for step in &plan.steps {
+        run_step(plan, step);
+    }
+    klog::mark("done");
+    channel::send(&Event::Done);
+    Ok(())
+}
+
+fn run_step(plan: &MachinePlan, step: &Step) {
+    klog::mark(&format!("begin {}", step.id));
+    channel::send(&Event::Begin {
+        id: step.id.clone(),
+    });
+    let begun = Instant::now();
+    let outcome = act(plan, step).unwrap_or_else(|error| Outcome::Failed {
+        reason: format!("{error:#}"),
+    });
+    klog::mark(&format!("end {}", step.id));
+    channel::send(&Event::End {
+        id: step.id.clone(),
+        outcome,
+        ms: begun.elapsed().as_millis() as u64,
+    });
+}
+
+fn act(plan: &MachinePlan, step: &Step) -> Result<Outcome> {
+    if let Some(wanted) = step.side {
+        side::ensure(wanted, plan.module.as_deref())
+            .with_context(|| format!("putting {wanted} in charge"))?;
+    }
+    let limit = Duration::from_secs(step.limit_s);
+    match &step.action {
+        Action::Exec(exec) => exec::run(exec, limit),
+        Action::Guest(guest) => done(phases::run(plan, guest, limit)),
+        Action::Reinsert { times } => done(lifecycle::reinsert(plan, *times)),
+        Action::InsertBeforeKvm { proof } => done(lifecycle::insert_before_kvm(plan, proof, limit)),
+        Action::Shell(shell) => done(shell::run(plan, shell)),
+    }
+}
+
+fn done(result: Result<()>) -> Result<Outcome> {
+    result.map(|()| Outcome::Ok)
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+//! PID 1 of the machines that the tests boot: of the one that KVM and our module run in, and of
+//! the Xen guest inside it. It reads its plan, does it, tells of it on the second serial port and
+//! powers off.
+
+mod channel;
+mod diagnose;
+mod disk;
+mod exec;
+mod guest;
+mod image;
+mod ipi;
+mod klog;
+mod kmod;
+mod kprobes;
+mod kvm;
+mod lifecycle;
+mod livepatch;
+mod machine;
+mod mounts;
+mod phases;
+mod shell;
+mod side;
+mod system;
+mod xen_guest;
+
+use anyhow::{Context, Result};
+use nix::sys::reboot::{reboot, RebootMode};
+use protocol::{Event, GuestEvent, Plan, PLAN_PATH};
+use std::{fs, panic};
+
+fn main() {
+    // SAFETY: `getpid` has no preconditions.
+    if unsafe { libc::getpid() } != 1 {
+        eprintln!("kvm-xen-init is the first process of a machine that kvm-xen-run boots; it does nothing elsewhere.");
+        std::process::exit(2);
+    }
+    panic::set_hook(Box::new(|info| {
+        give_up(&format!("init panicked: {info}"));
+    }));
+    if let Err(error) = run() {
+        give_up(&format!("{error:#}"));
+    }
+    power_off();
+}
+
+fn run() -> Result<()> {
+    mounts::mount_all()?;
+    channel::open()?;
+    let text = fs::read_to_string(PLAN_PATH).context(PLAN_PATH)?;
+    match protocol::from_line(&text).context("the plan is not of this version of init")? {
+        Plan::Machine(plan) => machine::run(&plan),
+        Plan::Guest(plan) => {
+            // What goes wrong in the guest goes to the machine that it runs in.
+            if let Err(error) = guest::run(&plan) {
+                channel::send(&GuestEvent::Failed {
+                    reason: format!("{error:#}"),
+                });
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The last word of an init that can't go on.
+fn give_up(message: &str) -> ! {
+    klog::mark(message);
+    channel::send(&Event::Fatal {
+        message: message.into(),
+    });
+    power_off()
+}
+
+fn power_off() -> ! {
+    channel::drain();
+    let error = match reboot(RebootMode::RB_POWER_OFF) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    klog::mark(&format!("can't power off: {error}"));
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A Xen guest at work while the side in charge changes under it.
+
+use crate::kprobes::Probes;
+use crate::xen_guest::Guest;
+use crate::{channel, image, klog, livepatch, side};
+use anyhow::{Context, Result};
+use protocol::{Event, GuestAction, MachinePlan, Phase, Side};
+use std::time::{Duration, Instant};
+
+/// Boots the guest, takes it through the phases, has it power off, and looks at its disk.
+pub fn run(plan: &MachinePlan, action: &GuestAction, limit: Duration) -> Result<()> {
+    let first = action.phases.first().context("a guest without phases")?;
+    side::ensure(first.side, plan.module.as_deref())?;
+    let functions = counted(action, first.side);
+    let begun = Instant::now();
+    let probes = Probes::set(&functions)?;
+    let mut guest = Guest::start(action, limit)?;
+    let last = boot(&mut guest)
+        .and_then(|last| {
+            channel::send(&Event::Booted {
+                side: first.side,
+                ms: begun.elapsed().as_millis() as u64,
+                probes: probes.read(&functions)?,
+            });
+            drop(probes);
+            all(&mut guest, plan, action, last)
+        })
+        .inspect_err(|_| guest.abort())?;
+    drop(guest);
+    image::check(&action.guest.disk, last)
+}
+
+/// Returns the number of the guest's first round, which shows that its disk is there.
+fn boot(guest: &mut Guest) -> Result<u32> {
+    note("waiting for the Xen guest to boot");
+    guest.boot()?;
+    Ok(guest.round()?.number)
+}
+
+/// Returns the number of the guest's last round.
+fn all(guest: &mut Guest, plan: &MachinePlan, action: &GuestAction, mut last: u32) -> Result<u32> {
+    let mut functions = Vec::new();
+    for (index, phase) in action.phases.iter().enumerate() {
+        side::ensure(phase.side, plan.module.as_deref())
+            .with_context(|| format!("putting {} in charge with the guest running", phase.side))?;
+        // While C is in charge the livepatch isn't there to list them.
+        if phase.side == Side::Rust {
+            functions = counted(action, phase.side);
+        }
+        note(&format!("{} serves the guest at work", phase.side));
+        klog::mark(&format!("phase {index} {}", phase.side));
+        last = one(guest, index, phase, &functions, last)?;
+    }
+    note("waiting for the guest's report and its end");
+    guest.finish(last)
+}
+
+/// The functions whose entries are to be counted.
+fn counted(action: &GuestAction, side: Side) -> Vec<String> {
+    if action.count && side == Side::Rust {
+        livepatch::functions()
+    } else {
+        Vec::new()
+    }
+}
+
+/// Waits for the phase's rounds, given the number of the last one told before; returns that of
+/// the last one in it.
+fn one(
+    guest: &mut Guest,
+    index: usize,
+    phase: &Phase,
+    functions: &[String],
+    before: u32,
+) -> Result<u32> {
+    let begun = Instant::now();
+    let probes = Probes::set(functions)?;
+    // The round that runs now began before this phase, so it doesn't count.
+    let running = guest.told()?.map_or(before, |round| round.number) + 1;
+    let mut last = running;
+    let (mut rounds, mut disk_bytes, mut ipis) = (0, 0, 0);
+    while rounds < phase.rounds {
+        let round = guest.round()?;
+        last = round.number;
+        if last > running {
+            rounds += 1;
+            disk_bytes += round.disk_bytes;
+            ipis += round.ipis;
+        }
+    }
+    channel::send(&Event::Phase {
+        index,
+        side: phase.side,
+        ms: begun.elapsed().as_millis() as u64,
+        rounds,
+        disk_bytes,
+        ipis,
+        probes: probes.read(functions)?,
+    });
+    Ok(last)
+}
+
+fn note(text: &str) {
+    channel::send(&Event::Note { text: text.into() });
+}

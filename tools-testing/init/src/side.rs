@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who is in charge: C or Rust.
+
+use crate::{channel, klog, livepatch};
+use anyhow::{Context, Result};
+use protocol::{Event, Side, Transition, MODULE_NAME};
+
+/// The side in charge.
+pub fn current() -> Side {
+    if livepatch::is_present() {
+        Side::Rust
+    } else {
+        Side::C
+    }
+}
+
+/// Puts `side` in charge, if it isn't, and tells what that took.
+pub fn ensure(side: Side, module: Option<&str>) -> Result<()> {
+    if current() == side {
+        return Ok(());
+    }
+    channel::send(&Event::Note {
+        text: match side {
+            Side::Rust => format!("inserting {MODULE_NAME}.ko"),
+            Side::C => format!("handing back to C and removing {MODULE_NAME}.ko"),
+        },
+    });
+    klog::mark(&format!("change to {side}"));
+    let took = match side {
+        Side::Rust => livepatch::insert(module.context("there is no module in this plan")?)?,
+        Side::C => livepatch::remove()?,
+    };
+    channel::send(&Event::Changed(Transition {
+        to: side,
+        module_ms: took.module.as_millis() as u64,
+        transition_ms: took.transition.as_millis() as u64,
+        functions: livepatch::functions(),
+    }));
+    klog::mark(&format!("side {side}"));
+    Ok(())
+}

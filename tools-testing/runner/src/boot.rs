@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One boot of the machine: started, listened to under time limits, and ended.
+
+use crate::accel::{Accel, Engine};
+use crate::children::Running;
+use crate::klog;
+use crate::paths::Kernel;
+use crate::qemu::{shell_words, Machine};
+use crate::watch::{Limits, Watch};
+use anyhow::{Context, Result};
+use nix::fcntl::{fcntl, FcntlArg, FdFlag};
+use protocol::{Event, MachinePlan};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a machine may take to power off when it is done.
+const OFF_LIMIT: Duration = Duration::from_secs(30);
+
+/// Lines of the kernel log that are shown when a machine hangs or dies.
+const TAIL: usize = 25;
+
+/// What to boot.
+pub struct Boot<'a> {
+    /// Names its directory among the logs.
+    pub name: &'a str,
+    /// What runs it.
+    pub engine: &'a Engine,
+    /// And how.
+    pub accel: Accel,
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// More of the kernel's command line.
+    pub append: &'a str,
+    /// Processors.
+    pub smp: u32,
+    /// Memory.
+    pub memory_mib: u32,
+    /// The first file system, with the plan in it.
+    pub initramfs: Vec<u8>,
+    /// The plan again, for its time limits.
+    pub plan: &'a MachinePlan,
+    /// Seconds for all of it; `None`: as long as the steps may take.
+    pub limit_s: Option<u64>,
+    /// The machine's end of a person's terminal, from [`inherited_pair`].
+    pub terminal: Option<UnixStream>,
+}
+
+/// A boot that has ended.
+pub struct Ended {
+    /// All that the machine told.
+    pub events: Vec<Event>,
+    /// Why it can't be taken for done: what happened and the log's last lines.
+    pub fault: Option<Vec<String>>,
+    /// The kernel's log.
+    pub kernel_log: String,
+    /// Where it all is kept.
+    pub logs: PathBuf,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Ended {
+    /// Whether init ever spoke.
+    pub fn came_up(&self) -> bool {
+        self.events
+            .iter()
+            .any(|event| matches!(event, Event::Up { .. }))
+    }
+}
+
+/// Boots, and tells `observer` each event as it comes.
+pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Result<Ended> {
+    let logs = logs.join(boot.name);
+    fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
+    let console = logs.join("kernel.log");
+    File::create(&console).with_context(|| console.display().to_string())?;
+    let mut initrd = tempfile::NamedTempFile::new().context("a temporary file")?;
+    initrd
+        .write_all(&boot.initramfs)
+        .context("writing the initramfs")?;
+
+    let begun = Instant::now();
+    let (events, events_there) = inherited_pair()?;
+    let terminal = boot.terminal.take();
+    let machine = Machine {
+        accel: boot.accel,
+        smp: boot.smp,
+        memory_mib: boot.memory_mib,
+        kernel: &boot.kernel.image(),
+        initrd: initrd.path(),
+        append: &command_line(boot.append),
+        console: &console,
+        events: events_there.as_raw_fd(),
+        terminal: terminal.as_ref().map(AsRawFd::as_raw_fd),
+    };
+    let program = boot.engine.program(boot.accel);
+    let arguments = machine.arguments();
+    fs::write(
+        logs.join("qemu.cmd"),
+        shell_words(&program.to_string_lossy(), &arguments),
+    )?;
+    let said = logs.join("qemu.log");
+    let mut qemu = Running::start(
+        Command::new(program)
+            .args(&arguments)
+            .stdin(Stdio::null())
+            .stdout(File::create(&said)?)
+            .stderr(File::options().append(true).open(&said)?),
+    )?;
+    // Now the machine alone holds these ends, and we notice when it is gone.
+    drop((events_there, terminal));
+
+    let mut watch = Watch::new(boot.plan, &Limits::of(boot.accel, boot.limit_s));
+    let mut journal = File::create(logs.join("events.jsonl"))?;
+    let mut all = Vec::new();
+    let mut fault = listen(&read_events(events), &mut watch, |event| {
+        let ms = begun.elapsed().as_millis();
+        let _ = write!(
+            journal,
+            "{{\"ms\":{ms},\"says\":{}}}\n",
+            protocol::to_line(event).trim()
+        );
+        observer(event);
+        all.push(event.clone());
+    });
+    if fault.is_none() && !ends(&mut qemu, OFF_LIMIT)? {
+        fault = Some(format!(
+            "the machine has not powered off within {} s",
+            OFF_LIMIT.as_secs()
+        ));
+    }
+    // Where QEMU itself failed, its reason is better than ours.
+    let died = matches!(qemu.child().try_wait()?, Some(status) if !status.success());
+    drop(qemu);
+    let kernel_log = String::from_utf8_lossy(&fs::read(&console)?).into_owned();
+    let fault = fault.map(|fault| {
+        let qemu_said = fs::read_to_string(&said).unwrap_or_default();
+        let mut lines = vec![fault];
+        if died {
+            lines.extend(qemu_said.lines().map(str::to_owned));
+        }
+        lines.extend(klog::tail(&kernel_log, TAIL));
+        lines
+    });
+    Ok(Ended {
+        events: all,
+        fault,
+        kernel_log,
+        logs,
+        took: begun.elapsed(),
+    })
+}
+
+/// The kernel's command line. The console shows what is at least a warning until init is there;
+/// an oops ends the boot, so that nothing is tried on a kernel that is broken.
+fn command_line(more: &str) -> String {
+    format!("console=ttyS0 loglevel=5 oops=panic panic=-1 {more}")
+}
+
+/// Two ends of a socket, of which the second is for a machine.
+pub fn inherited_pair() -> Result<(UnixStream, UnixStream)> {
+    let (here, there) = UnixStream::pair().context("a pair of sockets")?;
+    fcntl(there.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok((here, there))
+}
+
+fn read_events(from: UnixStream) -> Receiver<Event> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(from);
+        let mut line = Vec::new();
+        while matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+            // Firmware may say a word on the port, too.
+            if let Some(event) = protocol::from_line(&String::from_utf8_lossy(&line)) {
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+            line.clear();
+        }
+    });
+    receiver
+}
+
+/// Listens until the plan is done; returns what went wrong, if it isn't.
+fn listen(
+    events: &Receiver<Event>,
+    watch: &mut Watch,
+    mut each: impl FnMut(&Event),
+) -> Option<String> {
+    loop {
+        let left = watch.deadline().saturating_duration_since(Instant::now());
+        match events.recv_timeout(left) {
+            Ok(event) => {
+                watch.saw(&event);
+                each(&event);
+                match event {
+                    Event::Done => return None,
+                    Event::Fatal { message } => return Some(message),
+                    _ => {}
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => return Some(watch.complaint()),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Some(format!("the machine died {}", watch.place()))
+            }
+        }
+    }
+}
+
+fn ends(qemu: &mut Running, limit: Duration) -> Result<bool> {
+    let begun = Instant::now();
+    while qemu.child().try_wait()?.is_none() {
+        if begun.elapsed() > limit {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(true)
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Building what a machine needs: our module, and the programs of the workspace.
+
+use crate::children::Running;
+use crate::paths::Paths;
+use anyhow::{anyhow, bail, Context, Result};
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// The end of a program that was run for its output.
+pub struct Output {
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// Standard output and error, in order.
+    pub lines: Vec<String>,
+}
+
+impl Output {
+    /// The last lines, for a message.
+    pub fn tail(&self, count: usize) -> Vec<String> {
+        self.lines[self.lines.len().saturating_sub(count)..].to_vec()
+    }
+}
+
+/// Runs a program to its end. `each` sees each line as it comes; all of it is kept in `log`.
+pub fn run(command: &mut Command, log: &Path, mut each: impl FnMut(&str)) -> Result<Output> {
+    let (reader, writer) = nix::unistd::pipe()?;
+    let mut running = Running::start(
+        command
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer),
+    )?;
+    // The command holds the pipe's other end, too, and would keep us reading.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut lines = Vec::new();
+    let mut reader = BufReader::new(fs::File::from(reader));
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        each(&text);
+        lines.push(text);
+        line.clear();
+    }
+    let ok = running.child().wait()?.success();
+    if let Some(dir) = log.parent() {
+        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    }
+    fs::write(log, lines.join("\n") + "\n").with_context(|| log.display().to_string())?;
+    Ok(Output { ok, lines })
+}
+
+/// `make` in the clone, against the kernel's source.
+pub fn make(paths: &Paths, arguments: &[&str]) -> Command {
+    let mut command = Command::new("make");
+    command
+        .arg("-C")
+        .arg(&paths.source)
+        .arg(format!("KDIR={}", paths.kernel.source().display()))
+        .args(arguments)
+        // We are run by make ourselves, whose flags are not meant for this one.
+        .env_remove("MAKEFLAGS")
+        .env_remove("MFLAGS")
+        .env_remove("MAKELEVEL");
+    command
+}
+
+/// Builds our module.
+pub fn module(paths: &Paths, each: impl FnMut(&str)) -> Result<PathBuf> {
+    let log = paths.logs.join("host/module-build.log");
+    let output = run(&mut make(paths, &["modules"]), &log, each)?;
+    if !output.ok {
+        bail!("make modules failed:\n{}", output.tail(30).join("\n"));
+    }
+    let module = paths.module();
+    if !module.exists() {
+        bail!("make modules has not made {}", module.display());
+    }
+    Ok(module)
+}
+
+/// `cargo` in the workspace.
+pub fn cargo(paths: &Paths, arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .args(arguments)
+        .current_dir(paths.workspace())
+        .env("CARGO_TARGET_DIR", &paths.target)
+        .env("CARGO_TERM_COLOR", "never")
+        .env_remove("MAKEFLAGS");
+    command
+}
+
+/// Builds the programs that machines run; returns where each one is, by its name.
+pub fn programs(paths: &Paths, mut each: impl FnMut(&str)) -> Result<HashMap<String, PathBuf>> {
+    let mut command = cargo(
+        paths,
+        &[
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "init",
+            "-p",
+            "selftests",
+        ],
+    );
+    command.arg("--message-format=json-render-diagnostics");
+    let mut running = Running::start(
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    )?;
+    let mut stderr = running.child().stderr.take().context("stderr is piped")?;
+    let errors = thread::spawn(move || {
+        let mut text = String::new();
+        let _ = stderr.read_to_string(&mut text);
+        text
+    });
+    let stdout = running.child().stdout.take().context("stdout is piped")?;
+    let mut found = HashMap::new();
+    for line in BufReader::new(stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(&line?)?;
+        if let Some(name) = message["target"]["name"].as_str() {
+            each(name);
+            if let Some(path) = message["executable"].as_str() {
+                found.insert(name.to_owned(), PathBuf::from(path));
+            }
+        }
+    }
+    let ok = running.child().wait()?.success();
+    let errors = errors
+        .join()
+        .map_err(|_| anyhow!("reading cargo's messages"))?;
+    if !ok {
+        bail!("cargo build failed:\n{}", errors.trim());
+    }
+    Ok(found)
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is tested without a machine: the workspace's unit tests, its format and its lints.
+
+use super::catalog::Catalog;
+use super::Context;
+use crate::build_steps::{cargo, run, Output};
+use crate::report::Verdict;
+use std::process::Command;
+use std::time::Instant;
+
+/// Lines of a tool's output that are shown when it fails.
+const TAIL: usize = 40;
+
+/// Runs what is chosen, and adds the results.
+pub fn tests(context: &Context, catalog: &Catalog) {
+    for lint in &catalog.lint {
+        let arguments: &[&str] = match *lint {
+            "fmt" => &["fmt", "--all", "--check"],
+            _ => &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        };
+        whole(context, lint, &mut cargo(context.paths, arguments));
+    }
+    for name in &catalog.crates {
+        unit_tests(context, name);
+    }
+}
+
+/// Runs a program that is one test; adds its result.
+pub fn whole(context: &Context, name: &str, command: &mut Command) {
+    silent(context, name, command, |_| false);
+}
+
+/// As above, for a program that must not print a line of a kind.
+pub fn silent(context: &Context, name: &str, command: &mut Command, bad: impl Fn(&str) -> bool) {
+    let begun = Instant::now();
+    let verdict = match output(context, name, command) {
+        Ok(output) if output.ok && !output.lines.iter().any(|line| bad(line)) => Verdict::Ok,
+        Ok(output) => Verdict::NotOk("it complains".into(), output.tail(TAIL)),
+        Err(error) => Verdict::NotOk(format!("{error:#}"), Vec::new()),
+    };
+    context.report.add(name, verdict, Some(begun.elapsed()));
+}
+
+fn output(context: &Context, name: &str, command: &mut Command) -> anyhow::Result<Output> {
+    let step = context.screen.step(name);
+    let file = name.replace('/', "-") + ".log";
+    let log = context.paths.logs.join("host").join(file);
+    run(command, &log, |line| step.note(line.trim()))
+}
+
+/// Runs a crate's tests; each of them is a result.
+fn unit_tests(context: &Context, name: &str) {
+    let group = format!("host/{name}");
+    let begun = Instant::now();
+    let arguments = ["test", "--locked", "--no-fail-fast", "-p", name];
+    let output = match output(context, &group, &mut cargo(context.paths, &arguments)) {
+        Ok(output) => output,
+        Err(error) => {
+            let verdict = Verdict::NotOk(format!("{error:#}"), Vec::new());
+            return context.report.add(&group, verdict, None);
+        }
+    };
+    let tests = parse(&output.lines);
+    let a_test_failed = tests
+        .iter()
+        .any(|test| matches!(test.verdict, Verdict::NotOk(..)));
+    for test in tests {
+        let name = format!("{group}/{}", test.name);
+        if context.selection.has(&name) || context.selection.has(&group) {
+            context.report.add(&name, test.verdict, None);
+        }
+    }
+    if !output.ok && !a_test_failed {
+        let verdict = Verdict::NotOk("cargo test failed".into(), output.tail(TAIL));
+        context.report.add(&group, verdict, Some(begun.elapsed()));
+    }
+}
+
+/// A unit test.
+#[derive(Debug, PartialEq, Eq)]
+struct Test {
+    name: String,
+    verdict: Verdict,
+}
+
+/// Reads what libtest prints: "test NAME ... ok", and of a failure later "---- NAME stdout ----"
+/// and its output.
+fn parse(lines: &[String]) -> Vec<Test> {
+    let mut tests = Vec::new();
+    for line in lines {
+        let Some((name, end)) = line
+            .strip_prefix("test ")
+            .and_then(|l| l.rsplit_once(" ... "))
+        else {
+            continue;
+        };
+        // "test NAME - should panic ... ok"
+        let name = name.split(" - should panic").next().unwrap_or(name);
+        let verdict = match end {
+            "ok" => Verdict::Ok,
+            "FAILED" => Verdict::NotOk("it failed".into(), failure(lines, name)),
+            end => match end.strip_prefix("ignored") {
+                Some(reason) => {
+                    let reason = reason.trim_start_matches([',', ' ']);
+                    Verdict::Skip(if reason.is_empty() { "ignored" } else { reason }.to_owned())
+                }
+                None => continue,
+            },
+        };
+        tests.push(Test {
+            name: name.to_owned(),
+            verdict,
+        });
+    }
+    tests
+}
+
+fn failure(lines: &[String], name: &str) -> Vec<String> {
+    let heading = format!("---- {name} stdout ----");
+    let output = lines.iter().skip_while(|line| **line != heading).skip(1);
+    output
+        .take_while(|line| !line.starts_with("---- ") && *line != "failures:")
+        .filter(|line| !line.is_empty() && !line.starts_with("note: run with"))
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libtest_is_read() {
+        let text = "     Running unittests src/lib.rs (target/debug/deps/pure-1)\n\nrunning 4 tests\n\
+            test a::fine ... ok\ntest a::bad ... FAILED\ntest a::slow ... ignored, takes an hour\n\
+            test b - should panic ... ok\n\nfailures:\n\n---- a::bad stdout ----\n\n\
+            thread 'a::bad' panicked at src/lib.rs:3:9:\nassertion failed\n\nfailures:\n    a::bad\n\n\
+            test result: FAILED. 2 passed; 1 failed\n";
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        let tests = parse(&lines);
+        let names: Vec<_> = tests.iter().map(|test| test.name.as_str()).collect();
+        assert_eq!(names, ["a::fine", "a::bad", "a::slow", "b"]);
+        assert_eq!(tests[0].verdict, Verdict::Ok);
+        let Verdict::NotOk(_, lines) = &tests[1].verdict else {
+            panic!("{tests:?}");
+        };
+        assert_eq!(lines.len(), 2);
+        assert_eq!(tests[2].verdict, Verdict::Skip("takes an hour".into()));
+        assert_eq!(tests[3].verdict, Verdict::Ok);
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The command line.
+
+use crate::accel::Choice;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Boots machines in QEMU and has them show and test kvm-xen-rs.
+///
+/// Nothing of this machine's kernel is touched: a stock kernel runs in QEMU, with nested
+/// virtualization, and KVM with our module runs in it. Where this machine has no KVM that can
+/// nest, QEMU emulates the processor.
+#[derive(Parser)]
+#[command(name = "kvm-xen-run", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone)]
+pub struct Common {
+    /// The clone of kvm-xen-rs
+    #[arg(long, value_name = "DIR", default_value = "/src", global = true)]
+    pub source: PathBuf,
+
+    /// Where provisioning has put kernels and the like
+    #[arg(long, value_name = "DIR", default_value = "/cache", global = true)]
+    pub cache: PathBuf,
+
+    /// The kernel to boot [default: kernel-stock in the cache]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub kernel: Option<PathBuf>,
+
+    /// How QEMU runs machines
+    #[arg(long, value_enum, default_value_t = Choice::Auto, global = true)]
+    pub accel: Choice,
+
+    /// Leave everything to KVM's own C code: neither build nor insert our module
+    #[arg(long, global = true)]
+    pub no_module: bool,
+
+    /// Insert this module rather than the one built from the clone
+    #[arg(long, value_name = "FILE", conflicts_with = "no_module", global = true)]
+    pub module: Option<PathBuf>,
+
+    /// Keep each boot's kernel log, events and QEMU command line there [default: build/logs in
+    /// the clone]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub keep_logs: Option<PathBuf>,
+
+    /// Seconds that each boot may take [default: by what it does]
+    #[arg(long, value_name = "S", global = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show a stock Debian, a Xen guest of KVM, served by Rust, then by C, then by Rust again
+    Demo {
+        /// Give a prompt in the machine, with our module in charge and the Xen guest beside it
+        #[arg(long)]
+        shell: bool,
+
+        /// Rounds of the guest's work in each phase
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+
+    /// Run the tests; the last line is "N passed, N failed"
+    Check {
+        /// Only tests that one of these selects: a part of the name, or a glob over all of it
+        #[arg(long, value_name = "PATTERN", num_args = 1..)]
+        tests: Vec<String>,
+
+        /// Print the names of the tests and exit
+        #[arg(long)]
+        list: bool,
+    },
+
+    /// Give a prompt in a machine with KVM; our module lies at /kvm_xen_rs.ko
+    Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn patterns_follow_one_another() {
+        let cli = Cli::try_parse_from(["kvm-xen-run", "check", "--tests", "a", "b*"]).unwrap();
+        assert!(matches!(cli.command, Command::Check { tests, .. } if tests == ["a", "b*"]));
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Looking through a kernel log for what should not be there, and telling which step it belongs to.
+
+use protocol::{Side, KLOG_TAG};
+
+/// What begins a report of something wrong.
+const TRIGGERS: [&str; 31] = [
+    "WARNING:",
+    "BUG:",
+    "kernel BUG at",
+    "Oops",
+    "Kernel panic",
+    "general protection fault",
+    "invalid opcode:",
+    "divide error:",
+    "stack segment:",
+    "double fault:",
+    "unable to handle",
+    "blocked for more than",
+    "detected stall",
+    "detected expedited stalls",
+    "rcu: INFO:",
+    "soft lockup",
+    "hard LOCKUP",
+    "suspicious RCU usage",
+    "possible circular locking",
+    "possible recursive locking",
+    "INFO: trying to register non-static key",
+    "DEBUG_LOCKS_WARN_ON",
+    "scheduling while atomic",
+    "Voluntary context switch within RCU",
+    "UBSAN:",
+    "KCSAN:",
+    "refcount_t:",
+    "list_add corruption",
+    "list_del corruption",
+    "unreferenced object",
+    "nobody cared",
+];
+
+/// No report is shown at greater length.
+const MAX_LINES: usize = 80;
+
+/// Something wrong that the kernel reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Splat {
+    /// What is the same when the same thing happens again.
+    pub key: String,
+    /// The step in which it came.
+    pub step: Option<String>,
+    /// Who was in charge, or about to be.
+    pub side: Side,
+    /// Its lines, without times.
+    pub lines: Vec<String>,
+}
+
+/// Finds all of them.
+pub fn splats(log: &str) -> Vec<Splat> {
+    let mut reader = Reader::default();
+    log.lines().for_each(|line| reader.line(message(line)));
+    reader.close();
+    reader.found
+}
+
+/// Those that came while Rust was in charge and never under C, in these logs taken together.
+pub fn only_in_rust(splats: &[Splat]) -> Vec<&Splat> {
+    let (c, rust): (Vec<_>, Vec<_>) = splats.iter().partition(|splat| splat.side == Side::C);
+    rust.into_iter()
+        .filter(|splat| !c.iter().any(|other| other.key == splat.key))
+        .collect()
+}
+
+/// The last lines, for a machine that hangs.
+pub fn tail(log: &str, count: usize) -> Vec<String> {
+    let lines: Vec<_> = log
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let start = lines.len().saturating_sub(count);
+    lines[start..]
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect()
+}
+
+struct Reader {
+    found: Vec<Splat>,
+    open: Option<Splat>,
+    /// The open report has shown its stack, so that another may begin.
+    complete: bool,
+    step: Option<String>,
+    side: Side,
+    /// A line that only frames what follows.
+    frame: Option<String>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Reader {
+            found: Vec::new(),
+            open: None,
+            complete: false,
+            step: None,
+            side: Side::C,
+            frame: None,
+        }
+    }
+}
+
+impl Reader {
+    fn line(&mut self, line: &str) {
+        if let Some(mark) = line.strip_prefix(KLOG_TAG) {
+            self.close();
+            self.mark(mark.trim());
+            return;
+        }
+        let is_frame = line.contains("[ cut here ]") || line.starts_with("======");
+        let triggers = TRIGGERS.iter().any(|trigger| line.contains(trigger));
+        if self.open.is_some() && self.complete && (triggers || is_frame) {
+            self.close();
+        }
+        match &mut self.open {
+            Some(splat) => {
+                if splat.lines.len() < MAX_LINES {
+                    splat.lines.push(line.to_owned());
+                }
+                // Of lockdep's reports the first lock named tells one from another.
+                if line.contains(" at: ") && !splat.key.contains(" at: ") {
+                    splat.key.push_str(&without_numbers(line));
+                }
+                self.complete |= line.contains("</TASK>");
+                if line.contains("---[ end trace") {
+                    self.close();
+                }
+            }
+            None if triggers => {
+                let frame = self.frame.take();
+                self.complete = false;
+                self.open = Some(Splat {
+                    key: without_numbers(line),
+                    step: self.step.clone(),
+                    side: self.side,
+                    lines: frame.into_iter().chain([line.to_owned()]).collect(),
+                });
+            }
+            None => self.frame = is_frame.then(|| line.to_owned()),
+        }
+    }
+
+    /// A line of our own init.
+    fn mark(&mut self, text: &str) {
+        match text.split_once(' ') {
+            Some(("begin", id)) => self.step = Some(id.to_owned()),
+            Some(("end", _)) => self.step = None,
+            // Rust begins with the change to it, and ends when the change to C is over.
+            Some(("change", "to Rust")) => self.side = Side::Rust,
+            Some(("side", "C")) => self.side = Side::C,
+            _ => {}
+        }
+    }
+
+    fn close(&mut self) {
+        self.found.extend(self.open.take());
+        self.complete = false;
+    }
+}
+
+/// The message of a line: without the time, and the task or processor where that is shown.
+fn message(line: &str) -> &str {
+    let mut rest = line.trim_end();
+    while let Some((inside, after)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
+        let inside = inside.trim();
+        let is_time = inside.split_once('.').is_some_and(|(s, us)| {
+            s.parse::<u64>().is_ok() && us.len() == 6 && us.parse::<u64>().is_ok()
+        });
+        let is_caller = inside
+            .strip_prefix(['T', 'C'])
+            .is_some_and(|number| number.parse::<u64>().is_ok());
+        if !is_time && !is_caller {
+            break;
+        }
+        rest = after.trim_start();
+    }
+    rest
+}
+
+/// The line with every number, decimal or hexadecimal, replaced.
+fn without_numbers(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, number) = rest.split_at(at);
+        out.push_str(before);
+        out.push('#');
+        let hex = number.strip_prefix("0x");
+        let digits = hex.unwrap_or(number);
+        let is_digit = |c: char| c.is_ascii_digit() || hex.is_some() && c.is_ascii_hexdigit();
+        rest = digits.trim_start_matches(is_digit);
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests;

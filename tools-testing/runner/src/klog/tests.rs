@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Logs with what should not be in them.
+
+use super::*;
+
+const WARNING: &str = "\
+[    9.000001] kvm-xen-init: begin upstream/rust/xen_shinfo_test
+[    9.000002] kvm-xen-init: change to Rust
+[    9.100000] livepatch: enabling patch 'kvm_xen_rs'
+[    9.200000] kvm-xen-init: side Rust
+[    9.300000] ------------[ cut here ]------------
+[    9.300001] WARNING: CPU: 1 PID: 211 at virt/kvm/pfncache.c:77 kvm_gpc_check+0x1f/0x90 [kvm]
+[    9.300002] Modules linked in: kvm_xen_rs(OK) kvm_amd kvm
+[    9.300003] Call Trace:
+[    9.300004]  <TASK>
+[    9.300005]  </TASK>
+[    9.300006] ---[ end trace 0000000000000000 ]---
+[    9.300007] kvm: quiet again
+[    9.400000] kvm-xen-init: end upstream/rust/xen_shinfo_test
+";
+
+const LOCKDEP: &str = "\
+[   12.000000][  T301] kvm-xen-init: begin selftests/c
+[   12.100000][  T301] =============================
+[   12.100001][  T301] [ BUG: Invalid wait context ]
+[   12.100002][  T301] -----------------------------
+[   12.100003][  T301] test/301 is trying to lock:
+[   12.100004][  T301] ff1100010a5d3e48 (&gpc->lock){....}-{3:3}, at: kvm_xen_set_evtchn_fast+0xd1/0x4a0
+[   12.100005][  T301] stack backtrace:
+[   12.100006][  T301]  <TASK>
+[   12.100007][  T301]  </TASK>
+[   12.200000][   C1] rcu: INFO: rcu_preempt self-detected stall on CPU
+[   12.200001][   C1]  <TASK>
+[   12.200002][   C1]  </TASK>
+[   12.300000][  T301] kvm-xen-init: end selftests/c
+";
+
+#[test]
+fn a_warning_belongs_to_its_step_and_side() {
+    let found = splats(WARNING);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let splat = &found[0];
+    assert_eq!(splat.side, Side::Rust);
+    assert_eq!(splat.step.as_deref(), Some("upstream/rust/xen_shinfo_test"));
+    assert!(splat.lines[0].contains("cut here"));
+    assert!(splat.lines.last().unwrap().contains("end trace"));
+    assert_eq!(
+        splat.key,
+        "WARNING: CPU: # PID: # at virt/kvm/pfncache.c:# kvm_gpc_check+#/# [kvm]"
+    );
+}
+
+#[test]
+fn two_reports_one_after_the_other() {
+    let found = splats(LOCKDEP);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].key.contains("Invalid wait context"));
+    assert!(found[0].key.contains("&gpc->lock"));
+    assert!(found[0].lines[0].starts_with("====="));
+    assert!(found[1].key.contains("self-detected stall"));
+    assert!(found.iter().all(|splat| splat.side == Side::C));
+}
+
+#[test]
+fn what_c_gives_too_is_no_fault_of_rust() {
+    let under_c = WARNING
+        .replace("change to Rust", "nothing")
+        .replace("side Rust", "side C");
+    let both: Vec<_> = splats(WARNING)
+        .into_iter()
+        .chain(splats(&under_c))
+        .collect();
+    assert_eq!(only_in_rust(&both), Vec::<&Splat>::new());
+    assert_eq!(only_in_rust(&splats(WARNING)).len(), 1);
+    // The same words about another place are another thing.
+    let elsewhere = under_c.replace("pfncache.c:77 kvm_gpc_check", "eventfd.c:9 irqfd_wakeup");
+    let both: Vec<_> = splats(WARNING)
+        .into_iter()
+        .chain(splats(&elsewhere))
+        .collect();
+    assert_eq!(only_in_rust(&both).len(), 1);
+}
+
+#[test]
+fn rust_lasts_until_the_change_to_c_is_over() {
+    let log = "kvm-xen-init: change to Rust\nkvm-xen-init: side Rust\nkvm-xen-init: change to C\n\
+               BUG: sleeping function called from invalid context at a.c:1\n\
+               kvm-xen-init: side C\nBUG: sleeping function called from invalid context at b.c:1\n";
+    let sides: Vec<_> = splats(log).iter().map(|splat| splat.side).collect();
+    assert_eq!(sides, [Side::Rust, Side::C]);
+}
+
+#[test]
+fn an_ordinary_boot_is_clean() {
+    let log = "\
+[    0.000000] Linux version 7.2.12 (bug@example) #1 SMP
+[    0.100000] Spectre V2 : Mitigation: Retpolines
+[    5.000000] kvm_xen_rs: loading out-of-tree module taints kernel.
+[    5.000001] kvm_xen_rs: tainting kernel with TAINT_LIVEPATCH
+[    5.100000] livepatch: 'kvm_xen_rs': patching complete
+[    6.000000] kvm: kvm [114]: vcpu0, guest rIP: 0xffffffffad937dcf Unhandled WRMSR(0xc0010007) = 0xffff
+";
+    assert_eq!(splats(log), Vec::<Splat>::new());
+}
+
+#[test]
+fn the_end_of_a_log() {
+    assert_eq!(tail("a\n\nb\r\nc\n", 2), ["b", "c"]);
+    assert_eq!(tail("a\n", 5), ["a"]);
+}
+
+#[test]
+fn an_open_report_is_kept_at_the_end() {
+    let found = splats("[    1.000000] Kernel panic - not syncing: Attempted to kill init!");
+    assert_eq!(found.len(), 1);
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Boots machines in QEMU and has them show and test kvm-xen-rs.
+
+mod accel;
+mod boot;
+mod build_steps;
+mod check;
+mod children;
+mod cli;
+mod cpio;
+mod demo;
+mod emulator;
+mod initramfs;
+mod klog;
+mod ktap;
+mod modules;
+mod narrate;
+mod parts;
+mod paths;
+mod progress;
+mod qemu;
+mod record;
+mod report;
+mod select;
+mod shell;
+mod summary;
+mod table;
+mod terminal;
+mod watch;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::{exit, ExitCode};
+
+/// As a shell reports a program that Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let handler = ctrlc::set_handler(|| {
+        children::kill_all();
+        terminal::restore();
+        exit(INTERRUPTED);
+    });
+    if let Err(error) = handler {
+        eprintln!("kvm-xen-run: handling Ctrl-C: {error}");
+        return ExitCode::FAILURE;
+    }
+    let result = match &cli.command {
+        Command::Demo { shell: true, .. } => shell::run(&cli.common, true).map(|()| true),
+        Command::Demo { rounds, .. } => demo::run(&cli.common, *rounds).map(|()| true),
+        Command::Check { tests, list } => check::run(&cli.common, tests, *list),
+        Command::Shell => shell::run(&cli.common, false).map(|()| true),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("kvm-xen-run: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What machines are made of, and the pieces of plans that name it.
+
+use crate::build_steps;
+use crate::cli::Common;
+use crate::initramfs::Initramfs;
+use crate::modules::Modules;
+use crate::paths::Paths;
+use crate::progress::Screen;
+use crate::qemu;
+use crate::terminal;
+use anyhow::{Context, Result};
+use protocol::{
+    DiskPlan, ExecAction, GuestAction, GuestPlan, MachinePlan, Output, Phase, Plan, ShellAction,
+};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Where our module is in a machine.
+const MODULE: &str = "/kvm_xen_rs.ko";
+
+/// Where the Xen guest's kernel and first file system are in the machine.
+const GUEST_KERNEL: &str = "/guest/vmlinuz";
+const GUEST_INITRAMFS: &str = "/guest/initramfs";
+
+/// The Xen guest's kernel command line.
+const GUEST_APPEND: &str = "console=ttyS0 quiet loglevel=4 panic=-1";
+
+/// Seconds that a Xen guest may take, boot and all.
+pub const GUEST_LIMIT_S: u64 = 180;
+
+/// Everything built.
+pub struct Parts<'a> {
+    /// Where it is.
+    pub paths: &'a Paths,
+    programs: HashMap<String, PathBuf>,
+    module: Option<PathBuf>,
+    modules: Modules,
+}
+
+impl<'a> Parts<'a> {
+    /// Builds the programs, and our module where it is wanted, and shows that.
+    pub fn build(paths: &'a Paths, common: &Common, screen: &Screen) -> Result<Self> {
+        let step = screen.step("Building the programs of the machines");
+        let programs = build_steps::programs(paths, |what| step.note(what))?;
+        step.done("");
+        let module = match &common.module {
+            Some(file) => Some(file.clone()),
+            None if common.no_module => None,
+            None => {
+                let step = screen.step("Building kvm_xen_rs.ko");
+                let module = build_steps::module(paths, |line| step.note(line.trim()))?;
+                step.done("");
+                Some(module)
+            }
+        };
+        Self::new(paths, programs, module)
+    }
+
+    /// From what is built already.
+    pub fn new(
+        paths: &'a Paths,
+        programs: HashMap<String, PathBuf>,
+        module: Option<PathBuf>,
+    ) -> Result<Self> {
+        Ok(Parts {
+            paths,
+            programs,
+            module,
+            modules: Modules::open(&paths.kernel.modules())?,
+        })
+    }
+
+    /// A first file system with KVM and our module, and the plan to be filled with steps.
+    pub fn machine(&self) -> Result<(Initramfs, MachinePlan)> {
+        let mut initramfs = Initramfs::new(self.program("kvm-xen-init")?)?;
+        let kvm = initramfs.kvm(&self.modules)?;
+        if let Some(module) = &self.module {
+            initramfs.file(MODULE, module)?;
+        }
+        let plan = MachinePlan {
+            kvm,
+            module: self.module.as_ref().map(|_| MODULE.to_owned()),
+            steps: Vec::new(),
+        };
+        Ok((initramfs, plan))
+    }
+
+    /// One of upstream's tests, to run in the machine.
+    pub fn upstream(&self, initramfs: &mut Initramfs, test: &str) -> Result<ExecAction> {
+        let path = format!("/tests/{test}");
+        initramfs.file(&path, &self.paths.kernel.upstream(test))?;
+        Ok(ExecAction {
+            argv: vec![path],
+            output: Output::Text,
+        })
+    }
+
+    /// Our selftests, to run in the machine: these cases.
+    pub fn selftests(&self, initramfs: &mut Initramfs, cases: &[String]) -> Result<ExecAction> {
+        let path = "/tests/kvm-xen-selftests".to_owned();
+        initramfs.stripped(&path, self.program("kvm-xen-selftests")?)?;
+        Ok(ExecAction {
+            argv: [path]
+                .into_iter()
+                .chain(cases.iter().map(|case| exactly(case)))
+                .collect(),
+            output: Output::Ktap,
+        })
+    }
+
+    /// A Xen guest, to run in the machine.
+    pub fn xen_guest(
+        &self,
+        initramfs: &mut Initramfs,
+        phases: Vec<Phase>,
+        count: bool,
+    ) -> Result<GuestAction> {
+        let mut inner = Initramfs::new(self.program("kvm-xen-init")?)?;
+        let modules = inner.modules(&self.modules, &["xen-blkfront"])?;
+        let disk = DiskPlan {
+            device: "/dev/xvda".into(),
+            block: 64 << 10,
+            blocks: 16,
+            span: 128,
+        };
+        let guest = GuestPlan {
+            modules,
+            disk,
+            wakes: 100,
+            barriers: 100,
+        };
+        initramfs.data(GUEST_INITRAMFS, &inner.finish(&Plan::Guest(guest.clone())));
+        initramfs.file(GUEST_KERNEL, &self.paths.kernel.image())?;
+        qemu::add_to(initramfs)?;
+        Ok(GuestAction {
+            qemu: qemu::xen_guest(GUEST_KERNEL, GUEST_INITRAMFS, GUEST_APPEND),
+            disk_mib: 16,
+            guest,
+            phases,
+            count,
+        })
+    }
+
+    /// A prompt in the machine.
+    pub fn shell(&self, initramfs: &mut Initramfs, greeting: &str) -> Result<ShellAction> {
+        initramfs.busybox()?;
+        Ok(ShellAction {
+            tty: "/dev/ttyS2".into(),
+            size: terminal::size(),
+            term: std::env::var("TERM").unwrap_or_else(|_| "vt100".into()),
+            modules: Vec::new(),
+            greeting: greeting.into(),
+            guest: None,
+        })
+    }
+
+    /// Whether there is a module to insert.
+    pub fn has_module(&self) -> bool {
+        self.module.is_some()
+    }
+
+    /// A program of the workspace.
+    pub fn program(&self, name: &str) -> Result<&Path> {
+        let path = self.programs.get(name);
+        Ok(path.with_context(|| format!("cargo has built no {name}"))?)
+    }
+}
+
+/// A pattern for the case of this name alone: what is no glob would also be found inside others.
+fn exactly(case: &str) -> String {
+    match case.split_at_checked(1) {
+        Some((first, rest)) => format!("[{first}]{rest}"),
+        None => case.to_owned(),
+    }
+}
+
+/// Packs a machine, and shows that.
+pub fn pack(initramfs: Initramfs, plan: &MachinePlan, screen: &Screen) -> Vec<u8> {
+    let step = screen.step("Packing the machine");
+    let bytes = initramfs.finish(&Plan::Machine(plan.clone()));
+    let mib = bytes.len() >> 20;
+    step.done(&format!("{mib} MiB"));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exactly;
+    use glob::Pattern;
+
+    #[test]
+    fn a_case_and_no_other() {
+        let pattern = Pattern::new(&exactly("ports/send_64")).unwrap();
+        assert!(pattern.matches("ports/send_64"));
+        assert!(!pattern.matches("ports/send_64_again"));
+        assert!(!pattern.matches("all_ports/send_64"));
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where things are.
+
+use crate::cli::Common;
+use anyhow::{bail, Context, Result};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The directories that a run works with.
+#[derive(Clone)]
+pub struct Paths {
+    /// The clone.
+    pub source: PathBuf,
+    /// Each boot has a directory of its own in there.
+    pub logs: PathBuf,
+    /// What cargo builds goes there.
+    pub target: PathBuf,
+    /// The kernel to boot.
+    pub kernel: Kernel,
+}
+
+impl Paths {
+    /// Looks for what the command line names.
+    pub fn new(common: &Common) -> Result<Self> {
+        let source = common.source.clone();
+        if !source.join("tools-testing/Cargo.toml").exists() {
+            bail!(
+                "{} is no clone of kvm-xen-rs: name it by --source",
+                source.display()
+            );
+        }
+        let kernel = match &common.kernel {
+            Some(dir) => dir.clone(),
+            None => common.cache.join("kernel-stock"),
+        };
+        let target = env::var_os("CARGO_TARGET_DIR");
+        Ok(Paths {
+            logs: common
+                .keep_logs
+                .clone()
+                .unwrap_or_else(|| source.join("build/logs")),
+            target: target.map_or_else(|| source.join("build/target"), PathBuf::from),
+            kernel: Kernel::open(&kernel)?,
+            source,
+        })
+    }
+
+    /// Our module, once it is built.
+    pub fn module(&self) -> PathBuf {
+        self.source.join("build/module/kvm_xen_rs.ko")
+    }
+
+    /// The Cargo workspace.
+    pub fn workspace(&self) -> PathBuf {
+        self.source.join("tools-testing")
+    }
+}
+
+/// A kernel with its modules and its source, as provisioning lays them out.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    dir: PathBuf,
+    /// `uname -r`.
+    pub release: String,
+}
+
+impl Kernel {
+    /// The kernel in `dir`.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join("release");
+        let release = fs::read_to_string(&path).with_context(|| {
+            format!(
+                "{} has no kernel ({}): run make, which gets one, or name another by --kernel",
+                dir.display(),
+                path.display()
+            )
+        })?;
+        Ok(Kernel {
+            dir: dir.to_owned(),
+            release: release.trim().to_owned(),
+        })
+    }
+
+    /// What to boot.
+    pub fn image(&self) -> PathBuf {
+        self.dir.join("vmlinuz")
+    }
+
+    /// Where modules.dep is, and what the paths in it are relative to.
+    pub fn modules(&self) -> PathBuf {
+        self.dir.join("lib/modules").join(&self.release)
+    }
+
+    /// The source, prepared for building modules.
+    pub fn source(&self) -> PathBuf {
+        self.dir.join("source")
+    }
+
+    /// One of upstream's selftests, built.
+    pub fn upstream(&self, test: &str) -> PathBuf {
+        self.dir.join("upstream").join(test)
+    }
+}

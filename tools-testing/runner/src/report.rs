@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Results of tests: told as they come, counted, and summed up in the last line.
+
+use crate::progress::{seconds, Screen};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Lines shown of a test that failed; all of them are in the logs.
+const MAX_LINES: usize = 60;
+
+/// What came of a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passed.
+    Ok,
+    /// It could not be tried, and why.
+    Skip(String),
+    /// It failed: the reason, and the lines that matter.
+    NotOk(String, Vec<String>),
+}
+
+/// Collects results, from any thread.
+pub struct Report {
+    screen: Screen,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Report {
+    /// Nothing yet.
+    pub fn new(screen: &Screen) -> Self {
+        Report {
+            screen: screen.clone(),
+            counts: Mutex::default(),
+        }
+    }
+
+    /// Takes and shows a result.
+    pub fn add(&self, name: &str, verdict: Verdict, took: Option<Duration>) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        match verdict {
+            Verdict::Ok => counts.passed += 1,
+            Verdict::Skip(_) => counts.skipped += 1,
+            Verdict::NotOk(..) => counts.failed += 1,
+        }
+        // Shown under the lock, so that one test's lines stay together.
+        lines(name, &verdict, took)
+            .iter()
+            .for_each(|line| self.screen.line(line));
+    }
+
+    /// Whether nothing has failed, and something was tried.
+    pub fn is_good(&self) -> bool {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.failed == 0 && counts.passed > 0
+    }
+
+    /// The last line.
+    pub fn closing(&self) -> String {
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closing()
+    }
+}
+
+impl Counts {
+    fn closing(&self) -> String {
+        let mut text = format!("{} passed, {} failed", self.passed, self.failed);
+        if self.skipped > 0 {
+            text.push_str(&format!(", {} skipped", self.skipped));
+        }
+        text
+    }
+}
+
+fn lines(name: &str, verdict: &Verdict, took: Option<Duration>) -> Vec<String> {
+    let took = took.map_or_else(String::new, seconds);
+    match verdict {
+        Verdict::Ok => vec![format!("ok      {name:<60} {took:>8}")
+            .trim_end()
+            .to_owned()],
+        Verdict::Skip(reason) => vec![format!("skip    {name}: {reason}")],
+        Verdict::NotOk(reason, details) => {
+            let mut lines = vec![format!("not ok  {name}: {reason}")];
+            let hidden = details.len().saturating_sub(MAX_LINES);
+            if hidden > 0 {
+                lines.push(format!("    | ({hidden} lines more in the logs)"));
+            }
+            lines.extend(details[hidden..].iter().map(|line| format!("    | {line}")));
+            lines
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line() {
+        let mut counts = Counts {
+            passed: 12,
+            failed: 0,
+            skipped: 0,
+        };
+        assert_eq!(counts.closing(), "12 passed, 0 failed");
+        counts.skipped = 2;
+        assert_eq!(counts.closing(), "12 passed, 0 failed, 2 skipped");
+    }
+
+    #[test]
+    fn a_failure_shows_its_last_lines() {
+        let details: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        let text = lines("a/b", &Verdict::NotOk("hung".into(), details), None);
+        assert_eq!(text[0], "not ok  a/b: hung");
+        assert_eq!(text[1], "    | (40 lines more in the logs)");
+        assert_eq!(text.last().unwrap(), "    | 99");
+        assert_eq!(text.len(), 2 + MAX_LINES);
+    }
+
+    #[test]
+    fn a_skip_has_its_reason() {
+        let text = lines("a/b", &Verdict::Skip("no KVM".into()), None);
+        assert_eq!(text, ["skip    a/b: no KVM"]);
+    }
+
+    #[test]
+    fn nothing_tried_is_not_good() {
+        let report = Report::new(&Screen::new());
+        assert!(!report.is_good());
+    }
+}
