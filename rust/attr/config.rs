@@ -43,17 +43,21 @@ pub(crate) fn set(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, config: &kvm_xen_hvm_co
         return Err(EINVAL);
     }
 
+    // A configuration with an MSR counts as long as it is set. The counter is changed outside of
+    // the leaf mutex, as code is patched where it leaves 0; and up before down, so that it never is
+    // too low, whoever else sets a configuration meanwhile.
+    if config.msr != 0 {
+        enabled::inc();
+    }
     let old = {
         let mut xen = vm.lock_xen(cx);
         let old = xen.hvm_config();
-        match (old.msr, config.msr) {
-            (0, 1..) => enabled::inc(),
-            (1.., 0) => enabled::dec_deferred(),
-            _ => {}
-        }
         xen.set_hvm_config(*config);
         old
     };
+    if old.msr != 0 {
+        enabled::dec_deferred();
+    }
     if (old.flags ^ config.flags) & KVM_XEN_HVM_CONFIG_PVCLOCK_TSC_UNSTABLE != 0 {
         vm.request_clock_update();
     }
