@@ -27,7 +27,7 @@ use crate::{
         uapi::{HvmAttr, VcpuAttr},
         Vcpu, Vm,
     },
-    sync::{Anywhere, Ctx, InKvmRun, SchedOut},
+    sync::{Anywhere, Ctx, InKvmRun, SchedOut, TimerHardIrq, TimerSoftirq},
     vcpu::{info, runstate, timer},
 };
 use core::ptr::NonNull;
@@ -305,8 +305,9 @@ pub(crate) unsafe extern "C" fn kvm_xen_inject_pending_events(vcpu: *mut kvm_vcp
 /// As KVM calls it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_inject_vcpu_vector(vcpu: *mut kvm_vcpu) {
-    // SAFETY: As KVM calls it.
-    unsafe { self::vcpu(vcpu) }.inject_upcall_vector();
+    // SAFETY: As KVM calls it. Nothing is assumed of the context.
+    let (mut cx, vcpu): (Ctx<'_, Anywhere>, _) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    vcpu.inject_upcall_vector(&mut cx);
 }
 
 /// Delivers the event of a timer that fired when that could not be done.
@@ -328,13 +329,12 @@ pub(crate) unsafe extern "C" fn kvm_xen_inject_timer_irqs(vcpu: *mut kvm_vcpu) {
 /// As the kernel calls it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtimer_restart {
-    // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed. Nothing is
-    // assumed of the context.
-    let (mut cx, vcpu): (Ctx<'_, Anywhere>, _) = unsafe {
+    // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed, and a hard one.
+    let (mut cx, vcpu): (Ctx<'_, TimerHardIrq>, _) = unsafe {
         let timer = NonNull::new_unchecked(timer);
         (Ctx::assert(), Vcpu::of_timer(timer))
     };
-    timer::fire(&mut vcpu.vm().srcu().read(&mut cx).cx().in_section(), vcpu);
+    timer::fire(&mut vcpu.vm().srcu().read(&mut cx).cx().may_deliver(), vcpu);
     hrtimer_restart_HRTIMER_NORESTART
 }
 
@@ -346,7 +346,11 @@ pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtim
 #[no_mangle]
 pub(crate) unsafe extern "C" fn cancel_evtchn_poll(timer: *mut timer_list) {
     // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed.
-    unsafe { Vcpu::of_poll_timer(NonNull::new_unchecked(timer)) }.unblock();
+    let (mut cx, vcpu): (Ctx<'_, TimerSoftirq>, _) = unsafe {
+        let timer = NonNull::new_unchecked(timer);
+        (Ctx::assert(), Vcpu::of_poll_timer(timer))
+    };
+    vcpu.unblock(&mut cx);
 }
 
 /// The guest has written to the MSR of the hypercall page. 0, 1 for a fault, or an error.

@@ -19,7 +19,7 @@ use crate::{
         vcpu_info::{self, EVTCHN_UPCALL_PENDING},
     },
     kvm::{Vcpu, Vm},
-    sync::{order::KvmSrcu, Ctx, InSection, InVmMm, MayEnter, MayRefresh, MaySleep},
+    sync::{order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep, MayWake},
 };
 use kernel::prelude::*;
 
@@ -41,7 +41,7 @@ pub(crate) enum Delivery {
 /// `EINVAL` when the guest has no such port or vCPU. `EAGAIN` when `shared_info` is not mapped,
 /// or being mapped, just now: nothing has happened, and [`deliver`] can wait for it.
 pub(crate) fn deliver_fast(
-    cx: &mut Ctx<'_, InSection>,
+    cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'_>,
     port: u32,
     target: Target,
@@ -59,7 +59,7 @@ pub(crate) fn deliver_fast(
         page.test(&shared_info::evtchn_mask(size), port.nr())
     };
 
-    poll::wake(vm, port);
+    poll::wake(cx, vm, port);
     if masked {
         return Ok(Delivery::Masked);
     }
@@ -68,7 +68,7 @@ pub(crate) fn deliver_fast(
 }
 
 /// Tells a vCPU that there is an event in the word of `port`.
-fn raise(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, port: Port) {
+fn raise(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>, port: Port) {
     let upcall = match vcpu.vcpu_info().try_read(cx) {
         Some(info) => {
             let sel = vcpu_info::evtchn_pending_sel(port.word_size());
@@ -84,9 +84,9 @@ fn raise(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, port: Port) {
     };
 
     if upcall {
-        vcpu.inject_upcall_vector();
+        vcpu.inject_upcall_vector(cx);
     } else {
-        vcpu.unblock();
+        vcpu.unblock(cx);
     }
 }
 
@@ -103,12 +103,12 @@ pub(crate) fn deliver<H>(
     target: Target,
 ) -> Result<Delivery>
 where
-    H: MayEnter<KvmSrcu> + InVmMm + MaySleep,
+    H: MayEnter<KvmSrcu> + InVmMm + MaySleep + MayWake,
 {
     loop {
         // A read section for each attempt: a change of memslots waits for the end of one.
         let mut section = vm.srcu().read(cx);
-        match deliver_fast(&mut section.cx().in_section(), vm, port, target) {
+        match deliver_fast(&mut section.cx().may_deliver(), vm, port, target) {
             Err(EAGAIN) => vm.shared_info().refresh(section.cx())?,
             done => return done,
         }
@@ -127,7 +127,7 @@ pub(crate) fn deliver_in_section(
     target: Target,
 ) -> Result<Delivery> {
     loop {
-        match deliver_fast(&mut cx.in_section(), vm, port, target) {
+        match deliver_fast(&mut cx.may_deliver(), vm, port, target) {
             Err(EAGAIN) => vm.shared_info().refresh(cx)?,
             done => return done,
         }

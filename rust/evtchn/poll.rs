@@ -9,7 +9,7 @@ use super::port::Port;
 use crate::{
     abi::{hypercall::MAX_POLL_PORTS, shared_info, WordSize},
     kvm::{params, vcpu::Polled, Vcpu, Vm},
-    sync::{Ctx, InKvmRun, InKvmSrcu},
+    sync::{Ctx, InKvmRun, InKvmSrcu, MayDeliver},
     vcpu::timer,
 };
 use kernel::prelude::*;
@@ -19,15 +19,15 @@ use kernel::prelude::*;
 /// Call it after the pending bit was set by a fully ordered operation. A poller puts itself on the
 /// list before it looks at that bit, so that one of the two sees the other.
 #[inline]
-pub(crate) fn wake(vm: Vm<'_>, port: Port) {
+pub(crate) fn wake(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
     if vm.has_pollers() {
-        wake_pollers(vm, port);
+        wake_pollers(cx, vm, port);
     }
 }
 
 /// As [`wake`], where there is somebody to wake.
 #[cold]
-fn wake_pollers(vm: Vm<'_>, port: Port) {
+fn wake_pollers(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
     vm.for_each_poller(|vcpu| {
         let waits = match vcpu.polled() {
             Some(Polled::Port(polled)) => polled == port.nr(),
@@ -35,7 +35,7 @@ fn wake_pollers(vm: Vm<'_>, port: Port) {
             None => false,
         };
         if waits && vm.take_poller(vcpu) {
-            vcpu.unblock();
+            vcpu.unblock(cx);
         }
     });
 }

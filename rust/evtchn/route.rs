@@ -5,7 +5,7 @@
 use super::deliver::{deliver, deliver_fast, Delivery};
 use crate::{
     kvm::{routing::Route, uapi::PRIO_2LEVEL, Vm},
-    sync::{order::KvmSrcu, Anywhere, Ctx, MayEnter, SetIrq},
+    sync::{order::KvmSrcu, Anywhere, Ctx, MayEnter, MayWake, SetIrq},
 };
 use kernel::prelude::*;
 
@@ -57,11 +57,16 @@ pub(crate) fn set_inatomic(
 
 /// Delivers an event in a read section of its own.
 #[inline]
-fn at_once<H: MayEnter<KvmSrcu>>(
+fn at_once<H: MayEnter<KvmSrcu> + MayWake>(
     cx: &mut Ctx<'_, H>,
     vm: Vm<'_>,
     route: Route,
 ) -> Result<Delivery> {
     let mut section = vm.srcu().read(cx);
-    deliver_fast(&mut section.cx().in_section(), vm, route.port, route.target)
+    deliver_fast(
+        &mut section.cx().may_deliver(),
+        vm,
+        route.port,
+        route.target,
+    )
 }

@@ -7,7 +7,7 @@ use crate::{
     abi::WordSize,
     bindings,
     livepatch::symbols,
-    sync::{order::KvmSrcu, Ctx, Held, InKvmRun, VcpuIoctl, Within},
+    sync::{Ctx, InKvmRun, MayWaitForGuest, VcpuIoctl},
 };
 use core::mem::MaybeUninit;
 use kernel::{
@@ -238,7 +238,11 @@ impl Vcpu<'_> {
     /// Halts the vCPU until there is something for it to do. Sleeps as long as the guest likes, so
     /// outside of the read section of `kvm->srcu`: memslots can change meanwhile.
     pub(crate) fn halt(self, cx: &mut Ctx<'_, InKvmRun>) {
-        self.outside_of_srcu(cx, |_cx| {
+        // Nobody may wait for what is still held then but who waits for this vCPU.
+        const fn as_long_as_the_guest_likes<H: MayWaitForGuest>(_cx: &Ctx<'_, H>) {}
+
+        self.outside_of_srcu(cx, |cx| {
+            as_long_as_the_guest_likes(cx);
             // SAFETY: The vCPU is there, and this is its task, which may sleep and holds nothing
             // but the vCPU's own mutex, as where KVM does this itself.
             unsafe {
@@ -254,17 +258,14 @@ impl Vcpu<'_> {
     /// Leaves the read section that `KVM_RUN` is in for the time of `f`.
     fn outside_of_srcu<R>(
         self,
-        _cx: &mut Ctx<'_, Within<KvmSrcu, VcpuIoctl>>,
+        cx: &mut Ctx<'_, InKvmRun>,
         f: impl FnOnce(&mut Ctx<'_, VcpuIoctl>) -> R,
-    ) -> R
-    where
-        VcpuIoctl: Held,
-    {
+    ) -> R {
         // SAFETY: This is the vCPU's task, in the read section that the vCPU keeps the index of.
         // The context of that section is borrowed, so nothing that was looked up in it is used.
         unsafe { bindings::kvm_xen_rs_vcpu_srcu_read_unlock(self.as_raw()) };
-        // SAFETY: What is left when the innermost level of the context has been left.
-        let result = f(&mut unsafe { Ctx::assert() });
+        // SAFETY: The read section was left just above, and is entered again just below.
+        let result = f(&mut unsafe { cx.leave() });
         // SAFETY: As above, and in no read section now.
         unsafe { bindings::kvm_xen_rs_vcpu_srcu_read_lock(self.as_raw()) };
         result

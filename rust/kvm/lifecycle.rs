@@ -9,7 +9,7 @@ use super::{enabled, sender::Sender, Vcpu, Vm};
 use crate::{
     bindings,
     livepatch::symbols,
-    sync::{Ctx, MaySleep, Nothing},
+    sync::{Ctx, Destruction},
 };
 use kernel::{ffi::c_int, prelude::*};
 
@@ -61,10 +61,7 @@ pub(crate) unsafe fn init_vcpu(vcpu: *mut bindings::kvm_vcpu) {
 }
 
 /// Ends a vCPU that nobody else uses any more. May sleep.
-pub(crate) fn destroy_vcpu(cx: &mut Ctx<'_, Nothing>, vcpu: Vcpu<'_>)
-where
-    Nothing: MaySleep,
-{
+pub(crate) fn destroy_vcpu(cx: &mut Ctx<'_, Destruction>, vcpu: Vcpu<'_>) {
     if vcpu.timer_virq() != 0 {
         crate::vcpu::timer::stop(cx, vcpu);
     }
@@ -76,7 +73,7 @@ where
 }
 
 /// Ends a VM that nobody else uses any more. May sleep.
-pub(crate) fn destroy_vm(cx: &mut Ctx<'_, Nothing>, vm: Vm<'_>) {
+pub(crate) fn destroy_vm(cx: &mut Ctx<'_, Destruction>, vm: Vm<'_>) {
     vm.shared_info().deactivate(cx);
 
     // SAFETY: The table is initialized with the VM, has senders alone, and is this task's by now.

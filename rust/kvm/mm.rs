@@ -5,7 +5,7 @@
 use super::Vm;
 use crate::{
     bindings,
-    sync::{order::VmMm, Ctx, MaySleep, SetIrq, Within},
+    sync::{order::VmMm, Ctx, SetIrq, Within},
 };
 use core::ptr;
 use kernel::{prelude::*, task::Task, types::NotThreadSafe};
@@ -26,7 +26,6 @@ impl<'a> Vm<'a> {
     pub(crate) fn enter_mm<'g>(self, cx: &'g mut Ctx<'_, SetIrq>) -> Result<MmGuard<'g>>
     where
         'a: 'g,
-        SetIrq: MaySleep,
     {
         // SAFETY: The task is the current one, which alone changes its `mm`.
         let current = unsafe { (*Task::current_raw()).mm };

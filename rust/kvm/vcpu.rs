@@ -3,7 +3,12 @@
 //! `struct kvm_vcpu`.
 
 use super::{bitops, Vm};
-use crate::{abi::vcpu_info::VcpuInfo, bindings, livepatch::symbols, sync::gpc::Gpc};
+use crate::{
+    abi::vcpu_info::VcpuInfo,
+    bindings,
+    livepatch::symbols,
+    sync::{gpc::Gpc, Ctx, MayWake},
+};
 use core::{
     marker::PhantomData,
     ptr::{self, NonNull},
@@ -137,9 +142,9 @@ impl<'a> Vcpu<'a> {
         }
     }
 
-    /// Wakes the vCPU, or has it leave the guest, to look for events. Any context.
+    /// Wakes the vCPU, or has it leave the guest, to look for events.
     #[inline]
-    pub(crate) fn unblock(self) {
+    pub(crate) fn unblock<H: MayWake>(self, _cx: &mut Ctx<'_, H>) {
         self.request(bindings::KVM_REQ_UNBLOCK);
         // SAFETY: The vCPU is there; a kick that does not wait may come from anywhere.
         unsafe { symbols::__kvm_vcpu_kick(self.raw.as_ptr(), false) }
@@ -156,8 +161,8 @@ impl<'a> Vcpu<'a> {
         }
     }
 
-    /// Raises the vCPU's own upcall vector in its local APIC, as an MSI would. Any context.
-    pub(crate) fn inject_upcall_vector(self) {
+    /// Raises the vCPU's own upcall vector in its local APIC, as an MSI would.
+    pub(crate) fn inject_upcall_vector<H: MayWake>(self, _cx: &mut Ctx<'_, H>) {
         let mut irq = bindings::kvm_lapic_irq {
             dest_id: self.id(),
             vector: self.upcall_vector().into(),

@@ -45,7 +45,7 @@ impl<L: Level, H: Held> Held for Within<L, H> {
 /// context may wait in the way that takes.
 #[diagnostic::on_unimplemented(
     message = "`{L}` may not be entered in the context `{Self}`",
-    label = "the lock order forbids this",
+    label = "the context forbids this",
     note = "the order is declared in rust/sync/order.rs"
 )]
 pub(crate) trait MayEnter<L>: Held {}
@@ -61,7 +61,7 @@ impl<H: Held> MayWait<AtOnce> for H {}
 /// The task may spin for a lock that is a sleeping one under `PREEMPT_RT`.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` may not spin for a lock of KVM's",
-    label = "this may have to wait: only try it"
+    label = "this may have to wait"
 )]
 pub(crate) trait MaySpin: Held {}
 impl MaySpin for Nothing {}

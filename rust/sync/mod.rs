@@ -10,15 +10,8 @@ pub(crate) mod weaken;
 pub(crate) mod xen_lock;
 
 pub(crate) use context::{
-    Anywhere, Ctx, Held, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayWaitForSrcu, Nothing, SetIrq,
-    VmIoctl, Within,
+    Anywhere, Ctx, Destruction, InKvmRun, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayWaitForGuest,
+    MayWaitForSrcu, MayWake, SchedOut, SetIrq, TimerHardIrq, TimerSoftirq, VcpuIoctl, VmIoctl,
+    Within,
 };
-
-pub(crate) use weaken::{InSection, MayRefresh};
-
-/// An ioctl of a vCPU.
-pub(crate) type VcpuIoctl = Within<order::VcpuMutex, VmIoctl>;
-/// Inside `KVM_RUN`, outside of the guest.
-pub(crate) type InKvmRun = Within<order::KvmSrcu, VcpuIoctl>;
-/// The vCPU's task is scheduled out.
-pub(crate) type SchedOut = Within<order::KvmSrcu, Anywhere>;
+pub(crate) use weaken::{InSection, MayDeliver, MayRefresh};

@@ -92,7 +92,10 @@ macro_rules! lock_order {
             const ID: Id = Id::$level;
             const SLEEPS: bool = lock_order!(@sleeps $($keeps)*);
         }
-        $(impl<H: $keeps> $keeps for Within<$level, H> {})*
+        $(
+            #[diagnostic::do_not_recommend]
+            impl<H: $keeps> $keeps for Within<$level, H> {}
+        )*
         $(impl Before<$inner> for $level {})*
         lock_order!(@anywhere $anywhere $level);
     )*};
@@ -160,7 +163,7 @@ in_order {
     /// this module.
     SlotsLock = "kvm->slots_lock", Asleep, lockdep ["&kvm->slots_lock"],
         keeps [MaySleep MaySpin MayWake MayWaitForSrcu InVmMm],
-        then [IrqSrcu KvmSrcu SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock GpcLock2];
+        then [KvmSrcu SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// The read side of the interrupt routing table.
     IrqSrcu = "kvm->irq_srcu (read)", AtOnce, lockdep ["&kvm->irq_srcu"],
@@ -204,7 +207,7 @@ in_order {
 
     /// The mapping of the second of two pages that a structure lies across.
     GpcLock2 = "gpc->lock (read, second page)", Spinning, lockdep ["&gpc->lock"],
-        keeps [MayWake InKvmSrcu],
+        keeps [MaySpin MayWake InKvmSrcu],
         then [];
 }
 

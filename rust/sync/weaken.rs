@@ -8,11 +8,14 @@
 
 use super::{
     order::{GpcRefreshLock, KvmSrcu, XenLock},
-    Anywhere, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, VmIoctl, Within,
+    Anywhere, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayWake, SchedOut, VmIoctl, Within,
 };
 
-/// In a read section of `kvm->srcu`, and nothing else known: it may not sleep.
-pub(crate) type InSection = Within<KvmSrcu, Anywhere>;
+/// In a read section of `kvm->srcu`, and nothing else known: it may neither sleep nor wake.
+pub(crate) type InSection = SchedOut;
+
+/// Where an event can be delivered, and nothing else known: it may not sleep.
+pub(crate) type MayDeliver = Within<KvmSrcu, Anywhere>;
 
 /// Where a pfn cache can be refreshed, and nothing else known: no other lock may be taken.
 pub(crate) type MayRefresh = Within<XenLock, Within<KvmSrcu, VmIoctl>>;
@@ -21,8 +24,18 @@ impl<H: InKvmSrcu> Ctx<'_, H> {
     /// This context, as one of which no more is known than the read section.
     #[inline(always)]
     pub(crate) fn in_section(&mut self) -> Ctx<'_, InSection> {
-        // SAFETY: The task is in a read section. Of `Atomic` nothing follows that could be wrong:
-        // it allows to enter read sections alone, and to sleep never.
+        // SAFETY: The task is in a read section. All that follows from the lock of the run queue
+        // is what may not be done.
+        unsafe { Ctx::assert() }
+    }
+}
+
+impl<H: InKvmSrcu + MayWake> Ctx<'_, H> {
+    /// This context, as one of which no more is known than that events can be delivered.
+    #[inline(always)]
+    pub(crate) fn may_deliver(&mut self) -> Ctx<'_, MayDeliver> {
+        // SAFETY: The task is in a read section, and may wake others. All else that follows from
+        // `Atomic` is what may not be done.
         unsafe { Ctx::assert() }
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn inject_pending_events(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) 
     for_each_bit(noted, |word| vcpu.clear_pending_sel(word));
 
     if words != 0 && vcpu.upcall_vector() != 0 {
-        vcpu.inject_upcall_vector();
+        vcpu.inject_upcall_vector(cx);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         port::Target,
     },
     kvm::{clock, Vcpu},
-    sync::{order::KvmSrcu, Ctx, InSection, InVmMm, MayEnter, MayRefresh, MaySleep},
+    sync::{order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep},
 };
 use kernel::prelude::*;
 
@@ -103,7 +103,7 @@ pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, mut timeout: u
     vcpu.set_timer_pending(false);
     vcpu.set_timer_expires(timeout);
     if delta <= 0 {
-        fire(&mut cx.in_section(), vcpu);
+        fire(&mut cx.may_deliver(), vcpu);
     } else {
         vcpu.start_timer(now.host.wrapping_add(delta));
     }
@@ -118,14 +118,14 @@ pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
 
 /// Delivers the timer's event, or leaves that to the vCPU where it would have to wait. Any
 /// context, a hard interrupt too.
-pub(crate) fn fire(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) {
+pub(crate) fn fire(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) {
     if vcpu.timer_pending() {
         return;
     }
     match deliver_fast(cx, vcpu.vm(), vcpu.timer_virq(), Target::of(vcpu)) {
         Err(EAGAIN) => {
             vcpu.set_timer_pending(true);
-            vcpu.unblock();
+            vcpu.unblock(cx);
         }
         _ => vcpu.set_timer_expires(0),
     }
