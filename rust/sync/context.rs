@@ -80,7 +80,6 @@ impl MaySleep for Nothing {}
     message = "the context `{Self}` may not sleep for as long as a guest likes",
     label = "this ends when the guest likes, and others would wait so long"
 )]
-#[allow(dead_code, reason = "declared for the hypercalls and the timer")]
 pub(crate) trait MayWaitForGuest: MaySleep {}
 impl MayWaitForGuest for Nothing {}
 
@@ -97,7 +96,6 @@ impl MayWaitForSrcu for Nothing {}
     message = "the context `{Self}` may not wake a task",
     label = "the scheduler's lock is held"
 )]
-#[allow(dead_code, reason = "declared for the hypercalls and the timer")]
 pub(crate) trait MayWake: Held {}
 impl MayWake for Nothing {}
 
@@ -169,7 +167,6 @@ impl<H: Held> Ctx<'_, Within<KvmSrcu, H>> {
     ///
     /// The task has left the read section, enters one again before `self` is next used, and in
     /// between stays inside of `H`.
-    #[allow(dead_code, reason = "declared for the hypercalls and the timer")]
     #[inline(always)]
     pub(crate) unsafe fn leave(&mut self) -> Ctx<'_, H> {
         // INVARIANT: By the safety requirement. `self` is borrowed, so that nobody relies on its

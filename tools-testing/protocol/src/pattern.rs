@@ -4,7 +4,7 @@
 /// Fills `block` with what belongs to request `index` of `round`. Every eight bytes differ from
 /// those of any other place, round or index.
 pub fn fill_block(round: u32, index: u32, block: &mut [u8]) {
-    let seed = u64::from(round) << 40 | u64::from(index) << 20;
+    let seed = (u64::from(round) << 40) | (u64::from(index) << 20);
     for (n, bytes) in block.chunks_mut(8).enumerate() {
         let word = mix(seed.wrapping_add(n as u64)).to_le_bytes();
         bytes.copy_from_slice(&word[..bytes.len()]);

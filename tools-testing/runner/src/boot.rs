@@ -122,11 +122,8 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
     let mut all = Vec::new();
     let mut fault = listen(&read_events(events), &mut watch, |event| {
         let ms = begun.elapsed().as_millis();
-        let _ = write!(
-            journal,
-            "{{\"ms\":{ms},\"says\":{}}}\n",
-            protocol::to_line(event).trim()
-        );
+        let line = protocol::to_line(event);
+        let _ = writeln!(journal, "{{\"ms\":{ms},\"says\":{}}}", line.trim());
         observer(event);
         all.push(event.clone());
     });

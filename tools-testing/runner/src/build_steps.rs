@@ -95,20 +95,16 @@ pub fn cargo(paths: &Paths, arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds the programs that machines run; returns where each one is, by its name.
-pub fn programs(paths: &Paths, mut each: impl FnMut(&str)) -> Result<HashMap<String, PathBuf>> {
-    let mut command = cargo(
-        paths,
-        &[
-            "build",
-            "--release",
-            "--locked",
-            "-p",
-            "init",
-            "-p",
-            "selftests",
-        ],
-    );
+/// Builds programs that machines run, from these crates; returns where each one is, by its name.
+pub fn programs(
+    paths: &Paths,
+    crates: &[&str],
+    mut each: impl FnMut(&str),
+) -> Result<HashMap<String, PathBuf>> {
+    let mut command = cargo(paths, &["build", "--release", "--locked"]);
+    crates.iter().for_each(|name| {
+        command.args(["-p", name]);
+    });
     command.arg("--message-format=json-render-diagnostics");
     let mut running = Running::start(
         command

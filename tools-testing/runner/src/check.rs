@@ -35,7 +35,7 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
     let selection = Selection::new(patterns)?;
 
     let step = screen.step("Building the programs of the machines");
-    let programs = build_steps::programs(&paths, |what| step.note(what))?;
+    let programs = build_steps::programs(&paths, &["init", "selftests"], |what| step.note(what))?;
     let catalog = Catalog::new(&paths, &programs, common, &selection)?;
     if list {
         drop(step);

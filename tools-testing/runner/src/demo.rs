@@ -20,7 +20,7 @@ pub fn run(common: &Common, rounds: u32) -> Result<()> {
     let begun = Instant::now();
     let screen = Screen::new();
     let paths = Paths::new(common)?;
-    let parts = Parts::build(&paths, common, &screen)?;
+    let parts = Parts::build(&paths, common, &[], &screen)?;
     let step = screen.step("Choosing how to run machines");
     let engine = Engine::choose(common.accel)?;
     step.done(&engine.why);

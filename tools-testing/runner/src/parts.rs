@@ -39,10 +39,16 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Builds the programs, and our module where it is wanted, and shows that.
-    pub fn build(paths: &'a Paths, common: &Common, screen: &Screen) -> Result<Self> {
+    /// Builds init and these crates' programs, and our module where it is wanted, and shows that.
+    pub fn build(
+        paths: &'a Paths,
+        common: &Common,
+        crates: &[&str],
+        screen: &Screen,
+    ) -> Result<Self> {
         let step = screen.step("Building the programs of the machines");
-        let programs = build_steps::programs(paths, |what| step.note(what))?;
+        let crates = [&["init"], crates].concat();
+        let programs = build_steps::programs(paths, &crates, |what| step.note(what))?;
         step.done("");
         let module = match &common.module {
             Some(file) => Some(file.clone()),

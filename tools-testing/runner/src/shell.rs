@@ -35,7 +35,8 @@ pub fn run(common: &Common, guest: bool) -> Result<()> {
     terminal::check()?;
     let screen = Screen::new();
     let paths = Paths::new(common)?;
-    let parts = Parts::build(&paths, common, &screen)?;
+    let crates: &[&str] = if guest { &[] } else { &["selftests"] };
+    let parts = Parts::build(&paths, common, crates, &screen)?;
     let engine = Engine::choose(common.accel)?;
     screen.line(format!("  Machines run by {}", engine.why));
 

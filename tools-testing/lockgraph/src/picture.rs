@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The order as a picture.
+
+use crate::{
+    besides::BESIDES,
+    compare::{with_reasons, Comparison},
+    declared::{visible, Edge},
+    svg,
+};
+use layout::{
+    core::{base::Orientation, geometry::Point, style::StyleAttr},
+    std_shapes::shapes::{Arrow, Element, ShapeKind},
+    topo::layout::VisualGraph,
+};
+use pure::sync::order::Row;
+use std::collections::BTreeMap;
+
+const TITLE: &str = "The lock order of KVM's Xen emulation";
+
+/// How an edge is drawn: its class in the picture's style sheet.
+const SEEN: &str = "seen";
+const UNSEEN: &str = "unseen";
+const IN_C: &str = "besides";
+const UNDECLARED: &str = "undeclared";
+
+/// The order in words, a line for each edge with a reason. A picture that does not have it was
+/// drawn from another declaration.
+pub fn description() -> String {
+    with_reasons()
+        .map(|edge| edge.to_string())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Draws the declared order, against what was seen if something was.
+pub fn draw(comparison: Option<&Comparison>) -> String {
+    let mut edges = BTreeMap::new();
+    let mut legend = Vec::new();
+    match comparison {
+        None => {
+            edges.extend(with_reasons().map(|edge| (edge, SEEN)));
+            edges.extend(BESIDES.iter().map(|besides| (besides.edge, IN_C)));
+            legend.push((SEEN, "declared: entered, or waited for, inside"));
+        }
+        Some(comparison) => {
+            edges.extend(with_reasons().map(|edge| (edge, UNSEEN)));
+            edges.extend(
+                comparison
+                    .seen
+                    .iter()
+                    .filter_map(|(edge, way)| {
+                        // What is declared but has no reason of its own follows from what has.
+                        (way.is_empty() || edges.contains_key(edge)).then_some((*edge, SEEN))
+                    })
+                    .collect::<Vec<_>>(),
+            );
+            edges.extend(comparison.besides.iter().map(|edge| (*edge, IN_C)));
+            edges.extend(comparison.undeclared.iter().map(|edge| (*edge, UNDECLARED)));
+            legend.push((SEEN, "declared, and seen by lockdep"));
+            if !comparison.unseen.is_empty() {
+                legend.push((UNSEEN, "declared, not seen"));
+            }
+            if !comparison.undeclared.is_empty() {
+                legend.push((UNDECLARED, "seen, not declared"));
+            }
+        }
+    }
+    if edges.values().any(|class| *class == IN_C) {
+        legend.push((IN_C, "in C alone: enters a read section, which never waits"));
+    }
+    svg::draw(graph(&edges), TITLE, &description(), &legend)
+}
+
+fn graph(edges: &BTreeMap<Edge, &str>) -> VisualGraph {
+    let mut graph = VisualGraph::new(Orientation::TopToBottom);
+    let nodes: BTreeMap<_, _> = visible()
+        .map(|row| (row.level, graph.add_node(node(row))))
+        .collect();
+    // Those of the order first, which the ranks then come from.
+    for besides in [false, true] {
+        for (edge, class) in edges
+            .iter()
+            .filter(|(_, class)| (**class == IN_C) == besides)
+        {
+            let arrow = Arrow::simple_with_properties("", format!("class=\"{class}\""));
+            graph.add_edge(arrow, nodes[edge.outer], nodes[edge.inner]);
+        }
+    }
+    graph
+}
+
+fn node(row: &Row) -> Element {
+    let class = match row.entry {
+        "AtOnce" => "section",
+        _ if row.level == "Invalidation" => "notifier",
+        _ => "lock",
+    };
+    Element::create_with_properties(
+        ShapeKind::new_box(row.name),
+        StyleAttr::simple(),
+        Orientation::TopToBottom,
+        Point::new(24.0 + 7.8 * row.name.len() as f64, 34.0),
+        format!("class=\"{class}\""),
+    )
+}
+
+/// Whether a picture was drawn from the present declaration.
+pub fn is_current(picture: &str) -> bool {
+    picture.contains(&format!("<desc>{}</desc>", svg::escape(&description())))
+}

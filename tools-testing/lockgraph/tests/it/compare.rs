@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Declared against observed.
+
+use lockgraph::{
+    compare::{with_reasons, Comparison},
+    declared::Edge,
+    lockdep::Observed,
+};
+
+/// What lockdep would print of classes taken inside each other.
+pub fn lockdep(edges: &[(&str, &str)]) -> String {
+    let mut text = String::from("all lock classes:\n");
+    for (outer, inner) in edges {
+        text += &format!("00aa FD:    1 BD:    1 +.+.: {outer}\n -> [00bb] {inner}\n\n");
+        text += &format!("00bb FD:    1 BD:    1 +.+.: {inner}\n\n");
+    }
+    text
+}
+
+fn compare(edges: &[(&str, &str)]) -> Comparison {
+    Comparison::new(&Observed::parse(&lockdep(edges)).unwrap())
+}
+
+#[test]
+fn a_declared_edge_is_seen() {
+    let result = compare(&[("&kvm->lock", "&vcpu->mutex")]);
+    assert_eq!(
+        result.seen.keys().collect::<Vec<_>>(),
+        [&Edge::new("KvmLock", "VcpuMutex")]
+    );
+    assert_eq!(result.unseen.len(), with_reasons().count() - 1);
+    assert!(result.undeclared.is_empty() && result.besides.is_empty());
+}
+
+#[test]
+fn the_other_way_around_is_undeclared() {
+    let result = compare(&[("&vcpu->mutex", "&kvm->lock")]);
+    assert!(result.seen.is_empty());
+    assert_eq!(
+        result.undeclared,
+        [Edge::new("VcpuMutex", "KvmLock")].into()
+    );
+}
+
+/// The mistakes of the threads, as lockdep would have them.
+#[test]
+fn the_historic_mistakes_are_undeclared() {
+    for (outer, inner) in [
+        ("&kvm->srcu", "&kvm->lock"),
+        ("&kvm->srcu", "&kvm->slots_lock"),
+        ("&kvm->slots_arch_lock", "&kvm->srcu"),
+        ("&gpc->lock", "&gpc->refresh_lock"),
+        ("&gpc->lock", "&gpc->lock/1"),
+        ("mmu_notifier_invalidate_range_start", "&kvm->slots_lock"),
+    ] {
+        let result = compare(&[(outer, inner)]);
+        assert_eq!(result.undeclared.len(), 1, "{outer} > {inner}");
+    }
+}
+
+#[test]
+fn an_edge_that_follows_from_others_is_declared_too() {
+    let result = compare(&[("&vcpu->mutex", "&kvm->arch.xen.xen_lock")]);
+    assert!(result.seen.contains_key(&Edge::new("VcpuMutex", "XenLock")));
+    assert!(result.undeclared.is_empty());
+}
+
+#[test]
+fn the_lock_of_a_second_page_has_the_class_of_the_first() {
+    let result = compare(&[
+        ("&gpc->lock/1", "&gpc->lock"),
+        ("&gpc->refresh_lock", "&gpc->lock"),
+    ]);
+    let seen: Vec<_> = result.seen.keys().copied().collect();
+    assert_eq!(
+        seen,
+        [
+            Edge::new("GpcLock", "GpcLock2"),
+            Edge::new("GpcRefreshLock", "GpcLock")
+        ]
+    );
+}
+
+#[test]
+fn a_subclass_without_a_level_is_the_class() {
+    let result = compare(&[
+        ("&kvm->lock", "&kvm->lock/1"),
+        ("&kvm->lock/1", "&vcpu->mutex/2"),
+    ]);
+    assert_eq!(
+        result.seen.keys().collect::<Vec<_>>(),
+        [&Edge::new("KvmLock", "VcpuMutex")]
+    );
+    assert!(result.undeclared.is_empty());
+}
+
+#[test]
+fn other_classes_are_a_way() {
+    let edges = [
+        ("&kvm->srcu", "fs_reclaim"),
+        ("fs_reclaim", "mmu_notifier_invalidate_range_start"),
+        ("fs_reclaim", "&kvm->lock"),
+        ("&gpc->refresh_lock", "&mm->mmap_lock"),
+        ("&mm->mmap_lock", "fs_reclaim"),
+        ("&gpc->refresh_lock", "fs_reclaim"),
+    ];
+    let result = compare(&edges);
+    let way = |outer, inner| {
+        let way = &result.seen[&Edge::new(outer, inner)];
+        way.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(way("KvmSrcu", "Invalidation"), ["fs_reclaim"]);
+    assert_eq!(way("GpcRefreshLock", "Invalidation"), ["fs_reclaim"]);
+    // Lockdep itself checks what follows by other classes, and knows more of them.
+    assert!(result.undeclared.is_empty());
+    assert!(result
+        .indirect
+        .contains_key(&Edge::new("KvmSrcu", "KvmLock")));
+    let text = result.to_string();
+    assert!(
+        text.contains("indirect    kvm->srcu (read) > kvm->lock (by way of fs_reclaim)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_lies_behind_a_level_is_its_own() {
+    let edges = [
+        ("&kvm->lock", "&vcpu->mutex"),
+        ("&vcpu->mutex", "&kvm->slots_lock"),
+    ];
+    let result = compare(&edges);
+    assert!(!result.seen.contains_key(&Edge::new("KvmLock", "SlotsLock")));
+}
+
+#[test]
+fn what_c_has_besides_is_told_apart() {
+    let result = compare(&[("&kvm->arch.xen.xen_lock", "&kvm->srcu")]);
+    assert!(result.undeclared.is_empty());
+    assert_eq!(result.besides, [Edge::new("XenLock", "KvmSrcu")].into());
+}
+
+#[test]
+fn the_summary_counts() {
+    let text = compare(&[
+        ("&kvm->lock", "&vcpu->mutex"),
+        ("&vcpu->mutex", "&kvm->lock"),
+    ])
+    .to_string();
+    let all = with_reasons().count();
+    assert!(
+        text.ends_with(&format!(
+            "1 of {all} declared edges seen, 0 in C alone, 1 undeclared"
+        )),
+        "{text}"
+    );
+    assert!(
+        text.contains("UNDECLARED  vcpu->mutex > kvm->lock"),
+        "{text}"
+    );
+    assert_eq!(text.matches("not seen    ").count(), all - 1);
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The reasons, the exceptions and the rules, against the declaration and the tests.
+
+use lockgraph::{
+    besides::BESIDES,
+    declared::{ordered, row, Edge},
+    reasons::REASONS,
+    rules::RULES,
+};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Nothing is declared for which there is no reason, and nothing has one that is not declared.
+#[test]
+fn the_order_is_what_follows_from_the_reasons() {
+    let mut follows: BTreeSet<Edge> = REASONS.iter().map(|reason| reason.edge).collect();
+    assert_eq!(follows.len(), REASONS.len(), "an edge has two reasons");
+    loop {
+        let longer: BTreeSet<_> = follows
+            .iter()
+            .flat_map(|a| follows.iter().map(move |b| (a, b)))
+            .filter(|(a, b)| a.inner == b.outer)
+            .map(|(a, b)| Edge::new(a.outer, b.inner))
+            .collect();
+        let before = follows.len();
+        follows.extend(longer);
+        if follows.len() == before {
+            break;
+        }
+    }
+    let declared: BTreeSet<_> = ordered()
+        .flat_map(|row| row.inner.iter().map(|inner| Edge::new(row.level, inner)))
+        .collect();
+    assert_eq!(follows, declared);
+}
+
+/// So that no exception can be part of a deadlock.
+#[test]
+fn what_c_has_besides_enters_sections_alone() {
+    for besides in BESIDES {
+        assert_eq!(row(besides.edge.inner).entry, "AtOnce", "{}", besides.edge);
+        assert!(!besides.edge.is_declared(), "{}", besides.edge);
+    }
+}
+
+#[test]
+fn lockdep_classes_are_told_apart() {
+    // The two locks of a pfn cache alone share one.
+    let names: Vec<_> = ordered().flat_map(|row| row.lockdep).collect();
+    let unique: BTreeSet<_> = names.iter().collect();
+    assert_eq!(names.len() - unique.len(), 1, "{names:?}");
+}
+
+fn ui(directory: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../pure/tests/ui")
+        .join(directory);
+    let entries = fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let files = entries.map(|entry| PathBuf::from(entry.unwrap().file_name()));
+    let tests = files.filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    tests
+        .map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn each_compile_test_proves_one_rule() {
+    type Names = fn(&lockgraph::rules::Rule) -> &'static [&'static str];
+    let sides: [(&str, Names); 2] = [("", |rule| rule.refused), ("pass", |rule| rule.allowed)];
+    for (directory, names) in sides {
+        let named: Vec<_> = RULES
+            .iter()
+            .flat_map(names)
+            .map(|name| name.to_string())
+            .collect();
+        let unique: BTreeSet<_> = named.iter().cloned().collect();
+        assert_eq!(named.len(), unique.len(), "a test is named twice");
+        assert_eq!(unique, ui(directory));
+    }
+    for rule in RULES {
+        assert!(!rule.refused.is_empty(), "{}", rule.rule);
+    }
+}

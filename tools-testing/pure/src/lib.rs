@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is pure in the module, as an ordinary library: its files, compiled for the host, where
+//! their own unit tests run and the tests of this crate.
+//!
+//! Public is what the document and the picture are made of; the rest has its visibility from the
+//! module.
+
+#[path = "../../../rust/abi/mod.rs"]
+#[allow(dead_code, reason = "used by the module, and here by tests alone")]
+mod abi;
+pub mod sync;
+
+#[cfg(test)]
+mod callers_tests;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod order_tests;
+#[cfg(test)]
+mod props;
+#[cfg(test)]
+mod verify_tests;

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What C gets wrong (Documentation/c-bugs.rst): these cases fail there.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kvm_bindings::{kvm_regs, kvm_userspace_memory_region};
+use nix::errno::Errno;
+
+use crate::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND};
+use crate::abi::{Abi, PAGE_SIZE};
+use crate::harness::attr::INVALID_GPA;
+use crate::harness::check::{check, check_eq, check_err, eventually};
+use crate::harness::guest_code::Entry;
+use crate::harness::guest_cpu::DATA;
+use crate::harness::host_cpu::hypercall_instruction;
+use crate::harness::machine::{Machine, VCPU_INFO_PAGE};
+use crate::harness::memory::Area;
+use crate::harness::outcome::{fail, Outcome, Stop};
+use crate::harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
+use crate::harness::port::Port;
+use crate::harness::vcpu::Exit;
+use crate::topic;
+
+/// A slot that no other part of the harness uses, and where it goes.
+const SLOT: u32 = 7;
+const SLOT_GPA: u64 = 0x3000_0000;
+
+/// Whatever a guest waits for, the VMM can change its memory meanwhile.
+fn memslots_change_beside_a_poller(abi: Abi) -> Outcome {
+    let mut machine = polling_guest(abi, &[0])?;
+    machine.shared_info().set_masked(5, true);
+    let poll = machine.begin_poll(&[5], 0)?;
+    poll.stays(ASLEEP)?;
+
+    let area = Area::unattached()?;
+    let region = kvm_userspace_memory_region {
+        slot: SLOT,
+        flags: 0,
+        guest_phys_addr: SLOT_GPA,
+        memory_size: PAGE_SIZE as u64,
+        userspace_addr: area.hva(0, 0),
+    };
+    let (done, updates) = channel();
+    // SAFETY: a copy of the VM's descriptor, which nobody else has.
+    let vm = unsafe { nix::libc::dup(std::os::fd::AsRawFd::as_raw_fd(&machine.vm.fd)) };
+    let vm = Errno::result(vm)?;
+    thread::spawn(move || {
+        for memory_size in [region.memory_size, 0] {
+            let region = kvm_userspace_memory_region {
+                memory_size,
+                ..region
+            };
+            // KVM_SET_USER_MEMORY_REGION.
+            const REQUEST: libc::c_ulong = 0x4020_ae46;
+            // SAFETY: the region is of a mapping that lives until this process
+            // ends, and that is used as guest memory only.
+            let result = unsafe { libc::ioctl(vm, REQUEST, &region) };
+            let _ = done.send(Errno::result(result).map(|_| ()));
+        }
+    });
+    let start = Instant::now();
+    for change in ["add a slot", "remove it"] {
+        match updates.recv_timeout(Duration::from_secs(1)) {
+            Ok(result) => result?,
+            // The end of this process wakes the poller, and frees the VMM.
+            Err(_) => {
+                return Err(fail(format!(
+                    "to {change} beside a poller: not done after {} ms",
+                    start.elapsed().as_millis()
+                )))
+            }
+        }
+    }
+    println!(
+        "# two memslot updates beside a poller: {:?}",
+        start.elapsed()
+    );
+    poll.stays(Duration::from_millis(1))?;
+    machine.vm.send(5, 0)?;
+    poll_ends(poll, &mut machine, AWAKE)?;
+    Ok(())
+}
+
+/// A port that asks for no upcall because one is due; the guest, with interrupts
+/// off, has not looked yet.
+fn unmasked_port_wakes_when_its_selector_is_set(abi: Abi) -> Outcome {
+    let mut machine = polling_guest(abi, &[0])?;
+    machine.vcpu_info(0).set_pending_sel(1);
+    let poll = machine.begin_poll(&[5], 0)?;
+    poll.stays(ASLEEP)?;
+    machine.vm.send(5, 0)?;
+    poll_ends(poll, &mut machine, AWAKE)?;
+    Ok(())
+}
+
+/// A poller may wait for a port that is bound to another vCPU.
+fn port_of_another_vcpu_wakes(abi: Abi) -> Outcome {
+    for masked in [true, false] {
+        for ports in [&[5][..], &[5, 6]] {
+            let mut machine = polling_guest(abi, &[0, 1])?;
+            machine.shared_info().set_masked(5, masked);
+            let poll = machine.begin_poll(ports, 0)?;
+            poll.stays(ASLEEP)?;
+            machine.vm.send(5, 1)?;
+            poll_ends(poll, &mut machine, AWAKE)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the guest's loop is.
+const LOOP: u64 = 0x2_4000;
+/// vCPUs between the sender and the targets: C looks through all of them for the
+/// target's number, which makes the time long in which it may be overtaken.
+const CROWD: u32 = 48;
+const OLD: u32 = 200;
+const NEW: u32 = 201;
+
+/// Guest code that sends to a port for ever.
+fn write_sending_loop(machine: &Machine) -> Outcome {
+    let mut code = Vec::new();
+    for (opcode, value) in [
+        (0xb8_u8, EVENT_CHANNEL_OP), // mov eax
+        (0xbf, EVTCHNOP_SEND),       // mov edi
+        (0xbe, DATA),                // mov esi
+    ] {
+        code.push(opcode);
+        code.extend_from_slice(&(value as u32).to_le_bytes());
+    }
+    code.extend_from_slice(&hypercall_instruction().1);
+    let back = -(code.len() as i8 + 2);
+    code.extend_from_slice(&[0xeb, back as u8]); // jmp
+    machine.ram.write(LOOP, &code)
+}
+
+/// After an update no event goes to the old vCPU, however it met with a sender.
+fn no_event_goes_to_the_old_vcpu() -> Outcome {
+    const PORT: u32 = 9;
+    let mut machine = Machine::new(Abi::Bits64)?;
+    machine.boot(0)?;
+    for id in 0..CROWD {
+        machine.add_vcpu(100 + id)?;
+    }
+    let mut infos = Vec::new();
+    for (at, id) in [OLD, NEW].into_iter().enumerate() {
+        machine.add_vcpu(id)?;
+        let page = VCPU_INFO_PAGE + 1 + at;
+        machine
+            .area
+            .slice(page, 0, PAGE_SIZE)
+            .copy_from(&[0_u8; PAGE_SIZE]);
+        let vcpu = machine.vcpus.last().expect("just added");
+        vcpu.set_vcpu_info(Area::gpa(page, 0))?;
+        infos.push(page);
+    }
+    machine.ram.write(DATA, &5_u32.to_le_bytes())?;
+    machine.vm.assign(Port::interdomain(5, PORT, OLD))?;
+    write_sending_loop(&machine)?;
+    let sender = machine.detach(0, |vcpu| {
+        let mut regs = vcpu.fd.get_regs().map_err(|e| Errno::from_raw(e.errno()))?;
+        regs.rip = LOOP;
+        regs.rflags = 2;
+        let set: Result<(), _> = vcpu.fd.set_regs(&regs);
+        set.map_err(|e| Errno::from_raw(e.errno()))?;
+        vcpu.run()
+    })?;
+    let sel = |page: usize| {
+        let area = machine.area.slice(page, 0, 64);
+        crate::abi::VcpuInfo::new(area, Abi::Bits64)
+    };
+    eventually("the first event", || machine.shared_info().pending(PORT))?;
+
+    let mut seed = 12345_u64;
+    let mut nap = || {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        let until = Instant::now() + Duration::from_nanos((seed >> 33) % 100_000);
+        if seed >> 63 == 0 {
+            thread::sleep(Duration::from_nanos(1));
+        }
+        while Instant::now() < until {}
+    };
+    let start = Instant::now();
+    let mut rounds = 0;
+    while start.elapsed() < Duration::from_secs(3) {
+        let target = rounds % 2;
+        let ids = [OLD, NEW];
+        // Updates that a sender meets at any point of its way.
+        machine.vm.update(Port::interdomain(5, PORT, ids[target]))?;
+        nap();
+        machine
+            .vm
+            .update(Port::interdomain(5, PORT, ids[1 - target]))?;
+        nap();
+        machine.vm.update(Port::interdomain(5, PORT, ids[target]))?;
+        // From here on all is for the target.
+        let (old, new) = (sel(infos[1 - target]), sel(infos[target]));
+        old.acknowledge();
+        new.acknowledge();
+        machine.shared_info().set_pending(PORT, false);
+        eventually("an event", || new.pending_sel() | old.pending_sel() != 0)?;
+        check_eq(
+            format!("events at the old vCPU after round {rounds}"),
+            old.pending_sel(),
+            0,
+        )?;
+        rounds += 1;
+    }
+    println!("# {rounds} rounds of updates against a sender");
+    check("at least 20 rounds", rounds >= 20)?;
+    sender.stays(Duration::from_millis(1))
+}
+
+/// To take ports away costs no wait for each.
+fn deassign_is_no_wait() -> Outcome {
+    const PORTS: u32 = 200;
+    let machine = Machine::new(Abi::Bits64)?;
+    let each = |change: &dyn Fn(u32) -> nix::Result<()>| -> Outcome<Duration> {
+        let start = Instant::now();
+        for port in 1..=PORTS {
+            change(port)?;
+        }
+        Ok(start.elapsed() / PORTS)
+    };
+    let (assign, deassign) = (
+        each(&|port| machine.vm.assign(Port::ipi(port, 0)))?,
+        each(&|port| machine.vm.deassign(port))?,
+    );
+    println!(
+        "# assign: {} us each, deassign: {} us each",
+        assign.as_micros(),
+        deassign.as_micros()
+    );
+    check(
+        format!("deassign in less than 1 ms, not {deassign:?}"),
+        deassign < Duration::from_millis(1),
+    )
+}
+
+/// What a guest has no word for must not keep it awake.
+fn halted_vcpu_sleeps_after_a_change_of_word_size() -> Outcome {
+    let mut machine = Machine::new(Abi::Bits64)?;
+    machine.boot(0)?;
+    machine.vcpus[0].enable_lapic()?;
+    machine.vcpus[0].set_vcpu_info(INVALID_GPA)?;
+    machine.vm.send(40 * 64, 0)?;
+    machine.vm.set_long_mode(0)?;
+    machine.set_vcpu_info(0)?;
+    let halted = machine.detach(0, |vcpu| {
+        // What was noted is told to the guest now.
+        match vcpu.start(Entry::Cpuid, kvm_regs::default())? {
+            Exit::Done => vcpu.start(Entry::Halt, kvm_regs::default()),
+            exit => Ok(exit),
+        }
+    })?;
+    halted.stays(Duration::from_millis(200))?;
+    let before = halted.cpu_time()?;
+    halted.stays(Duration::from_millis(500))?;
+    let used = halted.cpu_time()? - before;
+    check(
+        format!("a halted vCPU that sleeps; it used {used:?} of 500 ms"),
+        used < Duration::from_millis(50),
+    )
+}
+
+/// A reader of what the kernel logs from now on.
+fn kernel_log() -> Outcome<File> {
+    let mut log = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/kmsg")
+        .map_err(|error| Stop::Skip(format!("cannot read the kernel's log: {error}")))?;
+    log.seek(SeekFrom::End(0))?;
+    Ok(log)
+}
+
+/// Records of the log that are left to read; each read returns one.
+fn records(log: &mut File) -> Outcome<Vec<String>> {
+    let mut records = Vec::new();
+    let mut record = [0; 8192];
+    loop {
+        match log.read(&mut record) {
+            Ok(length) => records.push(String::from_utf8_lossy(&record[..length]).into_owned()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(records),
+            // Some were overwritten; the rest follows.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Has warnings that the kernel gives once appear anew, and skips the case where
+/// that can't be and the one in question was given before.
+fn rearm_warnings() -> Outcome {
+    const REARM: &str = "/sys/kernel/debug/clear_warn_once";
+    if let Ok(mut file) = OpenOptions::new().write(true).open(REARM) {
+        return Ok(file.write_all(b"1")?);
+    }
+    let mut log = kernel_log()?;
+    log.seek(SeekFrom::Start(0))?;
+    let given = |record: &String| record.contains("WARNING") && record.contains("pfncache.c");
+    if records(&mut log)?.iter().any(given) {
+        let reason = format!("the kernel gave its warning before, and there is no {REARM}");
+        return Err(Stop::Skip(reason));
+    }
+    Ok(())
+}
+
+/// A VMM's mistake is no bug of the kernel's.
+fn send_without_shared_info_logs_no_warning() -> Outcome {
+    rearm_warnings()?;
+    let machine = Machine::builder(Abi::Bits64)
+        .without_shared_info()
+        .build()?;
+    let mut log = kernel_log()?;
+    check_err("send", machine.vm.send(5, 0), Errno::EINVAL)?;
+    for record in records(&mut log)? {
+        if record.contains("WARNING") {
+            return Err(fail(format!("the kernel warns: {record}")));
+        }
+    }
+    Ok(())
+}
+
+topic! { "c_bugs";
+    each_abi memslots_change_beside_a_poller
+        better_in_rust("a memslot update hangs while a guest polls"),
+    each_abi unmasked_port_wakes_when_its_selector_is_set
+        better_in_rust("an unmasked port does not wake its poller without an upcall"),
+    each_abi port_of_another_vcpu_wakes
+        better_in_rust("a port wakes the vCPU that it is bound to only"),
+    once no_event_goes_to_the_old_vcpu
+        better_in_rust("a sender may undo an update of its port"),
+    once deassign_is_no_wait
+        better_in_rust("each deassign awaits a grace period"),
+    once halted_vcpu_sleeps_after_a_change_of_word_size
+        better_in_rust("events noted for words that the guest lacks keep it awake"),
+    once send_without_shared_info_logs_no_warning
+        better_in_rust("a send without shared_info sets off a kernel warning"),
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is checked. Each file has a topic, and its table of cases at the end.
+
+use crate::harness::case::Topic;
+
+mod c_bugs;
+mod evtchn_send;
+mod guest_send;
+mod hvm_config;
+mod hypercall;
+mod hypercall_exit;
+mod hypercall_page;
+mod irqfd;
+mod ports;
+mod runstate;
+mod sched_op;
+mod shared_info;
+mod slow_path;
+mod timer;
+mod upcall;
+mod vcpu_attr;
+mod vcpu_info;
+mod vm_attr;
+mod wall_clock;
+
+/// All topics, simple ones first: what fails early often explains the rest.
+pub const TOPICS: &[&Topic] = &[
+    &vm_attr::TOPIC,
+    &shared_info::TOPIC,
+    &wall_clock::TOPIC,
+    &hvm_config::TOPIC,
+    &hypercall_page::TOPIC,
+    &ports::TOPIC,
+    &evtchn_send::TOPIC,
+    &vcpu_info::TOPIC,
+    &upcall::TOPIC,
+    &irqfd::TOPIC,
+    &slow_path::TOPIC,
+    &hypercall::TOPIC,
+    &guest_send::TOPIC,
+    &vcpu_attr::TOPIC,
+    &runstate::TOPIC,
+    &timer::TOPIC,
+    &sched_op::TOPIC,
+    &hypercall_exit::TOPIC,
+    &c_bugs::TOPIC,
+];

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The vCPU's singleshot timer: set by hypercall or by the VMM, fired into a port.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use kvm_bindings::{kvm_regs, KVM_XEN_VCPU_ATTR_TYPE_TIMER, KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID};
+
+use crate::abi::hypercall::XEN_EFAULT;
+use crate::abi::sched::*;
+use crate::abi::Abi;
+use crate::harness::attr::Payload;
+use crate::harness::check::{check, check_eq, eventually};
+use crate::harness::guest_code::Entry;
+use crate::harness::guest_cpu::DATA;
+use crate::harness::machine::{Machine, SHARED_INFO_PAGE};
+use crate::harness::outcome::Outcome;
+use crate::harness::vcpu::{Exit, Hypercall};
+use crate::harness::vm::PRIORITY;
+use crate::topic;
+
+/// The port that the timer fires into.
+const PORT: u32 = 7;
+const MS: u64 = 1_000_000;
+/// By how much two readings of the guest's clock may differ.
+const SLACK: u64 = 2 * MS;
+/// Xen's number of the vCPU.
+const XEN_ID: u64 = 3;
+/// Just past the guest's RAM.
+const RAM_END: u64 = 0x4_0000;
+
+fn guest(abi: Abi) -> Outcome<Machine> {
+    let mut machine = Machine::new(abi)?;
+    machine.boot_with_hypercalls(0)?;
+    let mut id = Payload::default();
+    id[0] = XEN_ID;
+    machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, id)?;
+    set_timer(&machine, PORT, 0)?;
+    Ok(machine)
+}
+
+/// The timer as the VMM sets it.
+fn set_timer(machine: &Machine, port: u32, expires: u64) -> Outcome {
+    let mut payload = Payload::default();
+    payload[0] = u64::from(port) | (u64::from(PRIORITY) << 32);
+    payload[1] = expires;
+    Ok(machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, payload)?)
+}
+
+fn expires(machine: &Machine) -> Outcome<u64> {
+    Ok(machine.vcpus[0].attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER)?[1])
+}
+
+/// The guest's clock.
+fn now(machine: &Machine) -> Outcome<u64> {
+    Ok(machine.vm.fd.get_clock()?.clock)
+}
+
+fn pending(machine: &Machine) -> bool {
+    machine.shared_info().pending(PORT)
+}
+
+/// A hypercall that KVM does itself; returns its result.
+#[track_caller]
+fn call(machine: &mut Machine, number: u64, params: &[u64]) -> Outcome<u64> {
+    let exit = machine.vcpus[0].hypercall(number, params)?;
+    check_eq("exit", exit, Exit::Done)?;
+    Ok(machine.vcpus[0].result()?)
+}
+
+#[track_caller]
+fn singleshot(machine: &mut Machine, id: u64, time: u64) -> Outcome<u64> {
+    let argument = singleshot_timer(machine.abi, time);
+    machine.ram.write(DATA, &argument)?;
+    call(machine, VCPU_OP, &[VCPUOP_SET_SINGLESHOT_TIMER, id, DATA])
+}
+
+/// Arguments of set_timer_op: a 32-bit guest has the time in two registers.
+fn time_words(abi: Abi, time: u64) -> Vec<u64> {
+    match abi {
+        Abi::Bits32 => vec![time & 0xffff_ffff, time >> 32],
+        Abi::Bits64 => vec![time],
+    }
+}
+
+#[track_caller]
+fn set_timer_op(machine: &mut Machine, time: u64) -> Outcome {
+    let params = time_words(machine.abi, time);
+    let result = call(machine, SET_TIMER_OP, &params)?;
+    check_eq("result of set_timer_op", result, 0)
+}
+
+/// Fails unless the timer fires, and not before `time`.
+#[track_caller]
+fn check_fires_at(machine: &Machine, time: u64) -> Outcome {
+    eventually("the timer", || pending(machine))?;
+    let fired = now(machine)?;
+    check(
+        format!("the timer at {time} or later, not at {fired}"),
+        fired + SLACK >= time,
+    )?;
+    check_eq("expires of a timer that has fired", expires(machine)?, 0)
+}
+
+/// The event comes by the usual way: port, selector, upcall.
+fn past_time_fires_at_once(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    let mut expected = machine.image();
+    expected.deliver(0, PORT);
+    check_eq("result", singleshot(&mut machine, XEN_ID, 1)?, 0)?;
+    expected.check_but_clocks(&machine.area)?;
+    check_eq("expires", expires(&machine)?, 0)
+}
+
+/// Not before its time; and once.
+fn future_time_fires_then(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    let time = now(&machine)? + 60 * MS;
+    check_eq("result", singleshot(&mut machine, XEN_ID, time)?, 0)?;
+    check_fires_at(&machine, time)?;
+    machine.clear_events();
+    sleep(Duration::from_millis(30));
+    check_eq("pending again", pending(&machine), false)
+}
+
+/// The singleshot timer has no workaround: far ahead stays far ahead.
+fn singleshot_takes_any_time(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    let far = 1 << 52;
+    check_eq("result", singleshot(&mut machine, XEN_ID, far)?, 0)?;
+    check_eq("expires", expires(&machine)?, far)?;
+    check_eq("pending", pending(&machine), false)?;
+    // As a signed number this is past.
+    check_eq("result", singleshot(&mut machine, XEN_ID, u64::MAX)?, 0)?;
+    check_eq("pending", pending(&machine), true)
+}
+
+/// A vCPU may set no other's timer; it is named by Xen's number.
+fn other_vcpu_is_einval(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    let far = now(&machine)? + 1_000_000 * MS;
+    check_eq("result", singleshot(&mut machine, XEN_ID, far)?, 0)?;
+    for id in [0, XEN_ID + 1, 0xffff_ffff] {
+        let result = singleshot(&mut machine, id, 1)?;
+        check_eq(format!("result for vCPU {id}"), result, XEN_EINVAL)?;
+        let params = [VCPUOP_STOP_SINGLESHOT_TIMER, id];
+        let result = call(&mut machine, VCPU_OP, &params)?;
+        check_eq(format!("result of stop for {id}"), result, XEN_EINVAL)?;
+    }
+    check_eq("expires", expires(&machine)?, far)?;
+    check_eq("pending", pending(&machine), false)
+}
+
+/// The whole structure must be readable, also the padding of 64-bit guests.
+fn unreadable_time_is_efault(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    let size = singleshot_timer_size(abi) as u64;
+    machine.ram.write(RAM_END - 16, &[0; 16])?;
+    for address in [RAM_END - size + 1, RAM_END] {
+        let params = [VCPUOP_SET_SINGLESHOT_TIMER, XEN_ID, address];
+        let result = call(&mut machine, VCPU_OP, &params)?;
+        check_eq(format!("result for {address:#x}"), result, XEN_EFAULT)?;
+        check_eq("pending", pending(&machine), false)?;
+    }
+    let params = [VCPUOP_SET_SINGLESHOT_TIMER, XEN_ID, RAM_END - size];
+    check_eq("result", call(&mut machine, VCPU_OP, &params)?, 0)?;
+    check_eq("pending", pending(&machine), true)
+}
+
+/// A stopped timer does not fire.
+fn stop_stops(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    for stop in [0, 1] {
+        let time = now(&machine)? + 60 * MS;
+        check_eq("result", singleshot(&mut machine, XEN_ID, time)?, 0)?;
+        if stop == 0 {
+            let params = [VCPUOP_STOP_SINGLESHOT_TIMER, XEN_ID];
+            check_eq("result", call(&mut machine, VCPU_OP, &params)?, 0)?;
+        } else {
+            set_timer_op(&mut machine, 0)?;
+        }
+        check_eq("expires", expires(&machine)?, 0)?;
+        sleep(Duration::from_millis(100));
+        check_eq("pending", pending(&machine), false)?;
+    }
+    // To stop a timer that does not run is no mistake.
+    let params = [VCPUOP_STOP_SINGLESHOT_TIMER, XEN_ID];
+    check_eq("result", call(&mut machine, VCPU_OP, &params)?, 0)
+}
+
+/// set_timer_op takes an absolute time, as wide in 32 as in 64 bits.
+fn set_timer_op_fires(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    set_timer_op(&mut machine, 1)?;
+    check_eq("pending", pending(&machine), true)?;
+    machine.clear_events();
+    let time = now(&machine)? + 60 * MS;
+    set_timer_op(&mut machine, time)?;
+    check_fires_at(&machine, time)?;
+    machine.clear_events();
+    let far = now(&machine)? + (1 << 40);
+    set_timer_op(&mut machine, far)?;
+    check_eq("expires", expires(&machine)?, far)
+}
+
+/// Linux once passed negative and absurd times: they mean 100 ms from now.
+fn set_timer_op_has_linux_workaround(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    for time in [1 << 63, u64::MAX, (1 << 50) + now(&machine)? + 1000 * MS] {
+        machine.clear_events();
+        let before = now(&machine)?;
+        set_timer_op(&mut machine, time)?;
+        let after = now(&machine)?;
+        let until = expires(&machine)?;
+        check(
+            format!("{time:#x} to mean 100 ms from now: {before} < {until} - 100 ms < {after}"),
+            (before.saturating_sub(SLACK)..after + SLACK).contains(&(until - 100 * MS)),
+        )?;
+        check_fires_at(&machine, until)?;
+    }
+    Ok(())
+}
+
+/// The VMM may look at a timer that runs, which then fires all the same.
+fn reading_does_not_disturb_it(abi: Abi) -> Outcome {
+    let machine = guest(abi)?;
+    let time = now(&machine)? + 100 * MS;
+    set_timer(&machine, PORT, time)?;
+    for _ in 0..50 {
+        check_eq("expires", expires(&machine)?, time)?;
+    }
+    check_fires_at(&machine, time)
+}
+
+/// Restored by the VMM when its time is past: it fires at once.
+fn restored_past_timer_fires_at_once(abi: Abi) -> Outcome {
+    let machine = guest(abi)?;
+    set_timer(&machine, PORT, 1)?;
+    check_eq("pending", pending(&machine), true)?;
+    check_eq("expires", expires(&machine)?, 0)
+}
+
+/// It fires into the port that was set last.
+fn setting_a_port_stops_the_old_timer(abi: Abi) -> Outcome {
+    let machine = guest(abi)?;
+    set_timer(&machine, PORT, now(&machine)? + 60 * MS)?;
+    set_timer(&machine, PORT + 1, 0)?;
+    sleep(Duration::from_millis(100));
+    check_eq("pending", pending(&machine), false)?;
+    set_timer(&machine, PORT + 1, 1)?;
+    check_eq("old port", pending(&machine), false)?;
+    check_eq("new port", machine.shared_info().pending(PORT + 1), true)
+}
+
+/// A timer that fires while shared_info is away is delivered when the vCPU runs
+/// and it is back.
+fn fired_while_shared_info_is_away(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    set_timer(&machine, PORT, now(&machine)? + 40 * MS)?;
+    machine.area.forbid(SHARED_INFO_PAGE)?;
+    sleep(Duration::from_millis(80));
+    machine.area.permit(SHARED_INFO_PAGE)?;
+    machine.vcpus[0].complete(Entry::Cpuid)?;
+    eventually("the timer", || pending(&machine))?;
+    check_eq("expires", expires(&machine)?, 0)
+}
+
+/// What a VMM reads for migration is either a timer yet to fire or the event.
+fn fired_while_away_is_delivered_by_reading(abi: Abi) -> Outcome {
+    let machine = guest(abi)?;
+    set_timer(&machine, PORT, now(&machine)? + 40 * MS)?;
+    machine.area.forbid(SHARED_INFO_PAGE)?;
+    sleep(Duration::from_millis(80));
+    machine.area.permit(SHARED_INFO_PAGE)?;
+    check_eq("expires", expires(&machine)?, 0)?;
+    check_eq("pending", pending(&machine), true)
+}
+
+/// A timer wakes a vCPU that halts.
+fn timer_wakes_a_halted_vcpu(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    machine.vcpus[0].enable_lapic()?;
+    machine.vm.set_upcall_vector(0x61)?;
+    set_timer(&machine, PORT, now(&machine)? + 60 * MS)?;
+    let exit = machine.vcpus[0].start(Entry::Halt, kvm_regs::default())?;
+    check_eq("exit", exit, Exit::Interrupt(0x61))?;
+    check_eq("pending", pending(&machine), true)
+}
+
+/// Without a port for the timer the VMM emulates it.
+fn timer_without_a_port_is_left_to_the_vmm(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    set_timer(&machine, 0, 0)?;
+    let mut timeout = time_words(abi, 5);
+    timeout.resize(6, 0);
+    let calls = [
+        (
+            VCPU_OP,
+            vec![VCPUOP_SET_SINGLESHOT_TIMER, XEN_ID, DATA, 0, 0, 0],
+        ),
+        (
+            VCPU_OP,
+            vec![VCPUOP_STOP_SINGLESHOT_TIMER, XEN_ID, 0, 0, 0, 0],
+        ),
+        (SET_TIMER_OP, timeout),
+    ];
+    for (input, params) in calls {
+        let exit = machine.vcpus[0].hypercall(input, &params)?;
+        let expected = Exit::Hypercall(Hypercall {
+            longmode: abi.long_mode().into(),
+            cpl: 0,
+            input,
+            params: params.try_into().expect("six arguments"),
+        });
+        check_eq("exit", exit, expected)?;
+    }
+    Ok(())
+}
+
+topic! { "timer";
+    each_abi past_time_fires_at_once,
+    each_abi future_time_fires_then,
+    each_abi singleshot_takes_any_time,
+    each_abi other_vcpu_is_einval,
+    each_abi unreadable_time_is_efault,
+    each_abi stop_stops,
+    each_abi set_timer_op_fires,
+    each_abi set_timer_op_has_linux_workaround,
+    each_abi reading_does_not_disturb_it,
+    each_abi restored_past_timer_fires_at_once,
+    each_abi setting_a_port_stops_the_old_timer,
+    each_abi fired_while_shared_info_is_away,
+    each_abi fired_while_away_is_delivered_by_reading,
+    each_abi timer_wakes_a_halted_vcpu,
+    each_abi timer_without_a_port_is_left_to_the_vmm,
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Guest memory: RAM for the guest's code, and the pages that Xen structures
+//! live in, which cases move and unmap.
+
+use std::ptr;
+
+use vm_memory::{Bytes, MmapRegion, VolatileMemory, VolatileSlice};
+
+use super::outcome::Outcome;
+use super::vm::Vm;
+use crate::abi::PAGE_SIZE;
+
+/// Slot and size of the RAM at guest address 0.
+const RAM_SLOT: u32 = 0;
+const RAM_SIZE: usize = 0x4_0000;
+
+/// Slot, place and size of the area for Xen's structures.
+const AREA_SLOT: u32 = 1;
+const OTHER_SLOT: u32 = 2;
+const OTHER_GPA: u64 = 0x2000_0000;
+/// Guest address of the area's first page.
+pub const AREA_GPA: u64 = 0x1000_0000;
+/// Pages of the area.
+pub const AREA_PAGES: usize = 16;
+
+/// What the area is filled with, so that stray writes of zeros show too.
+const BACKGROUND: u8 = 0xa5;
+
+/// A guest address where there is no memory.
+pub const NO_MEMORY_GPA: u64 = 0x4000_0000;
+
+/// RAM for code, tables and stacks of the guest.
+pub struct Ram(MmapRegion);
+
+impl Ram {
+    /// Maps it and gives it to `vm`.
+    pub fn new(vm: &Vm) -> Outcome<Self> {
+        let region = MmapRegion::new(RAM_SIZE)?;
+        vm.set_slot(RAM_SLOT, 0, &region, 0)?;
+        Ok(Self(region))
+    }
+
+    /// Writes `bytes` at guest address `gpa`.
+    pub fn write(&self, gpa: u64, bytes: &[u8]) -> Outcome {
+        Ok(self
+            .0
+            .as_volatile_slice()
+            .write_slice(bytes, gpa as usize)?)
+    }
+
+    /// Reads `length` bytes at guest address `gpa`.
+    pub fn read(&self, gpa: u64, length: usize) -> Outcome<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.0
+            .as_volatile_slice()
+            .read_slice(&mut bytes, gpa as usize)?;
+        Ok(bytes)
+    }
+}
+
+/// The pages for shared_info, vcpu_info and their like.
+pub struct Area(MmapRegion);
+
+impl Area {
+    /// Maps it, fills it and gives it to `vm`.
+    pub fn new(vm: &Vm) -> Outcome<Self> {
+        let area = Self::unattached()?;
+        area.attach(vm)?;
+        Ok(area)
+    }
+
+    /// Maps and fills it.
+    pub fn unattached() -> Outcome<Self> {
+        let area = Self(MmapRegion::new(AREA_PAGES * PAGE_SIZE)?);
+        let all = vec![BACKGROUND; AREA_PAGES * PAGE_SIZE];
+        area.0.as_volatile_slice().write_slice(&all, 0)?;
+        Ok(area)
+    }
+
+    /// Makes it the guest's memory at [`AREA_GPA`], where none may be now.
+    pub fn attach(&self, vm: &Vm) -> Outcome {
+        vm.set_slot(AREA_SLOT, AREA_GPA, &self.0, 0)
+    }
+
+    /// As [`Area::attach`], but guest and KVM may only read it.
+    pub fn attach_readonly(&self, vm: &Vm) -> Outcome {
+        vm.set_slot(AREA_SLOT, AREA_GPA, &self.0, kvm_bindings::KVM_MEM_READONLY)
+    }
+
+    /// Makes it further memory of the guest, away from [`AREA_GPA`].
+    pub fn attach_elsewhere(&self, vm: &Vm) -> Outcome {
+        vm.set_slot(OTHER_SLOT, OTHER_GPA, &self.0, 0)
+    }
+
+    /// Takes the memory at [`AREA_GPA`] from the guest.
+    pub fn detach(vm: &Vm) -> Outcome {
+        vm.delete_slot(AREA_SLOT)
+    }
+
+    /// Guest frame number of a page.
+    pub fn gfn(page: usize) -> u64 {
+        AREA_GPA / PAGE_SIZE as u64 + page as u64
+    }
+
+    /// Guest address of a byte in a page.
+    pub fn gpa(page: usize, offset: usize) -> u64 {
+        AREA_GPA + (page * PAGE_SIZE + offset) as u64
+    }
+
+    /// Address of a byte in a page in this process.
+    pub fn hva(&self, page: usize, offset: usize) -> u64 {
+        assert!(page < AREA_PAGES && offset < PAGE_SIZE);
+        self.0.as_ptr() as u64 + (page * PAGE_SIZE + offset) as u64
+    }
+
+    /// A page.
+    pub fn page(&self, page: usize) -> VolatileSlice<'_> {
+        self.slice(page, 0, PAGE_SIZE)
+    }
+
+    /// A part of the area.
+    pub fn slice(&self, page: usize, offset: usize, length: usize) -> VolatileSlice<'_> {
+        self.0
+            .get_slice(page * PAGE_SIZE + offset, length)
+            .expect("lies within the area")
+    }
+
+    /// All bytes of the area.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; AREA_PAGES * PAGE_SIZE];
+        self.0
+            .as_volatile_slice()
+            .read_slice(&mut bytes, 0)
+            .expect("has the area's size");
+        bytes
+    }
+
+    /// Drops a page's memory: the next access finds a new page of zeros.
+    pub fn discard(&self, page: usize) -> Outcome {
+        let start = ptr::with_exposed_provenance_mut(self.hva(page, 0) as usize);
+        // SAFETY: the page belongs to this mapping, which is only ever read and
+        // written as volatile memory that may change at any time.
+        let result = unsafe { libc::madvise(start, PAGE_SIZE, libc::MADV_DONTNEED) };
+        nix::errno::Errno::result(result)?;
+        Ok(())
+    }
+
+    /// Takes all access to a page's address; KVM then can't map it either.
+    pub fn forbid(&self, page: usize) -> Outcome {
+        self.protect(page, libc::PROT_NONE)
+    }
+
+    /// Undoes [`Area::forbid`]; the page's content has stayed.
+    pub fn permit(&self, page: usize) -> Outcome {
+        self.protect(page, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    fn protect(&self, page: usize, protection: i32) -> Outcome {
+        let start = ptr::with_exposed_provenance_mut(self.hva(page, 0) as usize);
+        // SAFETY: the page belongs to this mapping. A case that touches it while
+        // forbidden dies of it, which fails the case and nothing else.
+        let result = unsafe { libc::mprotect(start, PAGE_SIZE, protection) };
+        nix::errno::Errno::result(result)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Selftests of KVM's Xen ioctls, event channels and hypercalls.
+
+use std::io::{self, stdout, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use harness::case::{expand, Case, Filter};
+use harness::child::{self, Verdict};
+use harness::ktap::Ktap;
+use harness::side::Side;
+
+mod abi;
+mod cases;
+mod harness;
+
+/// All is well.
+const PASSED: u8 = 0;
+/// A case failed.
+const FAILED: u8 = 1;
+/// The command line is wrong; clap's own.
+const USAGE: u8 = 2;
+/// Nothing could run here; as in the kernel's selftests.
+const SKIPPED: u8 = 4;
+
+/// Checks KVM's Xen ioctls, event channels and hypercalls on this machine.
+///
+/// Needs a working /dev/kvm. Each case has a VM and a process of its own.
+/// Prints KTAP. Exits with 0 if no case failed, 1 if one did, 2 for wrong
+/// usage, and 4 if KVM can't be used here.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// Cases to run: a part of the name, or a glob over the whole name
+    /// [default: all]
+    #[arg(value_name = "CASE")]
+    filters: Vec<String>,
+
+    /// Print the names of the chosen cases and exit
+    #[arg(short, long)]
+    list: bool,
+
+    /// Seconds that a case may take
+    #[arg(short, long, default_value_t = 20.0, value_name = "SECONDS")]
+    timeout: f32,
+
+    /// Print how long each case took
+    #[arg(short, long)]
+    durations: bool,
+
+    /// Which code serves KVM's Xen guests [default: rust if the livepatch is on]
+    #[arg(long, value_enum)]
+    side: Option<Side>,
+
+    /// On side c, run also the cases that are known to fail there
+    #[arg(long)]
+    known_bugs: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let code = match choose(&options) {
+        Err(message) => {
+            eprintln!("{message}");
+            USAGE
+        }
+        Ok(cases) if options.list => {
+            list(&cases);
+            PASSED
+        }
+        Ok(cases) => run(&cases, &options).unwrap_or_else(|error| {
+            eprintln!("cannot write results: {error}");
+            FAILED
+        }),
+    };
+    ExitCode::from(code)
+}
+
+fn list(cases: &[Case]) {
+    for case in cases {
+        // A reader that has seen enough is no failure.
+        if writeln!(stdout(), "{}", case.name).is_err() {
+            return;
+        }
+    }
+}
+
+fn choose(options: &Options) -> Result<Vec<Case>, String> {
+    let filter = Filter::new(&options.filters).map_err(|error| format!("bad glob: {error}"))?;
+    let cases: Vec<_> = expand(cases::TOPICS)
+        .into_iter()
+        .filter(|case| filter.matches(&case.name))
+        .collect();
+    if cases.is_empty() {
+        return Err("no case has such a name; --list shows them all".into());
+    }
+    if !(options.timeout > 0.0 && options.timeout <= 86400.0) {
+        return Err("--timeout must be more than 0 and at most 86400".into());
+    }
+    Ok(cases)
+}
+
+/// Why no case can run here, if that is so.
+fn obstacle() -> Option<String> {
+    let kvm = match kvm_ioctls::Kvm::new() {
+        Ok(kvm) => kvm,
+        Err(error) => return Some(format!("cannot open /dev/kvm: {error}")),
+    };
+    if let Err(error) = kvm.create_vm() {
+        return Some(format!("KVM cannot create a VM: {error}"));
+    }
+    if kvm.check_extension_int(kvm_ioctls::Cap::XenHvm) <= 0 {
+        return Some("KVM has no support for Xen guests (CONFIG_KVM_XEN)".into());
+    }
+    None
+}
+
+fn run(cases: &[Case], options: &Options) -> io::Result<u8> {
+    if let Some(reason) = obstacle() {
+        Ktap::skip_all(stdout(), &reason)?;
+        return Ok(SKIPPED);
+    }
+    let limit = Duration::from_secs_f32(options.timeout);
+    let side = options.side.unwrap_or_else(Side::detect);
+    let start = Instant::now();
+    let mut ktap = Ktap::start(stdout(), cases.len())?;
+    for case in cases {
+        let case_start = Instant::now();
+        let verdict = match case.better_in_rust {
+            Some(why) if side == Side::C && !options.known_bugs => {
+                Verdict::Skip(format!("C is wrong here: {why}"))
+            }
+            _ => child::run(&|| case.run(), limit),
+        };
+        if options.durations {
+            ktap.diagnostic(&format!("{} ms", case_start.elapsed().as_millis()))?;
+        }
+        ktap.result(&case.name, &verdict)?;
+    }
+    ktap.diagnostic(&format!("took {:.1} s", start.elapsed().as_secs_f32()))?;
+    Ok(if ktap.finish()? { PASSED } else { FAILED })
+}
