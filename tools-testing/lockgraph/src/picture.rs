@@ -78,14 +78,12 @@ fn graph(edges: &BTreeMap<Edge, &str>) -> VisualGraph {
         .map(|row| (row.level, graph.add_node(node(row))))
         .collect();
     // Those of the order first, which the ranks then come from.
-    for besides in [false, true] {
-        for (edge, class) in edges
-            .iter()
-            .filter(|(_, class)| (**class == IN_C) == besides)
-        {
-            let arrow = Arrow::simple_with_properties("", format!("class=\"{class}\""));
-            graph.add_edge(arrow, nodes[edge.outer], nodes[edge.inner]);
-        }
+    let (order, others): (Vec<_>, Vec<_>) = edges
+        .iter()
+        .partition(|(_, class)| [SEEN, UNSEEN].contains(class));
+    for (edge, class) in order.into_iter().chain(others) {
+        let arrow = Arrow::simple_with_properties("", format!("class=\"{class}\""));
+        graph.add_edge(arrow, nodes[edge.outer], nodes[edge.inner]);
     }
     graph
 }

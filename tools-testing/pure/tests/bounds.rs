@@ -39,15 +39,18 @@ fn bounds(source: &str, function: &str) -> BTreeSet<String> {
 fn the_module_asks_for_what_its_stand_ins_ask_for() {
     let stand_ins = read("tests/ui/support/mod.rs");
     for (stand_in, level, file, function) in [
-        ("enter", "XenLock", "xen_lock.rs", "lock"),
-        ("enter", "KvmSrcu", "srcu.rs", "read"),
-        ("synchronize", "", "srcu.rs", "wait_for_readers"),
-        ("try_read", "", "gpc.rs", "try_read"),
-        ("refresh", "", "gpc.rs", "read"),
-        ("refresh", "", "gpc.rs", "refresh"),
-        ("refresh", "", "gpc.rs", "activate"),
+        ("enter", "XenLock", "sync/xen_lock.rs", "lock"),
+        ("enter", "KvmSrcu", "sync/srcu.rs", "read"),
+        ("synchronize", "", "sync/srcu.rs", "wait_for_readers"),
+        ("try_read", "", "sync/gpc.rs", "try_read"),
+        ("refresh", "", "sync/gpc.rs", "read"),
+        ("refresh", "", "sync/gpc.rs", "refresh"),
+        ("refresh", "", "sync/gpc.rs", "activate"),
+        ("kick", "", "kvm/vcpu.rs", "unblock"),
+        ("find", "", "kvm/sender.rs", "find"),
+        ("halt", "", "kvm/hypercall.rs", "as_long_as_the_guest_likes"),
     ] {
-        let real = bounds(&read(&format!("../../rust/sync/{file}")), function);
+        let real = bounds(&read(&format!("../../rust/{file}")), function);
         for bound in bounds(&stand_ins, stand_in) {
             let bound = bound.replace("<L>", &format!("<{level}>"));
             assert!(
