@@ -10,7 +10,17 @@
 
 int kvm_xen_rs_srcu_read_lock(struct srcu_struct *ssp);
 void kvm_xen_rs_srcu_read_unlock(struct srcu_struct *ssp, int idx);
-int kvm_xen_rs_srcu_read_lock_held(const struct srcu_struct *ssp);
+
+/* Below 0, where it can't be told. */
+int kvm_xen_rs_mutex_is_held(struct mutex *mutex);
+int kvm_xen_rs_srcu_is_held(struct srcu_struct *ssp);
+bool kvm_xen_rs_in_mm(struct mm_struct *mm);
+bool kvm_xen_rs_preempt_off(void);
+bool kvm_xen_rs_irqs_off(void);
+bool kvm_xen_rs_in_hardirq(void);
+bool kvm_xen_rs_in_softirq(void);
+void kvm_xen_rs_might_sleep(void);
+void kvm_xen_rs_contradict(unsigned int level, bool inside);
 
 bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags);
 void kvm_xen_rs_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags);

@@ -25,9 +25,10 @@ use crate::{
         hypercall::Next,
         lifecycle, routing,
         uapi::{HvmAttr, VcpuAttr},
+        witness::Call,
         Vcpu, Vm,
     },
-    sync::{Anywhere, Ctx, InKvmRun, SchedOut, TimerHardIrq, TimerSoftirq},
+    sync::{Anywhere, Ctx, Held, InKvmRun, SchedOut, TimerHardIrq, TimerSoftirq},
     vcpu::{info, runstate, timer},
 };
 use core::ptr::NonNull;
@@ -86,6 +87,34 @@ unsafe fn vcpu<'a>(vcpu: *mut kvm_vcpu) -> Vcpu<'a> {
     unsafe { Vcpu::from_raw(NonNull::new_unchecked(vcpu)) }
 }
 
+/// The VM behind one of KVM's pointers, and the context that KVM calls for it in.
+///
+/// # Safety
+///
+/// As for [`vm`], and the task is inside of all levels in `H` until `'a` ends.
+#[inline(always)]
+unsafe fn enter_vm<'a, H: Held>(kvm: *mut kvm) -> (Ctx<'a, H>, Vm<'a>) {
+    // SAFETY: By the safety requirement.
+    unsafe {
+        let vm = vm(kvm);
+        (Ctx::assert_before(&Call::of_vm(vm)), vm)
+    }
+}
+
+/// The vCPU behind one of KVM's pointers, and the context that KVM calls for it in.
+///
+/// # Safety
+///
+/// As for [`vcpu`], and the task is inside of all levels in `H` until `'a` ends.
+#[inline(always)]
+unsafe fn enter_vcpu<'a, H: Held>(vcpu: *mut kvm_vcpu) -> (Ctx<'a, H>, Vcpu<'a>) {
+    // SAFETY: By the safety requirement.
+    unsafe {
+        let vcpu = self::vcpu(vcpu);
+        (Ctx::assert_before(&Call::of_vcpu(vcpu)), vcpu)
+    }
+}
+
 /// What a function inside `KVM_RUN` returns: above 0, on to the guest; 0, to the VMM.
 #[inline(always)]
 fn run_result(next: Result<Next>) -> c_int {
@@ -108,7 +137,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_set_evtchn_fast(
     kvm: *mut kvm,
 ) -> c_int {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
-    let (mut cx, vm, route) = unsafe { (Ctx::assert(), vm(kvm), routing::from_kernel(xe)) };
+    let ((mut cx, vm), route) = unsafe { (enter_vm(kvm), routing::from_kernel(xe)) };
     irq_result(route::set_inatomic(&mut cx, vm, route))
 }
 
@@ -132,9 +161,9 @@ pub(crate) unsafe extern "C" fn evtchn_set_fn(
     }
     // SAFETY: As KVM calls it, with the entry copied out of the table: `kvm_set_irq()` has left
     // the read section of `irq_srcu`.
-    let (mut cx, vm, route) = unsafe {
+    let ((mut cx, vm), route) = unsafe {
         let evtchn = &raw const (*e).__bindgen_anon_1.xen_evtchn;
-        (Ctx::assert(), vm(kvm), routing::from_kernel(evtchn))
+        (enter_vm(kvm), routing::from_kernel(evtchn))
     };
     irq_result(route::set(&mut cx, vm, route))
 }
@@ -168,7 +197,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_evtchn_send(
     evt: *mut kvm_irq_routing_xen_evtchn,
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a VM holds nothing.
-    let (mut cx, vm, to) = unsafe { (Ctx::assert(), vm(kvm), routing::from_user_evtchn(&*evt)) };
+    let ((mut cx, vm), to) = unsafe { (enter_vm(kvm), routing::from_user_evtchn(&*evt)) };
     ioctl_result(send::from_vmm(&mut cx, vm, to))
 }
 
@@ -183,7 +212,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_set_attr(
     data: *mut kvm_xen_hvm_attr,
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `data` is its own copy.
-    let (mut cx, vm, attr) = unsafe { (Ctx::assert(), vm(kvm), HvmAttr(&mut *data)) };
+    let ((mut cx, vm), attr) = unsafe { (enter_vm(kvm), HvmAttr(&mut *data)) };
     ioctl_result(attr::vm::set(&mut cx, vm, &attr))
 }
 
@@ -198,7 +227,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_get_attr(
     data: *mut kvm_xen_hvm_attr,
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `data` is its own copy.
-    let (mut cx, vm, mut attr) = unsafe { (Ctx::assert(), vm(kvm), HvmAttr(&mut *data)) };
+    let ((mut cx, vm), mut attr) = unsafe { (enter_vm(kvm), HvmAttr(&mut *data)) };
     ioctl_result(attr::vm::get(&mut cx, vm, &mut attr))
 }
 
@@ -213,7 +242,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_config(
     xhc: *mut bindings::kvm_xen_hvm_config,
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `xhc` is its own copy.
-    let (mut cx, vm, config) = unsafe { (Ctx::assert(), vm(kvm), &*xhc) };
+    let ((mut cx, vm), config) = unsafe { (enter_vm(kvm), &*xhc) };
     ioctl_result(attr::config::set(&mut cx, vm, config))
 }
 
@@ -228,7 +257,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_set_attr(
     data: *mut kvm_xen_vcpu_attr,
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a vCPU holds its mutex, and `data` is its own copy.
-    let (mut cx, vcpu, attr) = unsafe { (Ctx::assert(), self::vcpu(vcpu), VcpuAttr(&mut *data)) };
+    let ((mut cx, vcpu), attr) = unsafe { (enter_vcpu(vcpu), VcpuAttr(&mut *data)) };
     ioctl_result(attr::vcpu::set(&mut cx, vcpu, &attr))
 }
 
@@ -243,8 +272,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_get_attr(
     data: *mut kvm_xen_vcpu_attr,
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a vCPU holds its mutex, and `data` is its own copy.
-    let (mut cx, vcpu, mut attr) =
-        unsafe { (Ctx::assert(), self::vcpu(vcpu), VcpuAttr(&mut *data)) };
+    let ((mut cx, vcpu), mut attr) = unsafe { (enter_vcpu(vcpu), VcpuAttr(&mut *data)) };
     ioctl_result(attr::vcpu::get(&mut cx, vcpu, &mut attr))
 }
 
@@ -255,18 +283,16 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_get_attr(
 /// As KVM calls it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, state: c_int) {
-    // SAFETY: As KVM calls it.
-    let vcpu = unsafe { self::vcpu(vcpu) };
     match State::from_u64(state as u64) {
         Some(State::Runnable) => {
             // SAFETY: KVM calls it so when the task is scheduled out: it may not sleep, and the
             // caller is in a read section of `kvm->srcu`.
-            let mut cx: Ctx<'_, SchedOut> = unsafe { Ctx::assert() };
+            let (mut cx, vcpu): (Ctx<'_, SchedOut>, _) = unsafe { enter_vcpu(vcpu) };
             runstate::change_atomic(&mut cx.in_section(), vcpu, State::Runnable);
         }
         Some(state) => {
             // SAFETY: KVM calls it so inside `KVM_RUN`, on the way into the guest.
-            let mut cx: Ctx<'_, InKvmRun> = unsafe { Ctx::assert() };
+            let (mut cx, vcpu): (Ctx<'_, InKvmRun>, _) = unsafe { enter_vcpu(vcpu) };
             runstate::change(&mut cx.may_refresh(), vcpu, state);
         }
         // KVM has no others.
@@ -282,7 +308,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, sta
 #[no_mangle]
 pub(crate) unsafe extern "C" fn __kvm_xen_has_interrupt(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
-    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    let (mut cx, vcpu) = unsafe { enter_vcpu(vcpu) };
     info::has_interrupt(&mut cx, vcpu).into()
 }
 
@@ -294,7 +320,7 @@ pub(crate) unsafe extern "C" fn __kvm_xen_has_interrupt(vcpu: *mut kvm_vcpu) -> 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_inject_pending_events(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
-    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    let (mut cx, vcpu) = unsafe { enter_vcpu(vcpu) };
     info::inject_pending_events(&mut cx, vcpu);
 }
 
@@ -306,7 +332,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_inject_pending_events(vcpu: *mut kvm_vcp
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_inject_vcpu_vector(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
-    let (mut cx, vcpu): (Ctx<'_, Anywhere>, _) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    let (mut cx, vcpu): (Ctx<'_, Anywhere>, _) = unsafe { enter_vcpu(vcpu) };
     vcpu.inject_upcall_vector(&mut cx);
 }
 
@@ -318,7 +344,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_inject_vcpu_vector(vcpu: *mut kvm_vcpu) 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_inject_timer_irqs(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
-    let (mut cx, vcpu): (Ctx<'_, InKvmRun>, _) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    let (mut cx, vcpu): (Ctx<'_, InKvmRun>, _) = unsafe { enter_vcpu(vcpu) };
     timer::inject_pending(&mut cx.may_refresh(), vcpu);
 }
 
@@ -332,7 +358,7 @@ pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtim
     // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed, and a hard one.
     let (mut cx, vcpu): (Ctx<'_, TimerHardIrq>, _) = unsafe {
         let timer = NonNull::new_unchecked(timer);
-        (Ctx::assert(), Vcpu::of_timer(timer))
+        enter_vcpu(Vcpu::of_timer(timer).as_raw())
     };
     timer::fire(&mut vcpu.vm().srcu().read(&mut cx).cx().may_deliver(), vcpu);
     hrtimer_restart_HRTIMER_NORESTART
@@ -348,7 +374,7 @@ pub(crate) unsafe extern "C" fn cancel_evtchn_poll(timer: *mut timer_list) {
     // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed.
     let (mut cx, vcpu): (Ctx<'_, TimerSoftirq>, _) = unsafe {
         let timer = NonNull::new_unchecked(timer);
-        (Ctx::assert(), Vcpu::of_poll_timer(timer))
+        enter_vcpu(Vcpu::of_poll_timer(timer).as_raw())
     };
     vcpu.unblock(&mut cx);
 }
@@ -364,7 +390,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_write_hypercall_page(
     data: u64,
 ) -> c_int {
     // SAFETY: As KVM calls it: inside `KVM_RUN`, or in an ioctl that enters a read section too.
-    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    let (mut cx, vcpu) = unsafe { enter_vcpu(vcpu) };
     match page::write(&mut cx, vcpu, data) {
         Ok(()) => 0,
         Err(page::Refused::Fault) => 1,
@@ -380,7 +406,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_write_hypercall_page(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_hypercall(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
-    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    let (mut cx, vcpu) = unsafe { enter_vcpu(vcpu) };
     run_result(hypercall::take(&mut cx, vcpu))
 }
 
@@ -392,7 +418,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hypercall(vcpu: *mut kvm_vcpu) -> c_int 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_hypercall_complete_userspace(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
-    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    let (mut cx, vcpu) = unsafe { enter_vcpu(vcpu) };
     run_result(exit::complete_from_vmm(&mut cx, vcpu))
 }
 
@@ -415,7 +441,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_init_vm(kvm: *mut kvm) {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_destroy_vm(kvm: *mut kvm) {
     // SAFETY: As KVM calls it: nothing that matters here is held, and nobody else has the VM.
-    let (mut cx, vm) = unsafe { (Ctx::assert(), vm(kvm)) };
+    let (mut cx, vm) = unsafe { enter_vm(kvm) };
     lifecycle::destroy_vm(&mut cx, vm);
 }
 
@@ -438,6 +464,6 @@ pub(crate) unsafe extern "C" fn kvm_xen_init_vcpu(vcpu: *mut kvm_vcpu) {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_destroy_vcpu(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it: nothing that matters here is held, and nobody else has the vCPU.
-    let (mut cx, vcpu) = unsafe { (Ctx::assert(), self::vcpu(vcpu)) };
+    let (mut cx, vcpu) = unsafe { enter_vcpu(vcpu) };
     lifecycle::destroy_vcpu(&mut cx, vcpu);
 }

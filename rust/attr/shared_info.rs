@@ -16,14 +16,15 @@ use kernel::{prelude::*, sync::barrier::smp_wmb};
 /// `EINVAL` for an address that is no user's, `EFAULT` where there is no page.
 pub(crate) fn place(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, place: Option<Place>) -> Result {
     let mut section = vm.srcu().read(cx);
-    let mut xen = vm.lock_xen(section.cx());
+    let mut inside = section.cx();
+    let mut xen = vm.lock_xen(&mut inside);
     match place {
         Some(place) => {
-            vm.shared_info().activate(xen.cx(), place)?;
+            vm.shared_info().activate(&mut xen.cx(), place)?;
             write_wall_clock(&mut xen.cx().may_refresh(), vm)
         }
         None => {
-            vm.shared_info().deactivate(xen.cx());
+            vm.shared_info().deactivate(&mut xen.cx());
             Ok(())
         }
     }

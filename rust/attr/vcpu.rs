@@ -132,9 +132,9 @@ fn place<S: Structure>(
 ) -> Result {
     let mut section = vcpu.vm().srcu().read(cx);
     match place {
-        None => structure.deactivate(section.cx()),
+        None => structure.deactivate(&mut section.cx()),
         Some(place) => {
-            structure.activate(section.cx(), place)?;
+            structure.activate(&mut section.cx(), place)?;
             vcpu.request_clock_update();
         }
     }

@@ -77,7 +77,8 @@ pub(crate) fn set(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &HvmAttr<'_>) -> 
 /// Changes the word size, and with it the place of the wall clock.
 fn set_word_size(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, size: WordSize) -> Result {
     let mut section = vm.srcu().read(cx);
-    let mut xen = vm.lock_xen(section.cx());
+    let mut inside = section.cx();
+    let mut xen = vm.lock_xen(&mut inside);
     xen.set_word_size(size);
     shared_info::write_wall_clock(&mut xen.cx().may_refresh(), vm)
 }

@@ -109,7 +109,7 @@ where
         // A read section for each attempt: a change of memslots waits for the end of one.
         let mut section = vm.srcu().read(cx);
         match deliver_fast(&mut section.cx().may_deliver(), vm, port, target) {
-            Err(EAGAIN) => vm.shared_info().refresh(section.cx())?,
+            Err(EAGAIN) => vm.shared_info().refresh(&mut section.cx())?,
             done => return done,
         }
     }

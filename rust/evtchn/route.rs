@@ -38,7 +38,7 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Result<
     }
     // The page has to be faulted in, for which the irqfd workqueue borrows the VM's mm.
     let mut mm = vm.enter_mm(cx)?;
-    deliver(mm.cx(), vm, route.port, route.target)
+    deliver(&mut mm.cx(), vm, route.port, route.target)
 }
 
 /// Delivers an event that was routed, in any context.

@@ -23,11 +23,6 @@ void kvm_xen_rs_srcu_read_unlock(struct srcu_struct *ssp, int idx)
 	srcu_read_unlock(ssp, idx);
 }
 
-int kvm_xen_rs_srcu_read_lock_held(const struct srcu_struct *ssp)
-{
-	return srcu_read_lock_held(ssp);
-}
-
 bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags)
 {
 	local_irq_save(*flags);

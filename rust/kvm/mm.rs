@@ -12,7 +12,7 @@ use kernel::{prelude::*, task::Task, types::NotThreadSafe};
 
 /// The VM's address space is the current one, borrowed if need be until this is dropped.
 pub(crate) struct MmGuard<'g> {
-    cx: Ctx<'g, Within<VmMm, SetIrq>>,
+    outside: Ctx<'g, SetIrq>,
     borrowed: *mut bindings::mm_struct,
     _task: NotThreadSafe,
 }
@@ -43,19 +43,18 @@ impl<'a> Vm<'a> {
         };
 
         Ok(MmGuard {
-            // SAFETY: The VM's `mm` is the current one, until the guard, which has the context,
-            // gives it back.
-            cx: unsafe { cx.enter() },
+            outside: cx.reborrow(),
             borrowed,
             _task: NotThreadSafe,
         })
     }
 }
 
-impl<'g> MmGuard<'g> {
+impl MmGuard<'_> {
     /// The context in the VM's address space.
-    pub(crate) fn cx(&mut self) -> &mut Ctx<'g, Within<VmMm, SetIrq>> {
-        &mut self.cx
+    pub(crate) fn cx(&mut self) -> Ctx<'_, Within<VmMm, SetIrq>> {
+        // SAFETY: The VM's `mm` is the current one as long as the guard, which is borrowed.
+        unsafe { self.outside.enter() }
     }
 }
 

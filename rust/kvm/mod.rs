@@ -24,6 +24,7 @@ pub(crate) mod uapi;
 pub(crate) mod vcpu;
 pub(crate) mod vcpu_xen;
 pub(crate) mod vm;
+pub(crate) mod witness;
 pub(crate) mod xen_state;
 
 pub(crate) use vcpu::Vcpu;

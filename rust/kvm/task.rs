@@ -5,23 +5,21 @@
 use super::Vm;
 use crate::{
     bindings,
-    sync::{Anywhere, Ctx, VmIoctl},
+    sync::{Ctx, InKvmSrcu, MayRefresh},
 };
 use kernel::task::Task;
 
-/// A context in the VM's address space that may sleep, if the task can do so just now: it is not
-/// atomic, and has not set its state to sleep already.
+/// A context in which pfn caches can be refreshed, if the task can do so just now: it is not
+/// atomic, has not set its state to sleep already, and is in the VM's address space.
 ///
 /// KVM calls `__kvm_xen_has_interrupt()` from its own vCPU threads alone, or in an atomic context.
-pub(crate) fn may_sleep_in_vm<'g>(
+pub(crate) fn may_refresh_now<'g, H: InKvmSrcu>(
     vm: Vm<'_>,
-    _cx: &'g mut Ctx<'_, Anywhere>,
-) -> Option<Ctx<'g, VmIoctl>> {
+    _cx: &'g mut Ctx<'_, H>,
+) -> Option<Ctx<'g, MayRefresh>> {
     // SAFETY: The helper looks at the current task alone, and so does the read of its `mm`.
-    let may_sleep =
-        unsafe { bindings::kvm_xen_rs_may_sleep() && (*Task::current_raw()).mm == vm.mm() };
-    // SAFETY: The task may sleep, and its address space is the VM's. It may be inside
-    // `vcpu->mutex` and a read section of `kvm->srcu`, inside of which all that is done here, to
-    // enter another read section and a cache's own locks, is in order too.
-    may_sleep.then(|| unsafe { Ctx::assert() })
+    let can = unsafe { bindings::kvm_xen_rs_may_sleep() && (*Task::current_raw()).mm == vm.mm() };
+    // SAFETY: The task may sleep, its address space is the VM's, and it is in a read section. A
+    // thread that may sleep holds no more of KVM's locks than `vcpu->mutex` when it is asked.
+    can.then(|| unsafe { Ctx::assert() })
 }

@@ -12,7 +12,7 @@ use crate::{
     sync::{
         order::XenLock,
         xen_lock::{Guard, Mutex},
-        Ctx, MayEnter, MaySleep, Within,
+        Ctx, Held, MayEnter, Within,
     },
 };
 use core::ptr::NonNull;
@@ -53,7 +53,7 @@ impl<'a> Vm<'a> {
     pub(crate) fn lock_xen<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> XenState<'g, H>
     where
         'a: 'g,
-        H: MayEnter<XenLock> + MaySleep,
+        H: MayEnter<XenLock>,
     {
         // SAFETY: The mutex is initialized with the VM, and stays as long.
         let mutex =
@@ -65,10 +65,13 @@ impl<'a> Vm<'a> {
     }
 }
 
-impl<'g, H> XenState<'g, H> {
+impl<H> XenState<'_, H> {
     /// The context inside the mutex.
     #[inline]
-    pub(crate) fn cx(&mut self) -> &mut Ctx<'g, Within<XenLock, H>> {
+    pub(crate) fn cx(&mut self) -> Ctx<'_, Within<XenLock, H>>
+    where
+        H: Held,
+    {
         self.guard.cx()
     }
 

@@ -143,6 +143,16 @@ impl<H: Held> Ctx<'_, H> {
         }
     }
 
+    /// The same context, for as long as this is borrowed.
+    #[inline(always)]
+    pub(crate) fn reborrow(&mut self) -> Ctx<'_, H> {
+        // INVARIANT: By the invariant of `self`, which is borrowed.
+        Ctx {
+            _lifetime: PhantomData,
+            _held: PhantomData,
+        }
+    }
+
     /// The context inside `L`.
     ///
     /// # Safety

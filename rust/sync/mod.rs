@@ -6,12 +6,13 @@ pub(crate) mod context;
 pub(crate) mod gpc;
 pub(crate) mod order;
 pub(crate) mod srcu;
+pub(crate) mod verify;
 pub(crate) mod weaken;
 pub(crate) mod xen_lock;
 
 pub(crate) use context::{
-    Anywhere, Ctx, Destruction, InKvmRun, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayWaitForGuest,
-    MayWaitForSrcu, MayWake, SchedOut, SetIrq, TimerHardIrq, TimerSoftirq, VcpuIoctl, VmIoctl,
-    Within,
+    Anywhere, Ctx, Destruction, Held, InKvmRun, InKvmSrcu, InVmMm, MayEnter, MaySleep,
+    MayWaitForGuest, MayWaitForSrcu, MayWake, SchedOut, SetIrq, TimerHardIrq, TimerSoftirq,
+    VcpuIoctl, VmIoctl, Within,
 };
 pub(crate) use weaken::{InSection, MayDeliver, MayRefresh};

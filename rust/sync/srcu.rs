@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/srcu.h`; Documentation/RCU/checklist.rst.
 
-use super::{order::KvmSrcu, Ctx, MayEnter, MayWaitForSrcu, Within};
+use super::{order::KvmSrcu, Ctx, Held, MayEnter, MayWaitForSrcu, Within};
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{ffi::c_int, types::NotThreadSafe};
@@ -81,7 +81,7 @@ pub(crate) struct OfVm<'a>(Srcu<'a>);
 
 /// A read section of `kvm->srcu`, and the context inside it.
 pub(crate) struct VmGuard<'g, H> {
-    cx: Ctx<'g, Within<KvmSrcu, H>>,
+    outside: Ctx<'g, H>,
     _guard: Guard<'g>,
 }
 
@@ -102,11 +102,9 @@ impl<'a> OfVm<'a> {
     where
         'a: 'g,
     {
-        let guard = self.0.read_lock();
         VmGuard {
-            // SAFETY: The read section lasts as long as the guard, which has the context.
-            cx: unsafe { cx.enter() },
-            _guard: guard,
+            outside: cx.reborrow(),
+            _guard: self.0.read_lock(),
         }
     }
 
@@ -122,10 +120,13 @@ impl<'a> OfVm<'a> {
     }
 }
 
-impl<'g, H> VmGuard<'g, H> {
+impl<H: Held> VmGuard<'_, H> {
     /// The context inside the read section.
     #[inline(always)]
-    pub(crate) fn cx(&mut self) -> &mut Ctx<'g, Within<KvmSrcu, H>> {
-        &mut self.cx
+    pub(crate) fn cx(&mut self) -> Ctx<'_, Within<KvmSrcu, H>> {
+        // By value, for as long as the guard is borrowed: a reference could be swapped for that of
+        // another guard, and outlive this one.
+        // SAFETY: The read section lasts as long as the guard, which is borrowed.
+        unsafe { self.outside.enter() }
     }
 }

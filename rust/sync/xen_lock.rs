@@ -5,7 +5,7 @@
 //! It is C's own mutex, as C and Rust may serve one VM at once. C's `mutex_init()` gave it its
 //! lock class, so that no name or key of this module stays behind in a VM.
 
-use super::{order::XenLock, Ctx, MayEnter, MaySleep, Within};
+use super::{order::XenLock, Ctx, Held, MayEnter, Within};
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::types::NotThreadSafe;
@@ -23,7 +23,7 @@ pub(crate) struct Mutex<'a> {
 ///
 /// The task holds the mutex `raw`.
 pub(crate) struct Guard<'g, H> {
-    cx: Ctx<'g, Within<XenLock, H>>,
+    outside: Ctx<'g, H>,
     raw: NonNull<bindings::mutex>,
     _task: NotThreadSafe,
 }
@@ -47,26 +47,26 @@ impl<'a> Mutex<'a> {
     pub(crate) fn lock<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> Guard<'g, H>
     where
         'a: 'g,
-        H: MayEnter<XenLock> + MaySleep,
+        H: MayEnter<XenLock>,
     {
         // SAFETY: `raw` is initialized by the contract of `from_raw`. The context may sleep, and
         // by the lock order is not inside of this mutex already.
         unsafe { bindings::mutex_lock(self.raw.as_ptr()) };
         // INVARIANT: Locked just above.
         Guard {
-            // SAFETY: The mutex is held as long as the guard, which has the context.
-            cx: unsafe { cx.enter() },
+            outside: cx.reborrow(),
             raw: self.raw,
             _task: NotThreadSafe,
         }
     }
 }
 
-impl<'g, H> Guard<'g, H> {
+impl<H: Held> Guard<'_, H> {
     /// The context inside the mutex.
     #[inline(always)]
-    pub(crate) fn cx(&mut self) -> &mut Ctx<'g, Within<XenLock, H>> {
-        &mut self.cx
+    pub(crate) fn cx(&mut self) -> Ctx<'_, Within<XenLock, H>> {
+        // SAFETY: The mutex is held as long as the guard, which is borrowed.
+        unsafe { self.outside.enter() }
     }
 }
 

@@ -17,14 +17,15 @@ use crate::{
 /// with the task's state set to sleep, whether to sleep at all. There it is told to come back when
 /// the page is away, as it can't be waited for.
 pub(crate) fn has_interrupt(cx: &mut Ctx<'_, Anywhere>, vcpu: Vcpu<'_>) -> bool {
-    if let Some(info) = vcpu.vcpu_info().try_read(vcpu.vm().srcu().read(cx).cx()) {
+    let mut section = vcpu.vm().srcu().read(cx);
+    let mut cx = section.cx();
+    if let Some(info) = vcpu.vcpu_info().try_read(&mut cx) {
         return info.load(&EVTCHN_UPCALL_PENDING) != 0;
     }
-    let Some(mut cx) = task::may_sleep_in_vm(vcpu.vm(), cx) else {
+    let Some(mut cx) = task::may_refresh_now(vcpu.vm(), &mut cx) else {
         return true;
     };
-    let mut section = vcpu.vm().srcu().read(&mut cx);
-    let info = vcpu.vcpu_info().read(section.cx());
+    let info = vcpu.vcpu_info().read(&mut cx);
     // Where the VMM has taken the page away, there are no events for this guest.
     info.is_ok_and(|info| info.load(&EVTCHN_UPCALL_PENDING) != 0)
 }
