@@ -9,7 +9,7 @@ use crate::{
     },
     evtchn::{
         deliver::{deliver_fast, deliver_in_section},
-        port::Target,
+        port::{Port, Target},
     },
     kvm::{clock, Vcpu},
     sync::{order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep},
@@ -131,12 +131,25 @@ pub(crate) fn fire(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) {
     }
 }
 
+/// How long a timer that fired waits, in nanoseconds, to try again where `shared_info` is nowhere.
+const RETRY: i64 = 10_000_000;
+
 /// Delivers the event of a timer that fired when that could not be done. May sleep.
+///
+/// Where that can't be done here either, as the VMM has taken `shared_info` away, the timer fires
+/// again a little later: it stays set until the event is in the guest.
 pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
-    if vcpu.timer_pending() {
-        let _ = deliver_in_section(cx, vcpu.vm(), vcpu.timer_virq(), Target::of(vcpu));
+    if !vcpu.timer_pending() {
+        return;
+    }
+    let (vm, port) = (vcpu.vm(), vcpu.timer_virq());
+    let delivered = deliver_in_section(cx, vm, port, Target::of(vcpu));
+    vcpu.set_timer_pending(false);
+    // A port that the guest does not have will not come by waiting.
+    if delivered.is_err() && Port::new(port, vm.word_size()).is_some() {
+        vcpu.start_timer(clock::monotonic_ns().wrapping_add(RETRY));
+    } else {
         vcpu.set_timer_expires(0);
-        vcpu.set_timer_pending(false);
     }
 }
 

@@ -4,15 +4,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kvm_bindings::{kvm_regs, kvm_userspace_memory_region};
+use kvm_bindings::kvm_regs;
 use nix::errno::Errno;
 
 use crate::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND};
-use crate::abi::{Abi, PAGE_SIZE};
+use crate::abi::{Abi, VcpuInfo, PAGE_SIZE};
 use crate::harness::attr::INVALID_GPA;
 use crate::harness::check::{check, check_eq, check_err, eventually};
 use crate::harness::guest_code::Entry;
@@ -20,15 +19,13 @@ use crate::harness::guest_cpu::DATA;
 use crate::harness::host_cpu::hypercall_instruction;
 use crate::harness::machine::{Machine, VCPU_INFO_PAGE};
 use crate::harness::memory::Area;
+use crate::harness::memslot_thread::add_and_remove_slot;
 use crate::harness::outcome::{fail, Outcome, Stop};
 use crate::harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
 use crate::harness::port::Port;
 use crate::harness::vcpu::Exit;
+use crate::harness::vm::{errno, Vm};
 use crate::topic;
-
-/// A slot that no other part of the harness uses, and where it goes.
-const SLOT: u32 = 7;
-const SLOT_GPA: u64 = 0x3000_0000;
 
 /// Whatever a guest waits for, the VMM can change its memory meanwhile.
 fn memslots_change_beside_a_poller(abi: Abi) -> Outcome {
@@ -37,32 +34,7 @@ fn memslots_change_beside_a_poller(abi: Abi) -> Outcome {
     let poll = machine.begin_poll(&[5], 0)?;
     poll.stays(ASLEEP)?;
 
-    let area = Area::unattached()?;
-    let region = kvm_userspace_memory_region {
-        slot: SLOT,
-        flags: 0,
-        guest_phys_addr: SLOT_GPA,
-        memory_size: PAGE_SIZE as u64,
-        userspace_addr: area.hva(0, 0),
-    };
-    let (done, updates) = channel();
-    // SAFETY: a copy of the VM's descriptor, which nobody else has.
-    let vm = unsafe { nix::libc::dup(std::os::fd::AsRawFd::as_raw_fd(&machine.vm.fd)) };
-    let vm = Errno::result(vm)?;
-    thread::spawn(move || {
-        for memory_size in [region.memory_size, 0] {
-            let region = kvm_userspace_memory_region {
-                memory_size,
-                ..region
-            };
-            // KVM_SET_USER_MEMORY_REGION.
-            const REQUEST: libc::c_ulong = 0x4020_ae46;
-            // SAFETY: the region is of a mapping that lives until this process
-            // ends, and that is used as guest memory only.
-            let result = unsafe { libc::ioctl(vm, REQUEST, &region) };
-            let _ = done.send(Errno::result(result).map(|_| ()));
-        }
-    });
+    let updates = add_and_remove_slot(&machine.vm)?;
     let start = Instant::now();
     for change in ["add a slot", "remove it"] {
         match updates.recv_timeout(Duration::from_secs(1)) {
@@ -162,16 +134,15 @@ fn no_event_goes_to_the_old_vcpu() -> Outcome {
     machine.vm.assign(Port::interdomain(5, PORT, OLD))?;
     write_sending_loop(&machine)?;
     let sender = machine.detach(0, |vcpu| {
-        let mut regs = vcpu.fd.get_regs().map_err(|e| Errno::from_raw(e.errno()))?;
+        let mut regs = vcpu.fd.get_regs().map_err(errno)?;
         regs.rip = LOOP;
         regs.rflags = 2;
-        let set: Result<(), _> = vcpu.fd.set_regs(&regs);
-        set.map_err(|e| Errno::from_raw(e.errno()))?;
+        vcpu.fd.set_regs(&regs).map_err(errno)?;
         vcpu.run()
     })?;
     let sel = |page: usize| {
         let area = machine.area.slice(page, 0, 64);
-        crate::abi::VcpuInfo::new(area, Abi::Bits64)
+        VcpuInfo::new(area, Abi::Bits64)
     };
     eventually("the first event", || machine.shared_info().pending(PORT))?;
 
@@ -184,7 +155,9 @@ fn no_event_goes_to_the_old_vcpu() -> Outcome {
         if seed >> 63 == 0 {
             thread::sleep(Duration::from_nanos(1));
         }
-        while Instant::now() < until {}
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
     };
     let start = Instant::now();
     let mut rounds = 0;
@@ -217,30 +190,45 @@ fn no_event_goes_to_the_old_vcpu() -> Outcome {
     sender.stays(Duration::from_millis(1))
 }
 
-/// To take ports away costs no wait for each.
-fn deassign_is_no_wait() -> Outcome {
-    const PORTS: u32 = 200;
+/// To take ports away costs no tick each. Alone, C may find that nobody else waits
+/// for a grace period and hurry; two threads at once keep it from that.
+fn deassign_awaits_no_tick() -> Outcome {
+    const THREADS: u32 = 2;
+    const PORTS: u32 = 50;
     let machine = Machine::new(Abi::Bits64)?;
-    let each = |change: &dyn Fn(u32) -> nix::Result<()>| -> Outcome<Duration> {
-        let start = Instant::now();
-        for port in 1..=PORTS {
-            change(port)?;
+    let vm = &machine.vm;
+    let start = Instant::now();
+    for port in 1..=THREADS * PORTS {
+        vm.assign(Port::ipi(port, 0))?;
+    }
+    let assign = start.elapsed() / (THREADS * PORTS);
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| scope.spawn(move || deassign_range(vm, thread * PORTS + 1, PORTS)))
+            .collect();
+        for thread in threads {
+            thread.join().map_err(|_| fail("a thread panicked"))??;
         }
-        Ok(start.elapsed() / PORTS)
-    };
-    let (assign, deassign) = (
-        each(&|port| machine.vm.assign(Port::ipi(port, 0)))?,
-        each(&|port| machine.vm.deassign(port))?,
-    );
+        Ok::<_, Stop>(())
+    })?;
+    let deassign = start.elapsed() / PORTS;
     println!(
-        "# assign: {} us each, deassign: {} us each",
+        "# assign: {} us each, deassign: {} us each in {THREADS} threads",
         assign.as_micros(),
         deassign.as_micros()
     );
     check(
-        format!("deassign in less than 1 ms, not {deassign:?}"),
-        deassign < Duration::from_millis(1),
+        format!("deassign in less than 3 ms, not {deassign:?}"),
+        deassign < Duration::from_millis(3),
     )
+}
+
+fn deassign_range(vm: &Vm, first: u32, number: u32) -> Outcome {
+    for port in first..first + number {
+        vm.deassign(port)?;
+    }
+    Ok(())
 }
 
 /// What a guest has no word for must not keep it awake.
@@ -337,8 +325,8 @@ topic! { "c_bugs";
         better_in_rust("a port wakes the vCPU that it is bound to only"),
     once no_event_goes_to_the_old_vcpu
         better_in_rust("a sender may undo an update of its port"),
-    once deassign_is_no_wait
-        better_in_rust("each deassign awaits a grace period"),
+    once deassign_awaits_no_tick
+        better_in_rust("a deassign awaits a grace period that is not expedited"),
     once halted_vcpu_sleeps_after_a_change_of_word_size
         better_in_rust("events noted for words that the guest lacks keep it awake"),
     once send_without_shared_info_logs_no_warning

@@ -2,8 +2,10 @@
 //! KVM_XEN_HVM_EVTCHN_SEND: which bits it sets in shared_info and vcpu_info,
 //! and that it touches no other byte.
 
+use std::hint::spin_loop;
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -231,22 +233,28 @@ fn delivered_to_structures_given_by_hva(abi: Abi) -> Outcome {
 
 /// Threads that set bits of the same words at once: every bit must stay.
 fn concurrent_senders_lose_no_bit(abi: Abi) -> Outcome {
-    const THREADS: u32 = 4;
     const DURATION: Duration = Duration::from_millis(700);
     let machine = Machine::new(abi)?;
     let (vm, ports) = (&machine.vm, 1..abi.ports());
+    // More threads than CPUs would not run at once.
+    let senders = thread::available_parallelism()?.get().clamp(2, 4);
     let start = Instant::now();
     while start.elapsed() < DURATION {
         machine.clear_events();
         let mut expected = machine.image();
         ports.clone().for_each(|port| expected.deliver(0, port));
+        let (ready, ports) = (&AtomicUsize::new(0), &ports);
         thread::scope(|scope| {
-            let send = |first: u32| {
-                let own = ports.clone().skip(first as usize);
-                own.step_by(THREADS as usize)
-                    .try_for_each(|port| vm.send(port, 0))
+            let send = move |first: usize| {
+                // A common start, as they must meet in the same words.
+                ready.fetch_add(1, Ordering::Relaxed);
+                while ready.load(Ordering::Relaxed) < senders {
+                    spin_loop();
+                }
+                let mut own = ports.clone().skip(first).step_by(senders);
+                own.try_for_each(|port| vm.send(port, 0))
             };
-            let threads: Vec<_> = (0..THREADS)
+            let threads: Vec<_> = (0..senders)
                 .map(|first| scope.spawn(move || send(first)))
                 .collect();
             for thread in threads {

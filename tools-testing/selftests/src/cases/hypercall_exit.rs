@@ -48,7 +48,7 @@ fn unknown_calls_are_left_to_the_vmm(abi: Abi) -> Outcome {
     calls.extend([(0x7fff_ffff, 0), (0xffff_ffff, 0), (SCHED_OP, 99)]);
     if abi == Abi::Bits64 {
         // Only the whole of rax counts.
-        calls.extend([(1 << 32 | XEN_VERSION, 0), (u64::MAX, 0)]);
+        calls.extend([((1 << 32) | XEN_VERSION, 0), (u64::MAX, 0)]);
     }
     machine.vm.set_xen_version(0x4_0011)?;
     for (number, first) in calls {

@@ -13,6 +13,7 @@ mod hypercall_page;
 mod irqfd;
 mod ports;
 mod runstate;
+mod runstate_layout;
 mod sched_op;
 mod shared_info;
 mod slow_path;
@@ -40,6 +41,7 @@ pub const TOPICS: &[&Topic] = &[
     &guest_send::TOPIC,
     &vcpu_attr::TOPIC,
     &runstate::TOPIC,
+    &runstate_layout::TOPIC,
     &timer::TOPIC,
     &sched_op::TOPIC,
     &hypercall_exit::TOPIC,

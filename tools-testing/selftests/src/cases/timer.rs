@@ -317,6 +317,27 @@ fn timer_without_a_port_is_left_to_the_vmm(abi: Abi) -> Outcome {
     Ok(())
 }
 
+/// The same when the vCPU has run while it was away.
+fn fired_timer_survives_a_run(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    set_timer(&machine, PORT, now(&machine)? + 40 * MS)?;
+    machine.area.forbid(SHARED_INFO_PAGE)?;
+    sleep(Duration::from_millis(80));
+    for _ in 0..3 {
+        machine.vcpus[0].complete(Entry::Cpuid)?;
+    }
+    machine.area.permit(SHARED_INFO_PAGE)?;
+    // Its vCPU delivers it, when it next runs and the timer has tried again.
+    for _ in 0..200 {
+        machine.vcpus[0].complete(Entry::Cpuid)?;
+        if pending(&machine) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(5));
+    }
+    check_eq("pending", pending(&machine), true)
+}
+
 topic! { "timer";
     each_abi past_time_fires_at_once,
     each_abi future_time_fires_then,
@@ -331,6 +352,8 @@ topic! { "timer";
     each_abi setting_a_port_stops_the_old_timer,
     each_abi fired_while_shared_info_is_away,
     each_abi fired_while_away_is_delivered_by_reading,
+    each_abi fired_timer_survives_a_run
+        better_in_rust("a timer that fires while shared_info is away is lost when the vCPU runs"),
     each_abi timer_wakes_a_halted_vcpu,
     each_abi timer_without_a_port_is_left_to_the_vmm,
 }
