@@ -6,6 +6,7 @@
 #ifndef __KVM_XEN_RS_HELPERS_H
 #define __KVM_XEN_RS_HELPERS_H
 
+#include <linux/jump_label_ratelimit.h>
 #include <linux/kvm_host.h>
 
 int kvm_xen_rs_srcu_read_lock(struct srcu_struct *ssp);
@@ -29,6 +30,8 @@ bool kvm_xen_rs_sched_info_on(void);
 unsigned int kvm_xen_rs_req_masterclock_update(void);
 unsigned int kvm_xen_rs_req_clock_update(void);
 
+void kvm_xen_rs_static_branch_inc(struct static_key_false_deferred *key);
+void kvm_xen_rs_static_branch_dec_deferred(struct static_key_false_deferred *key);
 bool kvm_xen_rs_may_sleep(void);
 bool kvm_xen_rs_has_constant_tsc(void);
 void kvm_xen_rs_hrtimer_restart(struct hrtimer *timer);

@@ -12,8 +12,13 @@ set -eu
 bindgen=$1 theirs=$2 parameters=$3 allow=$4 header=$5 out=$6
 shift 6
 
-# An alias made twice is one type still: only structures and unions count.
+# The structures and unions in a file, and those of which it has the name alone.
+# An alias made twice is one type still: aliases do not count.
 types() { grep -oE 'pub (struct|union) [A-Za-z0-9_]+' "$1" | sed 's/.* //' | LC_ALL=C sort -u; }
+names() {
+	tr -s '\n ' '  ' <"$1" | grep -oE 'pub struct [A-Za-z0-9_]+ \{ _unused' |
+		sed 's/^pub struct //; s/ .*//' | LC_ALL=C sort -u
+}
 options() { grep -hEv '^[[:space:]]*(#|$)' "$@"; }
 
 tmp=$(mktemp -d)
@@ -36,7 +41,13 @@ run "$tmp/all.rs" "$@"
 
 types "$theirs" >"$tmp/theirs"
 types "$tmp/all.rs" >"$tmp/ours"
-LC_ALL=C comm -12 "$tmp/theirs" "$tmp/ours" | sed 's/.*/--blocklist-type ^&$/' >>"$tmp/options"
+names "$theirs" >"$tmp/their-names"
+names "$tmp/all.rs" >"$tmp/our-names"
+export LC_ALL=C
+# What they know by name alone is ours to define, if we can.
+comm -23 "$tmp/their-names" "$tmp/our-names" >"$tmp/left-to-us"
+comm -12 "$tmp/theirs" "$tmp/ours" | comm -23 - "$tmp/left-to-us" |
+	sed 's/.*/--blocklist-type ^&$/' >>"$tmp/options"
 run "$tmp/deduplicated.rs" "$@"
 
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/jump_label_ratelimit.h>
 #include <linux/module.h>
 #include <linux/sched/stat.h>
 #include <linux/srcu.h>
@@ -51,6 +52,16 @@ unsigned int kvm_xen_rs_req_masterclock_update(void)
 unsigned int kvm_xen_rs_req_clock_update(void)
 {
 	return KVM_REQ_CLOCK_UPDATE;
+}
+
+void kvm_xen_rs_static_branch_inc(struct static_key_false_deferred *key)
+{
+	static_branch_inc(&key->key);
+}
+
+void kvm_xen_rs_static_branch_dec_deferred(struct static_key_false_deferred *key)
+{
+	static_branch_slow_dec_deferred(key);
 }
 
 bool kvm_xen_rs_may_sleep(void)

@@ -15,7 +15,7 @@
 
 #include "kvm_xen_rs_helpers.h"
 
-struct lock_class {
+struct lasting_class {
 	struct lock_class_key key;
 	char name[40];
 };
@@ -24,9 +24,9 @@ struct lock_class {
 #include <linux/kmemleak.h>
 
 /* The class in *slot, made if need be; NULL without memory. */
-static struct lock_class *lock_class(struct lock_class **slot, const char *name)
+static struct lasting_class *lasting_class(struct lasting_class **slot, const char *name)
 {
-	struct lock_class *class = smp_load_acquire(slot);
+	struct lasting_class *class = smp_load_acquire(slot);
 
 	if (class)
 		return class;
@@ -48,16 +48,16 @@ static struct lock_class *lock_class(struct lock_class **slot, const char *name)
 
 #define LASTING_CLASS(_name)							\
 ({									\
-	static struct lock_class *__class;				\
-	lock_class(&__class, _name);					\
+	static struct lasting_class *__class;				\
+	lasting_class(&__class, _name);					\
 })
 #else
-#define LASTING_CLASS(_name) ((struct lock_class *)NULL)
+#define LASTING_CLASS(_name) ((struct lasting_class *)NULL)
 #endif
 
 void kvm_xen_rs_init_vm_locks(struct kvm_xen *xen)
 {
-	struct lock_class *class;
+	struct lasting_class *class;
 
 	/* What these leave to be filled in is the lock's class alone. */
 	mutex_init(&xen->xen_lock);
@@ -80,7 +80,7 @@ void kvm_xen_rs_init_vm_locks(struct kvm_xen *xen)
 void kvm_xen_rs_init_poll_timer(struct timer_list *timer,
 				void (*function)(struct timer_list *))
 {
-	struct lock_class *class = LASTING_CLASS("&vcpu->arch.xen.poll_timer");
+	struct lasting_class *class = LASTING_CLASS("&vcpu->arch.xen.poll_timer");
 
 	timer_init_key(timer, function, 0, class ? class->name : NULL,
 		       class ? &class->key : NULL);

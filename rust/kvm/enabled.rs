@@ -7,19 +7,12 @@ use crate::{bindings, livepatch::symbols::kvm_xen_enabled};
 /// One more VM is a Xen guest. May sleep: code is patched.
 pub(crate) fn inc() {
     // SAFETY: The key is KVM's, initialized with it. The count may be changed by anyone.
-    unsafe { bindings::static_key_slow_inc(&raw mut kvm_xen_enabled.key.key) };
+    unsafe { bindings::kvm_xen_rs_static_branch_inc(&raw mut kvm_xen_enabled) }
 }
 
 /// One VM less is a Xen guest. The code is patched when it has been so for a while, as the
 /// deferred key asks for.
 pub(crate) fn dec_deferred() {
     // SAFETY: As above; the caller gives back a count of its own.
-    unsafe {
-        let key = &raw mut kvm_xen_enabled;
-        bindings::__static_key_slow_dec_deferred(
-            &raw mut (*key).key.key,
-            &raw mut (*key).work,
-            (*key).timeout,
-        );
-    }
+    unsafe { bindings::kvm_xen_rs_static_branch_dec_deferred(&raw mut kvm_xen_enabled) }
 }

@@ -61,8 +61,23 @@ impl<'a> Judge<'a> {
 
     fn add(&self, results: Vec<Outcomes>) {
         for result in results {
-            self.report.add(&result.name, result.verdict, result.took);
+            let verdict = of_side(&result.name, result.verdict);
+            self.report.add(&result.name, verdict, result.took);
         }
+    }
+}
+
+/// C is the reference: a test that it fails itself is told with the reason, but is no failure of
+/// ours. Upstream's own test hangs on C now and then, by a wake-up that it loses.
+fn of_side(name: &str, verdict: Verdict) -> Verdict {
+    let on_c = ["upstream/c/", "selftests/c/"]
+        .iter()
+        .any(|side| name.starts_with(side));
+    match verdict {
+        Verdict::NotOk(reason, _) if on_c => {
+            Verdict::Skip(format!("C, the reference, fails it: {reason}"))
+        }
+        verdict => verdict,
     }
 }
 

@@ -151,3 +151,14 @@ fn a_splat_names_its_step() {
     assert_eq!(lines.len(), 2);
     assert_eq!(verdict(&[]), Verdict::Ok);
 }
+
+#[test]
+fn what_c_fails_is_told_and_not_counted() {
+    let failed = || Verdict::NotOk("it hangs".into(), vec!["a line".into()]);
+    assert_eq!(
+        of_side("upstream/c/xen_shinfo_test", failed()),
+        Verdict::Skip("C, the reference, fails it: it hangs".into())
+    );
+    assert_eq!(of_side("upstream/rust/xen_shinfo_test", failed()), failed());
+    assert_eq!(of_side("selftests/c/case", Verdict::Ok), Verdict::Ok);
+}
