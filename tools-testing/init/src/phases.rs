@@ -4,7 +4,7 @@
 use crate::kprobes::Probes;
 use crate::xen_guest::Guest;
 use crate::{channel, image, klog, livepatch, side};
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 use protocol::{Event, GuestAction, MachinePlan, Phase, Side};
 use std::time::{Duration, Instant};
 
@@ -89,8 +89,6 @@ fn one(
             ipis += round.ipis;
         }
     }
-    let probes = probes.read(functions)?;
-    let entries: u64 = probes.iter().filter_map(|probe| probe.entries).sum();
     channel::send(&Event::Phase {
         index,
         side: phase.side,
@@ -98,14 +96,8 @@ fn one(
         rounds,
         disk_bytes,
         ipis,
-        probes,
+        probes: probes.read(functions)?,
     });
-    if !functions.is_empty() && entries == 0 {
-        bail!("the guest worked, yet entered none of the functions that are replaced");
-    }
-    if phase.side == Side::Rust {
-        side::check_redirected()?;
-    }
     Ok(last)
 }
 

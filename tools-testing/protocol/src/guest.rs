@@ -14,9 +14,6 @@ pub struct GuestPlan {
     pub wakes: u32,
     /// Calls of membarrier(2), each an interrupt to every other processor that runs us.
     pub barriers: u32,
-    /// Beginnings of the lines of the kernel log to be reported. Each byte that the guest sends is
-    /// an exit of its own, so only the telling ones.
-    pub telling: Vec<String>,
 }
 
 /// What a round does with the disk.
@@ -85,7 +82,7 @@ pub struct Round {
 pub struct GuestReport {
     /// Lines of `/proc/interrupts` that are Xen's, and those in which they are summed up.
     pub interrupts: Vec<IrqLine>,
-    /// The telling lines of the kernel log.
+    /// Lines of the kernel log that speak of Xen.
     pub dmesg: Vec<String>,
 }
 

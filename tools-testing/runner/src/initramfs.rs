@@ -3,7 +3,6 @@
 
 use crate::cpio::Archive;
 use crate::modules::{name_of, Modules};
-use crate::scratch;
 use anyhow::{bail, Context, Result};
 use protocol::{KvmModules, Plan, PLAN_PATH};
 use std::collections::BTreeSet;
@@ -36,18 +35,16 @@ impl Initramfs {
 
     /// Adds a program of ours as `path`, without what only a debugger reads.
     pub fn stripped(&mut self, path: &str, from: &Path) -> Result<()> {
-        let out = scratch::directory()?.join("stripped");
+        let out = tempfile::NamedTempFile::new().context("a temporary file")?;
         let status = Command::new("strip")
-            .arg("--strip-all")
-            .arg("-o")
-            .arg(&out)
-            .arg(from)
+            .args(["--strip-all", "-o"])
+            .args([out.path(), from])
             .status()
             .context("starting strip")?;
         if !status.success() {
             bail!("strip {} failed", from.display());
         }
-        self.file(path, &out)
+        self.file(path, out.path())
     }
 
     /// Adds a file of this machine as `path`, once.
