@@ -46,7 +46,7 @@ pub fn run(plan: &GuestPlan) -> Result<()> {
     }
     channel::send(&GuestEvent::Report(GuestReport {
         interrupts: interrupts()?.into_iter().filter(IrqLine::is_xen).collect(),
-        dmesg: kernel_log_of_xen(),
+        dmesg: kernel_log(&plan.telling),
     }));
     Ok(())
 }
@@ -89,10 +89,10 @@ fn xen_version() -> String {
     format!("{}.{}", part("major"), part("minor"))
 }
 
-/// Lines of the kernel log that speak of Xen. One read of /dev/kmsg is one message, which begins
+/// Lines of the kernel log that begin so. One read of /dev/kmsg is one message, which begins
 /// with numbers up to a semicolon; properties follow in lines of their own, and further lines of
 /// the message itself after an escaped newline.
-fn kernel_log_of_xen() -> Vec<String> {
+fn kernel_log(beginnings: &[String]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
@@ -105,7 +105,10 @@ fn kernel_log_of_xen() -> Vec<String> {
         let message = record.split_once(';').map_or("", |(_, message)| message);
         let message = message.lines().next().unwrap_or_default();
         let message = message.split("\\x0a").next().unwrap_or_default();
-        if message.to_lowercase().contains("xen") || message.starts_with("blkfront") {
+        if beginnings
+            .iter()
+            .any(|beginning| message.starts_with(beginning))
+        {
             lines.push(message.to_owned());
         }
     }

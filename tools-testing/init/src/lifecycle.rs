@@ -17,7 +17,7 @@ pub fn reinsert(plan: &MachinePlan, times: u32) -> Result<()> {
             bail!("turn {n}: {MODULE_NAME} is still loaded after it was removed");
         }
         side::ensure(Side::Rust, module).with_context(turn)?;
-        check_redirected().with_context(turn)?;
+        side::check_redirected().with_context(turn)?;
     }
     side::ensure(Side::C, module)
 }
@@ -34,23 +34,13 @@ pub fn insert_before_kvm(plan: &MachinePlan, proof: &ExecAction, limit: Duration
     side::ensure(Side::C, module)
 }
 
-fn check_redirected() -> Result<()> {
-    if !livepatch::is_kvm_patched() {
-        bail!("the livepatch is enabled, but says that kvm.ko isn't patched");
-    }
-    match livepatch::not_redirected()?.as_slice() {
-        [] => Ok(()),
-        functions => bail!("the livepatch does not redirect {}", functions.join(", ")),
-    }
-}
-
 fn insert_and_prove(plan: &MachinePlan, proof: &ExecAction, limit: Duration) -> Result<()> {
     side::ensure(Side::Rust, plan.module.as_deref())?;
     if livepatch::is_kvm_patched() {
         bail!("kvm.ko isn't loaded, yet the livepatch says that it is patched");
     }
     kvm::load(&plan.kvm)?;
-    check_redirected().context("kvm.ko was loaded after our module")?;
+    side::check_redirected().context("kvm.ko was loaded after our module")?;
     let functions = livepatch::functions();
     let probes = Probes::set(&functions)?;
     match exec::run(proof, limit)? {

@@ -4,7 +4,7 @@
 use crate::kprobes::Probes;
 use crate::xen_guest::Guest;
 use crate::{channel, image, klog, livepatch, side};
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use protocol::{Event, GuestAction, MachinePlan, Phase, Side};
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,8 @@ fn one(
             ipis += round.ipis;
         }
     }
+    let probes = probes.read(functions)?;
+    let entries: u64 = probes.iter().filter_map(|probe| probe.entries).sum();
     channel::send(&Event::Phase {
         index,
         side: phase.side,
@@ -96,8 +98,14 @@ fn one(
         rounds,
         disk_bytes,
         ipis,
-        probes: probes.read(functions)?,
+        probes,
     });
+    if !functions.is_empty() && entries == 0 {
+        bail!("the guest worked, yet entered none of the functions that are replaced");
+    }
+    if phase.side == Side::Rust {
+        side::check_redirected()?;
+    }
     Ok(last)
 }
 

@@ -2,7 +2,7 @@
 //! Who is in charge: C or Rust.
 
 use crate::{channel, klog, livepatch};
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use protocol::{Event, Side, Transition, MODULE_NAME};
 
 /// The side in charge.
@@ -38,4 +38,15 @@ pub fn ensure(side: Side, module: Option<&str>) -> Result<()> {
     }));
     klog::mark(&format!("side {side}"));
     Ok(())
+}
+
+/// Fails unless every call of a function that the livepatch lists goes to Rust.
+pub fn check_redirected() -> Result<()> {
+    if !livepatch::is_kvm_patched() {
+        bail!("the livepatch is enabled, but says that kvm.ko isn't patched");
+    }
+    match livepatch::not_redirected()?.as_slice() {
+        [] => Ok(()),
+        functions => bail!("the livepatch does not redirect {}", functions.join(", ")),
+    }
 }

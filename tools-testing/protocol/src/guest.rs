@@ -14,6 +14,9 @@ pub struct GuestPlan {
     pub wakes: u32,
     /// Calls of membarrier(2), each an interrupt to every other processor that runs us.
     pub barriers: u32,
+    /// Beginnings of the lines of the kernel log to be reported. Each byte that the guest sends is
+    /// an exit of its own, so only the telling ones.
+    pub telling: Vec<String>,
 }
 
 /// What a round does with the disk.
@@ -82,7 +85,7 @@ pub struct Round {
 pub struct GuestReport {
     /// Lines of `/proc/interrupts` that are Xen's, and those in which they are summed up.
     pub interrupts: Vec<IrqLine>,
-    /// Lines of the kernel log that speak of Xen.
+    /// The telling lines of the kernel log.
     pub dmesg: Vec<String>,
 }
 

@@ -9,8 +9,7 @@ use kvm_bindings::{kvm_userspace_memory_region, KVM_MAX_CPUID_ENTRIES};
 use kvm_ioctls::{Kvm, VcpuExit};
 use std::fmt;
 use std::fs;
-use std::path::Path;
-use tempfile::TempPath;
+use std::path::{Path, PathBuf};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 /// What the user asks for.
@@ -58,7 +57,7 @@ pub struct Engine {
     pub accel: Accel,
     /// Why, in a line.
     pub why: String,
-    emulator: Option<TempPath>,
+    emulator: Option<PathBuf>,
 }
 
 impl Engine {

@@ -6,13 +6,13 @@ use crate::children::Running;
 use crate::klog;
 use crate::paths::Kernel;
 use crate::qemu::{shell_words, Machine};
+use crate::scratch;
 use crate::watch::{Limits, Watch};
 use anyhow::{Context, Result};
-use nix::fcntl::{fcntl, FcntlArg, FdFlag};
 use protocol::{Event, MachinePlan};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,7 +24,10 @@ use std::time::{Duration, Instant};
 const OFF_LIMIT: Duration = Duration::from_secs(30);
 
 /// Lines of the kernel log that are shown when a machine hangs or dies.
-const TAIL: usize = 25;
+const TAIL: usize = 100;
+
+/// How long a kernel may take to tell where it hangs.
+const BACKTRACE_SECONDS: u32 = 10;
 
 /// What to boot.
 pub struct Boot<'a> {
@@ -48,7 +51,7 @@ pub struct Boot<'a> {
     pub plan: &'a MachinePlan,
     /// Seconds for all of it; `None`: as long as the steps may take.
     pub limit_s: Option<u64>,
-    /// The machine's end of a person's terminal, from [`inherited_pair`].
+    /// The machine's end of a person's terminal, of a pair of sockets.
     pub terminal: Option<UnixStream>,
 }
 
@@ -58,7 +61,7 @@ pub struct Ended {
     pub events: Vec<Event>,
     /// Why it can't be taken for done: what happened and the log's last lines.
     pub fault: Option<Vec<String>>,
-    /// The kernel's log.
+    /// The kernel's log, as far as it is the kernel's own idea.
     pub kernel_log: String,
     /// Where it all is kept.
     pub logs: PathBuf,
@@ -81,23 +84,23 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
     fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
     let console = logs.join("kernel.log");
     File::create(&console).with_context(|| console.display().to_string())?;
-    let mut initrd = tempfile::NamedTempFile::new().context("a temporary file")?;
-    initrd
-        .write_all(&boot.initramfs)
-        .context("writing the initramfs")?;
+    let initrd = scratch::directory()?.join(boot.name);
+    fs::write(&initrd, &boot.initramfs).context("writing the initramfs")?;
 
     let begun = Instant::now();
-    let (events, events_there) = inherited_pair()?;
+    let (events, events_there) = UnixStream::pair().context("a pair of sockets")?;
+    let (monitor, monitor_there) = UnixStream::pair().context("a pair of sockets")?;
     let terminal = boot.terminal.take();
     let machine = Machine {
         accel: boot.accel,
         smp: boot.smp,
         memory_mib: boot.memory_mib,
         kernel: &boot.kernel.image(),
-        initrd: initrd.path(),
+        initrd: &initrd,
         append: &command_line(boot.append),
         console: &console,
         events: events_there.as_raw_fd(),
+        monitor: monitor_there.as_raw_fd(),
         terminal: terminal.as_ref().map(AsRawFd::as_raw_fd),
     };
     let program = boot.engine.program(boot.accel);
@@ -107,36 +110,52 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
         shell_words(&program.to_string_lossy(), &arguments),
     )?;
     let said = logs.join("qemu.log");
-    let mut qemu = Running::start(
+    let sockets = [Some(&events_there), Some(&monitor_there), terminal.as_ref()];
+    let mut qemu = Running::start_with(
         Command::new(program)
             .args(&arguments)
             .stdin(Stdio::null())
             .stdout(File::create(&said)?)
             .stderr(File::options().append(true).open(&said)?),
+        sockets
+            .iter()
+            .flatten()
+            .map(|end| end.as_raw_fd())
+            .collect(),
     )?;
     // Now the machine alone holds these ends, and we notice when it is gone.
-    drop((events_there, terminal));
+    drop((events_there, monitor_there, terminal));
 
     let mut watch = Watch::new(boot.plan, &Limits::of(boot.accel, boot.limit_s));
     let mut journal = File::create(logs.join("events.jsonl"))?;
     let mut all = Vec::new();
-    let mut fault = listen(&read_events(events), &mut watch, |event| {
+    let end = listen(&read_events(events), &mut watch, |event| {
         let ms = begun.elapsed().as_millis();
         let line = protocol::to_line(event);
         let _ = writeln!(journal, "{{\"ms\":{ms},\"says\":{}}}", line.trim());
         observer(event);
         all.push(event.clone());
     });
-    if fault.is_none() && !ends(&mut qemu, OFF_LIMIT)? {
-        fault = Some(format!(
-            "the machine has not powered off within {} s",
-            OFF_LIMIT.as_secs()
-        ));
-    }
+    let read_log = || -> Result<String> {
+        let log = fs::read(&console).with_context(|| console.display().to_string())?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
+    };
+    // What the kernel says after our NMI is no complaint of its own.
+    let before_backtrace = read_log()?;
+    let is_hung = matches!(end, End::Hung(_));
+    let fault = match end {
+        End::Done if ends(&mut qemu, OFF_LIMIT)? => None,
+        End::Done => Some("the machine is done, and does not power off".to_owned()),
+        End::Fault(fault) => Some(fault),
+        End::Hung(fault) => {
+            backtrace(monitor, &console);
+            Some(fault)
+        }
+    };
     // Where QEMU itself failed, its reason is better than ours.
     let died = matches!(qemu.child().try_wait()?, Some(status) if !status.success());
     drop(qemu);
-    let kernel_log = String::from_utf8_lossy(&fs::read(&console)?).into_owned();
+    let kernel_log = read_log()?;
     let fault = fault.map(|fault| {
         let qemu_said = fs::read_to_string(&said).unwrap_or_default();
         let mut lines = vec![fault];
@@ -149,23 +168,38 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
     Ok(Ended {
         events: all,
         fault,
-        kernel_log,
+        kernel_log: if is_hung {
+            before_backtrace
+        } else {
+            kernel_log
+        },
         logs,
         took: begun.elapsed(),
     })
 }
 
 /// The kernel's command line. The console shows what is at least a warning until init is there;
-/// an oops ends the boot, so that nothing is tried on a kernel that is broken.
+/// an oops ends the boot, so that nothing is tried on a kernel that is broken; so does our NMI, and
+/// every processor tells where it is.
 fn command_line(more: &str) -> String {
-    format!("console=ttyS0 loglevel=5 oops=panic panic=-1 {more}")
+    format!(
+        "console=ttyS0 loglevel=5 oops=panic panic=-1 unknown_nmi_panic panic_print=0x40 {more}"
+    )
 }
 
-/// Two ends of a socket, of which the second is for a machine.
-pub fn inherited_pair() -> Result<(UnixStream, UnixStream)> {
-    let (here, there) = UnixStream::pair().context("a pair of sockets")?;
-    fcntl(there.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
-    Ok((here, there))
+/// Has the kernel tell what it is at, and waits until it has: an NMI reaches it wherever it hangs.
+fn backtrace(mut monitor: UnixStream, console: &Path) {
+    if monitor.write_all(b"nmi\n").is_err() {
+        return;
+    }
+    let length = || fs::metadata(console).map_or(0, |file| file.len());
+    let mut last = length();
+    for _ in 0..BACKTRACE_SECONDS {
+        thread::sleep(Duration::from_secs(1));
+        if last == std::mem::replace(&mut last, length()) {
+            break;
+        }
+    }
 }
 
 fn read_events(from: UnixStream) -> Receiver<Event> {
@@ -186,12 +220,17 @@ fn read_events(from: UnixStream) -> Receiver<Event> {
     receiver
 }
 
-/// Listens until the plan is done; returns what went wrong, if it isn't.
-fn listen(
-    events: &Receiver<Event>,
-    watch: &mut Watch,
-    mut each: impl FnMut(&Event),
-) -> Option<String> {
+/// How the listening ended.
+enum End {
+    /// The plan is done.
+    Done,
+    /// It won't be.
+    Fault(String),
+    /// Nothing more came in time.
+    Hung(String),
+}
+
+fn listen(events: &Receiver<Event>, watch: &mut Watch, mut each: impl FnMut(&Event)) -> End {
     loop {
         let left = watch.deadline().saturating_duration_since(Instant::now());
         match events.recv_timeout(left) {
@@ -199,14 +238,14 @@ fn listen(
                 watch.saw(&event);
                 each(&event);
                 match event {
-                    Event::Done => return None,
-                    Event::Fatal { message } => return Some(message),
+                    Event::Done => return End::Done,
+                    Event::Fatal { message } => return End::Fault(message),
                     _ => {}
                 }
             }
-            Err(RecvTimeoutError::Timeout) => return Some(watch.complaint()),
+            Err(RecvTimeoutError::Timeout) => return End::Hung(watch.complaint()),
             Err(RecvTimeoutError::Disconnected) => {
-                return Some(format!("the machine died {}", watch.place()))
+                return End::Fault(format!("the machine died {}", watch.place()))
             }
         }
     }

@@ -70,8 +70,11 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
         if !common.no_module {
             module::source(&context, &catalog);
         }
-        boots.join().expect("a panic is a bug of ours")
-    })?;
+        if let Err(error) = boots.join().expect("a panic is a bug of ours") {
+            let verdict = Verdict::NotOk(format!("{error:#}"), Vec::new());
+            report.add("boot", verdict, None);
+        }
+    });
     screen.line(format!("# logs: {}", paths.logs.display()));
     println!("{}", report.closing());
     Ok(report.is_good())

@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{killpg, Signal};
 use nix::unistd::Pid;
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
@@ -20,15 +21,21 @@ pub struct Running {
 impl Running {
     /// Starts `command`, which dies with us however we die.
     pub fn start(command: &mut Command) -> Result<Self> {
+        Self::start_with(command, Vec::new())
+    }
+
+    /// As above; of our files the child keeps those that `inherit` names. No child that another
+    /// thread starts meanwhile gets them.
+    pub fn start_with(command: &mut Command, inherit: Vec<RawFd>) -> Result<Self> {
         command.process_group(0);
-        // SAFETY: prctl(2) with these arguments is async-signal-safe and touches no memory.
+        // SAFETY: prctl(2) and fcntl(2) are async-signal-safe, and with these arguments touch no
+        // memory.
         unsafe {
-            command.pre_exec(
-                || match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
-                    0 => Ok(()),
-                    _ => Err(io::Error::last_os_error()),
-                },
-            );
+            command.pre_exec(move || {
+                check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+                let mut inherit = inherit.iter();
+                inherit.try_for_each(|fd| check(libc::fcntl(*fd, libc::F_SETFD, 0)))
+            });
         }
         let program = command.get_program().to_string_lossy().into_owned();
         // Held over the start, so that a signal in between finds the child in the list.
@@ -60,6 +67,13 @@ impl Drop for Running {
 pub fn kill_all() {
     let groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
     groups.iter().copied().for_each(kill);
+}
+
+fn check(ret: libc::c_int) -> io::Result<()> {
+    match ret {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 fn kill(group: i32) {

@@ -16,13 +16,12 @@
 //! the program. Where it isn't found, because this QEMU was compiled otherwise, the program runs as
 //! it is, and that is told.
 
+use crate::scratch;
 use anyhow::{Context, Result};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::fs::{self, Permissions};
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use tempfile::TempPath;
+use std::path::{Path, PathBuf};
 
 /// The function with the fault.
 const VMRUN: &str = "helper_vmrun";
@@ -37,21 +36,16 @@ const REACH: usize = 80;
 const CPU_STATE: i32 = 0x10000;
 
 /// Makes the copy; `None` where this QEMU does not have the code that is looked for.
-pub fn without_fault(qemu: &Path) -> Result<Option<TempPath>> {
+pub fn without_fault(qemu: &Path) -> Result<Option<PathBuf>> {
     let mut program = fs::read(qemu).with_context(|| qemu.display().to_string())?;
     let Some(store) = find_store(&program) else {
         return Ok(None);
     };
     program[store.start..store.end].fill(0x90); // nop
-    let mut copy = tempfile::Builder::new()
-        .prefix("qemu-")
-        .tempfile()
-        .context("a temporary file")?;
-    copy.write_all(&program).context("copying QEMU")?;
-    copy.as_file()
-        .set_permissions(Permissions::from_mode(0o755))?;
-    // A file that is open for writing can't be executed.
-    Ok(Some(copy.into_temp_path()))
+    let copy = scratch::directory()?.join("qemu");
+    fs::write(&copy, &program).context("copying QEMU")?;
+    fs::set_permissions(&copy, Permissions::from_mode(0o755))?;
+    Ok(Some(copy))
 }
 
 /// The place of the store in the file.

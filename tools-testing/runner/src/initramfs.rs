@@ -3,6 +3,7 @@
 
 use crate::cpio::Archive;
 use crate::modules::{name_of, Modules};
+use crate::scratch;
 use anyhow::{bail, Context, Result};
 use protocol::{KvmModules, Plan, PLAN_PATH};
 use std::collections::BTreeSet;
@@ -35,16 +36,18 @@ impl Initramfs {
 
     /// Adds a program of ours as `path`, without what only a debugger reads.
     pub fn stripped(&mut self, path: &str, from: &Path) -> Result<()> {
-        let out = tempfile::NamedTempFile::new().context("a temporary file")?;
+        let out = scratch::directory()?.join("stripped");
         let status = Command::new("strip")
-            .args(["--strip-all", "-o"])
-            .args([out.path(), from])
+            .arg("--strip-all")
+            .arg("-o")
+            .arg(&out)
+            .arg(from)
             .status()
             .context("starting strip")?;
         if !status.success() {
             bail!("strip {} failed", from.display());
         }
-        self.file(path, out.path())
+        self.file(path, &out)
     }
 
     /// Adds a file of this machine as `path`, once.

@@ -21,6 +21,7 @@ mod progress;
 mod qemu;
 mod record;
 mod report;
+mod scratch;
 mod select;
 mod shell;
 mod summary;
@@ -28,6 +29,7 @@ mod table;
 mod terminal;
 mod watch;
 
+use anyhow::Result;
 use clap::Parser;
 use cli::{Cli, Command};
 use std::process::{exit, ExitCode};
@@ -40,18 +42,15 @@ fn main() -> ExitCode {
     let handler = ctrlc::set_handler(|| {
         children::kill_all();
         terminal::restore();
+        scratch::remove();
         exit(INTERRUPTED);
     });
     if let Err(error) = handler {
         eprintln!("kvm-xen-run: handling Ctrl-C: {error}");
         return ExitCode::FAILURE;
     }
-    let result = match &cli.command {
-        Command::Demo { shell: true, .. } => shell::run(&cli.common, true).map(|()| true),
-        Command::Demo { rounds, .. } => demo::run(&cli.common, *rounds).map(|()| true),
-        Command::Check { tests, list } => check::run(&cli.common, tests, *list),
-        Command::Shell => shell::run(&cli.common, false).map(|()| true),
-    };
+    let result = run(&cli);
+    scratch::remove();
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -59,5 +58,15 @@ fn main() -> ExitCode {
             eprintln!("kvm-xen-run: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Whether all went well; an error is something that kept us from finding out.
+fn run(cli: &Cli) -> Result<bool> {
+    match &cli.command {
+        Command::Demo { shell: true, .. } => shell::run(&cli.common, true).map(|()| true),
+        Command::Demo { rounds, .. } => demo::run(&cli.common, *rounds).map(|()| true),
+        Command::Check { tests, list } => check::run(&cli.common, tests, *list),
+        Command::Shell => shell::run(&cli.common, false).map(|()| true),
     }
 }

@@ -26,6 +26,19 @@ const GUEST_INITRAMFS: &str = "/guest/initramfs";
 /// The Xen guest's kernel command line.
 const GUEST_APPEND: &str = "console=ttyS0 quiet loglevel=4 panic=-1";
 
+/// Beginnings of the lines of a guest's kernel log that tell most of Xen.
+const TELLING: [&str; 9] = [
+    "Hypervisor detected",
+    "Xen version",
+    "Booting paravirtualized",
+    "xen:events:",
+    "Xen: using",
+    "installing Xen timer",
+    "clocksource: Switched to clocksource xen",
+    "xen:grant_table",
+    "blkfront",
+];
+
 /// Seconds that a Xen guest may take, boot and all.
 pub const GUEST_LIMIT_S: u64 = 180;
 
@@ -135,6 +148,7 @@ impl<'a> Parts<'a> {
             disk,
             wakes: 100,
             barriers: 100,
+            telling: TELLING.map(str::to_owned).into(),
         };
         initramfs.data(GUEST_INITRAMFS, &inner.finish(&Plan::Guest(guest.clone())));
         initramfs.file(GUEST_KERNEL, &self.paths.kernel.image())?;

@@ -44,8 +44,9 @@ pub struct Machine<'a> {
     pub append: &'a str,
     /// Where the kernel's console goes.
     pub console: &'a Path,
-    /// Sockets that we hold the other ends of: events, and a person's terminal.
+    /// Sockets that we hold the other ends of: events, QEMU's monitor, and a person's terminal.
     pub events: i32,
+    pub monitor: i32,
     pub terminal: Option<i32>,
 }
 
@@ -72,6 +73,11 @@ impl Machine<'_> {
         add(&["-serial", &format!("file:{}", self.console.display())]);
         add(&["-chardev", &format!("socket,id=events,fd={}", self.events)]);
         add(&["-serial", "chardev:events"]);
+        add(&[
+            "-chardev",
+            &format!("socket,id=monitor,fd={}", self.monitor),
+        ]);
+        add(&["-mon", "chardev=monitor"]);
         if let Some(fd) = self.terminal {
             add(&["-chardev", &format!("socket,id=terminal,fd={fd}")]);
             add(&["-serial", "chardev:terminal"]);
@@ -163,6 +169,7 @@ mod tests {
             append: "quiet",
             console: Path::new("/log"),
             events: 5,
+            monitor: 7,
             terminal: Some(6),
         };
         let arguments = machine.arguments();

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Lines shown of a test that failed; all of them are in the logs.
-const MAX_LINES: usize = 60;
+const MAX_LINES: usize = 120;
 
 /// What came of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,11 +117,11 @@ mod tests {
 
     #[test]
     fn a_failure_shows_its_last_lines() {
-        let details: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        let details: Vec<_> = (0..MAX_LINES + 40).map(|n| n.to_string()).collect();
         let text = lines("a/b", &Verdict::NotOk("hung".into(), details), None);
         assert_eq!(text[0], "not ok  a/b: hung");
         assert_eq!(text[1], "    | (40 lines more in the logs)");
-        assert_eq!(text.last().unwrap(), "    | 99");
+        assert_eq!(text.last().unwrap(), &format!("    | {}", MAX_LINES + 39));
         assert_eq!(text.len(), 2 + MAX_LINES);
     }
 

@@ -9,7 +9,7 @@ use crate::parts::{pack, Parts};
 use crate::paths::Paths;
 use crate::progress::Screen;
 use crate::terminal::{self, Raw};
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 use protocol::{Action, Event, Outcome, Phase, Side, Step};
 use std::os::unix::net::UnixStream;
 
@@ -24,7 +24,7 @@ const WITH_GUEST: &str = "
 A Xen guest runs beside this prompt; Rust serves it.
   cat /run/xen-guest.events                   what the guest does, round by round
   ls /sys/kernel/livepatch/kvm_xen_rs/kvm/    the functions of kvm.ko that are replaced
-  echo 0 > /sys/kernel/livepatch/kvm_xen_rs/enabled; sleep 3; rmmod kvm_xen_rs
+  echo 0 > /sys/kernel/livepatch/kvm_xen_rs/enabled; until rmmod kvm_xen_rs 2>&-; do sleep 1; done
                                               hands back to C, and the guest goes on
   insmod /kvm_xen_rs.ko                       takes over again
 exit ends it.
@@ -64,7 +64,7 @@ pub fn run(common: &Common, guest: bool) -> Result<()> {
     }];
     let initramfs = pack(initramfs, &plan, &screen);
 
-    let (here, there) = boot::inherited_pair()?;
+    let (here, there) = UnixStream::pair().context("a pair of sockets")?;
     let mut boot = Boot {
         name: "shell",
         engine: &engine,

@@ -5,19 +5,6 @@ use crate::table::{number, table, Align};
 use protocol::{Event, GuestEvent, GuestReport, Probe, Transition};
 use std::time::Duration;
 
-/// Beginnings of the lines of a guest's kernel log that tell most.
-const TELLING: [&str; 9] = [
-    "Hypervisor detected",
-    "Xen version",
-    "Booting paravirtualized",
-    "xen:events:",
-    "Xen: using",
-    "installing Xen timer",
-    "clocksource: Switched to clocksource xen",
-    "xen:grant_table",
-    "blkfront",
-];
-
 /// All of it.
 pub fn lines(events: &[Event]) -> Vec<String> {
     let mut lines = Vec::new();
@@ -188,9 +175,8 @@ fn interrupts(report: &GuestReport) -> Vec<String> {
 }
 
 fn kernel_log(report: &GuestReport) -> Vec<String> {
-    let tells = |line: &&String| TELLING.iter().any(|start| line.starts_with(start));
-    let telling = report.dmesg.iter().filter(tells);
-    telling.map(|line| format!("  {line}")).collect()
+    let lines = report.dmesg.iter();
+    lines.map(|line| format!("  {line}")).collect()
 }
 
 fn seconds(ms: u64) -> String {

@@ -77,6 +77,7 @@ impl Watch {
             Event::Begin { id } => At::Step(id.clone()),
             Event::Prompt => At::Prompt,
             Event::Note { text } => return self.last.clone_from(text),
+            Event::Changed(_) => return self.last.clear(),
             _ => return,
         };
         self.at = at;

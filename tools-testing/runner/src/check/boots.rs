@@ -156,7 +156,7 @@ fn guest(context: &Context, catalog: &Catalog, parts: &Parts) -> Result<Wanted> 
             id: "guest/xen-hvm".into(),
             side: None,
             limit_s: GUEST_LIMIT_S,
-            action: Action::Guest(parts.xen_guest(&mut initramfs, phases.collect(), false)?),
+            action: Action::Guest(parts.xen_guest(&mut initramfs, phases.collect(), true)?),
         });
     }
     Ok(Wanted {

@@ -4,6 +4,7 @@
 use super::catalog::Catalog;
 use super::Context;
 use crate::build_steps::{cargo, run, Output};
+use crate::progress::seconds;
 use crate::report::Verdict;
 use std::process::Command;
 use std::time::Instant;
@@ -69,6 +70,8 @@ fn unit_tests(context: &Context, name: &str) {
             return context.report.add(&group, verdict, None);
         }
     };
+    let took = seconds(begun.elapsed());
+    context.screen.line(format!("# {group} took {took}"));
     let tests = parse(&output.lines);
     let a_test_failed = tests
         .iter()
