@@ -23,12 +23,16 @@ bool kvm_xen_rs_in_softirq(void);
 void kvm_xen_rs_might_sleep(void);
 void kvm_xen_rs_contradict(unsigned int level, bool inside);
 
+void kvm_xen_rs_read_lock_irqsave(rwlock_t *lock, unsigned long *flags);
 bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags);
 void kvm_xen_rs_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags);
+void kvm_xen_rs_write_lock_irq(rwlock_t *lock);
+void kvm_xen_rs_write_unlock_irq(rwlock_t *lock);
 
 bool kvm_xen_rs_sched_info_on(void);
 unsigned int kvm_xen_rs_req_masterclock_update(void);
 unsigned int kvm_xen_rs_req_clock_update(void);
+void kvm_xen_rs_request_clock_update(struct kvm_vcpu *vcpu);
 
 void kvm_xen_rs_static_branch_inc(struct static_key_false_deferred *key);
 void kvm_xen_rs_static_branch_dec_deferred(struct static_key_false_deferred *key);

@@ -18,12 +18,10 @@ use crate::{
         kvm_irq_routing_entry, kvm_irq_routing_xen_evtchn, kvm_kernel_irq_routing_entry, kvm_vcpu,
         kvm_xen_evtchn, kvm_xen_hvm_attr, kvm_xen_vcpu_attr, timer_list,
     },
-    evtchn::{deliver::Delivery, route, send},
+    evtchn::{route, send},
     hypercall::{self, page},
     kvm::{
-        exit,
-        hypercall::Next,
-        lifecycle, routing,
+        exit, lifecycle, routing,
         uapi::{HvmAttr, VcpuAttr},
         witness::Call,
         Vcpu, Vm,
@@ -47,17 +45,6 @@ pub(crate) type CompleteFn = unsafe extern "C" fn(*mut kvm_vcpu) -> c_int;
 /// The type of KVM's static `evtchn_set_fn()`: that of `set` in a routing entry.
 pub(crate) type SetFn =
     unsafe extern "C" fn(*mut kvm_kernel_irq_routing_entry, *mut kvm, c_int, c_int, bool) -> c_int;
-
-/// What `kvm_set_irq()` makes of a delivery: below 0, ignored; 0, coalesced; above, delivered.
-#[inline(always)]
-fn irq_result(delivery: Result<Delivery>) -> c_int {
-    match delivery {
-        Ok(Delivery::Raised) => 1,
-        Ok(Delivery::Coalesced) => 0,
-        Ok(Delivery::Masked) => -(bindings::ENOTCONN as c_int),
-        Err(error) => error.to_errno(),
-    }
-}
 
 /// What an ioctl returns.
 #[inline(always)]
@@ -115,16 +102,6 @@ unsafe fn enter_vcpu<'a, H: Held>(vcpu: *mut kvm_vcpu) -> (Ctx<'a, H>, Vcpu<'a>)
     }
 }
 
-/// What a function inside `KVM_RUN` returns: above 0, on to the guest; 0, to the VMM.
-#[inline(always)]
-fn run_result(next: Result<Next>) -> c_int {
-    match next {
-        Ok(Next::Guest) => 1,
-        Ok(Next::Vmm) => 0,
-        Err(error) => error.to_errno(),
-    }
-}
-
 /// Delivers an event at once or not at all: for an irqfd, with a spinlock held and interrupts
 /// off; for the timer, in hard interrupt context; and first of all for everybody else.
 ///
@@ -138,7 +115,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_set_evtchn_fast(
 ) -> c_int {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
     let ((mut cx, vm), route) = unsafe { (enter_vm(kvm), routing::from_kernel(xe)) };
-    irq_result(route::set_inatomic(&mut cx, vm, route))
+    route::set_inatomic(&mut cx, vm, route).into_raw()
 }
 
 /// Delivers an event that comes by a route: from the irqfd workqueue, from a thread of KVM's, or
@@ -165,7 +142,7 @@ pub(crate) unsafe extern "C" fn evtchn_set_fn(
         let evtchn = &raw const (*e).__bindgen_anon_1.xen_evtchn;
         (enter_vm(kvm), routing::from_kernel(evtchn))
     };
-    irq_result(route::set(&mut cx, vm, route))
+    route::set(&mut cx, vm, route).into_raw()
 }
 
 /// Fills in an entry of a new routing table.
@@ -407,7 +384,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_write_hypercall_page(
 pub(crate) unsafe extern "C" fn kvm_xen_hypercall(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
     let (mut cx, vcpu) = unsafe { enter_vcpu(vcpu) };
-    run_result(hypercall::take(&mut cx, vcpu))
+    hypercall::take(&mut cx, vcpu).0
 }
 
 /// The VMM has handled a hypercall.
@@ -419,7 +396,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hypercall(vcpu: *mut kvm_vcpu) -> c_int 
 pub(crate) unsafe extern "C" fn kvm_xen_hypercall_complete_userspace(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
     let (mut cx, vcpu) = unsafe { enter_vcpu(vcpu) };
-    run_result(exit::complete_from_vmm(&mut cx, vcpu))
+    exit::complete_from_vmm(&mut cx, vcpu).0
 }
 
 /// A VM is being created.

@@ -73,7 +73,8 @@ impl<S: Structure, const N: usize> Words<S, N> {
 ///
 /// # Invariants
 ///
-/// The array lies within the structure; it has a power of two of bits, at least 8.
+/// The array lies within the structure; it has a power of two of bits, at least 32, and in an
+/// aligned structure begins at a word.
 pub(crate) struct Bits<S> {
     offset: usize,
     count: u32,
@@ -83,8 +84,9 @@ pub(crate) struct Bits<S> {
 impl<S: Structure> Bits<S> {
     /// The `count` bits at `offset` bytes. Only for constants, where a wrong one does not compile.
     pub(crate) const fn at(offset: usize, count: u32) -> Self {
-        assert!(count.is_power_of_two() && count >= 8);
+        assert!(count.is_power_of_two() && count >= 32);
         assert!(offset + count as usize / 8 <= S::SIZE);
+        assert!(S::ALIGN % 4 != 0 || offset % 4 == 0);
         // INVARIANT: Checked just above.
         Self {
             offset,
@@ -93,13 +95,12 @@ impl<S: Structure> Bits<S> {
         }
     }
 
-    /// Where bit `nr` is: the offset of its byte, and its number in that byte.
+    /// Where bit `nr` is: the offset of the array, and the bit's number in it.
     ///
     /// A number past the end wraps around, also when speculated: it stays within the array.
     #[inline(always)]
     pub(crate) const fn locate(&self, nr: u32) -> (usize, u32) {
-        let nr = nr & (self.count - 1);
-        (self.offset + (nr / 8) as usize, nr % 8)
+        (self.offset, nr & (self.count - 1))
     }
 }
 
@@ -114,20 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_numbered_from_the_lowest_of_the_first_byte() {
+    fn bits_are_numbered_from_the_lowest_of_the_first_word() {
         const BITS: Bits<Sample> = Bits::at(16, 64);
         assert_eq!(BITS.locate(0), (16, 0));
-        assert_eq!(BITS.locate(7), (16, 7));
-        assert_eq!(BITS.locate(8), (17, 0));
-        assert_eq!(BITS.locate(63), (23, 7));
+        assert_eq!(BITS.locate(63), (16, 63));
+        assert_eq!(BITS.locate(64), (16, 0));
     }
 
     #[test]
     fn no_number_leaves_the_array() {
         const BITS: Bits<Sample> = Bits::at(32, 256);
         for nr in (0..100_000).chain([u32::MAX, u32::MAX - 1]) {
-            let (byte, bit) = BITS.locate(nr);
-            assert!((32..64).contains(&byte) && bit < 8, "{nr}");
+            let (array, bit) = BITS.locate(nr);
+            assert!(array == 32 && bit < 256, "{nr}");
         }
     }
 

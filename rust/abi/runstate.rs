@@ -93,7 +93,7 @@ pub(crate) const UPDATE: u64 = 1 << 63;
 pub(crate) struct Layout {
     /// The size in bytes.
     pub(crate) size: usize,
-    /// `state_entry_time`; `time` follows it. `state` is at 0.
+    /// `state_entry_time`; the four of `time` follow it. `state` is at 0.
     pub(crate) entry_time: usize,
 }
 
@@ -115,11 +115,6 @@ impl Layout {
     /// The byte that has the [`UPDATE`] flag as its highest bit.
     pub(crate) const fn update_byte(self) -> usize {
         self.entry_time.wrapping_add(7)
-    }
-
-    /// Where the time spent in the state with the number `i` is.
-    pub(crate) const fn time(self, i: usize) -> usize {
-        self.entry_time.wrapping_add(8 + 8 * (i % 4))
     }
 }
 
@@ -169,8 +164,7 @@ mod tests {
         for (size, entry) in [(Bits32, 4), (Bits64, 8)] {
             let layout = Layout::of(size);
             assert_eq!(layout.entry_time, entry);
-            assert_eq!(layout.time(0), entry + 8);
-            assert_eq!(layout.time(3) + 8, layout.size);
+            assert_eq!(entry + 5 * 8, layout.size);
             assert_eq!(layout.update_byte(), entry + 7);
         }
     }

@@ -24,8 +24,8 @@ use crate::{
         Vcpu,
     },
     sync::{
-        gpc::{Gpc, Place},
-        Ctx, VcpuIoctl,
+        gpc::{Gpc, Part, Place},
+        Ctx, MayRefresh, VcpuIoctl,
     },
     vcpu::{runstate, timer},
 };
@@ -38,84 +38,86 @@ use kernel::prelude::*;
 /// `ENOENT` for an attribute that is none; `EOPNOTSUPP` for the runstate on a kernel without
 /// scheduler statistics; `EINVAL`, `EFAULT` as the attribute's own function says.
 pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
+    check(attr.kind())?;
+    set_in_section(
+        &mut vcpu.vm().srcu().read(cx).cx().may_refresh(),
+        vcpu,
+        attr,
+    )
+}
+
+/// The kernel counts what the attribute is made of.
+fn check(kind: u32) -> Result {
+    match kind {
+        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR
+        | KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT
+        | KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA
+        | KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST => sched_info::required(),
+        _ => Ok(()),
+    }
+}
+
+/// As [`set`].
+fn set_in_section(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
     match attr.kind() {
-        KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => place(cx, vcpu, vcpu.vcpu_info(), guest(attr.gpa())),
+        KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => {
+            return place(cx, vcpu, vcpu.vcpu_info().part(), guest(attr.gpa()))
+        }
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA => {
             let hva = attr.hva();
-            place(
-                cx,
-                vcpu,
-                vcpu.vcpu_info(),
-                (hva != 0).then_some(Place::Vmm(hva)),
-            )
+            let to = (hva != 0).then_some(Place::Vmm(hva));
+            return place(cx, vcpu, vcpu.vcpu_info().part(), to);
         }
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO => {
-            place(cx, vcpu, vcpu.time_info(), guest(attr.gpa()))
+            return place(cx, vcpu, vcpu.time_info().part(), guest(attr.gpa()))
         }
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR => {
-            sched_info::required()?;
             let gpa = Some(attr.gpa()).filter(|&gpa| gpa != INVALID_GPA);
-            runstate::place(&mut vcpu.vm().srcu().read(cx).cx().may_refresh(), vcpu, gpa)
+            return runstate::place(cx, vcpu, gpa);
         }
-        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT => {
-            sched_info::required()?;
-            let state = State::from_u64(attr.runstate_state()).ok_or(EINVAL)?;
-            runstate::change_by_vmm(
-                &mut vcpu.vm().srcu().read(cx).cx().may_refresh(),
-                vcpu,
-                state,
-            );
-            Ok(())
-        }
-        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA => {
-            sched_info::required()?;
-            let state = State::from_u64(attr.runstate_state()).ok_or(EINVAL)?;
-            runstate::set(vcpu, &attr.runstate(state))
-        }
-        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST => {
-            sched_info::required()?;
-            let state = match attr.runstate_state() {
-                NO_STATE => None,
-                state => Some(State::from_u64(state).ok_or(EINVAL)?),
-            };
-            // The state of the shift itself means nothing.
-            let by = attr.runstate(State::Running);
-            runstate::adjust(
-                &mut vcpu.vm().srcu().read(cx).cx().may_refresh(),
-                vcpu,
-                &by,
-                state,
-            )
-        }
+        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT
+        | KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA
+        | KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST => return set_runstate(cx, vcpu, attr),
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID => {
             if attr.vcpu_id() >= KVM_MAX_VCPUS {
                 return Err(EINVAL);
             }
             vcpu.set_xen_id(attr.vcpu_id());
-            Ok(())
         }
         KVM_XEN_VCPU_ATTR_TYPE_TIMER => {
             let to = attr.timer();
             if to.port != 0 && to.priority != PRIO_2LEVEL {
                 return Err(EINVAL);
             }
-            timer::configure(
-                &mut vcpu.vm().srcu().read(cx).cx().may_refresh(),
-                vcpu,
-                to.port,
-                to.expires,
-            );
-            Ok(())
+            timer::configure(cx, vcpu, to.port, to.expires);
         }
         KVM_XEN_VCPU_ATTR_TYPE_UPCALL_VECTOR => {
             if matches!(attr.vector(), 1..FIRST_EXTERNAL_VECTOR) {
                 return Err(EINVAL);
             }
             vcpu.set_upcall_vector(attr.vector());
-            Ok(())
         }
-        _ => Err(ENOENT),
+        _ => return Err(ENOENT),
     }
+    Ok(())
+}
+
+/// Sets the runstate, or a part of it, or adds to it.
+fn set_runstate(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
+    let kind = attr.kind();
+    let state = State::from_u64(attr.runstate_state());
+    if kind == KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST {
+        if state.is_none() && attr.runstate_state() != NO_STATE {
+            return Err(EINVAL);
+        }
+        return runstate::adjust(cx, vcpu, &attr.runstate(State::Running), state);
+    }
+    let state = state.ok_or(EINVAL)?;
+    if kind == KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA {
+        return runstate::set(vcpu, &attr.runstate(state));
+    }
+    runstate::change_by_vmm(cx, vcpu, state);
+    Ok(())
 }
 
 /// A place in guest memory, or none.
@@ -124,17 +126,16 @@ fn guest(gpa: u64) -> Option<Place> {
 }
 
 /// Puts one of the vCPU's structures that has its clock in it somewhere, or nowhere.
-fn place<S: Structure>(
-    cx: &mut Ctx<'_, VcpuIoctl>,
+fn place(
+    cx: &mut Ctx<'_, MayRefresh>,
     vcpu: Vcpu<'_>,
-    structure: Gpc<'_, S>,
+    (structure, len): Part<'_>,
     place: Option<Place>,
 ) -> Result {
-    let mut section = vcpu.vm().srcu().read(cx);
     match place {
-        None => structure.deactivate(&mut section.cx()),
+        None => structure.deactivate(cx),
         Some(place) => {
-            structure.activate(&mut section.cx(), place)?;
+            structure.activate_bytes(cx, place, len)?;
             vcpu.request_clock_update();
         }
     }
@@ -149,6 +150,7 @@ fn place<S: Structure>(
 /// of the runstate, which can't be read; `EOPNOTSUPP` for the runstate on a kernel without
 /// scheduler statistics.
 pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &mut VcpuAttr<'_>) -> Result {
+    check(attr.kind())?;
     match attr.kind() {
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => attr.set_gpa(gpa_of(vcpu.vcpu_info())),
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA => attr.set_hva(match vcpu.vcpu_info().place() {
@@ -156,21 +158,14 @@ pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &mut VcpuAt
             _ => 0,
         }),
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO => attr.set_gpa(gpa_of(vcpu.time_info())),
-        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR => {
-            sched_info::required()?;
-            match vcpu.runstate_info().place() {
-                Some(Place::Guest(gpa)) => attr.set_gpa(gpa),
-                _ => return Err(ENOENT),
-            }
-        }
+        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR => match vcpu.runstate_info().place() {
+            Some(Place::Guest(gpa)) => attr.set_gpa(gpa),
+            _ => return Err(ENOENT),
+        },
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT => {
-            sched_info::required()?;
             attr.set_runstate_state(vcpu.runstate().state as u64);
         }
-        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA => {
-            sched_info::required()?;
-            attr.set_runstate(&vcpu.runstate());
-        }
+        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA => attr.set_runstate(&vcpu.runstate()),
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST => return Err(EINVAL),
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID => attr.set_vcpu_id(vcpu.xen_id()),
         KVM_XEN_VCPU_ATTR_TYPE_TIMER => {

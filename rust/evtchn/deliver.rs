@@ -15,121 +15,200 @@ use super::{
 };
 use crate::{
     abi::{
-        shared_info,
+        shared_info::{self, SharedInfo},
         vcpu_info::{self, EVTCHN_UPCALL_PENDING},
     },
+    bindings,
     kvm::{Vcpu, Vm},
-    sync::{order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep, MayWake},
+    sync::{
+        gpc::Mapping, order::KvmSrcu, Anywhere, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh,
+        MaySleep, MayWake,
+    },
 };
-use kernel::prelude::*;
+use kernel::{ffi::c_int, prelude::*};
 
-/// What became of an event.
+/// What became of an event, as KVM has it from whoever sets an interrupt.
+///
+/// One word, and no `Result`, as it goes through many hands on the way from the interrupt to KVM.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub(crate) struct Delivery(c_int);
+
+impl Delivery {
     /// The port was pending already, so the guest will look at it anyway.
-    Coalesced,
+    const COALESCED: Self = Self(0);
     /// The port is pending now, and the vCPU has been told.
-    Raised,
+    const RAISED: Self = Self(1);
     /// The port is pending now, but masked: the guest looks when it unmasks it.
-    Masked,
+    const MASKED: Self = Self(-(bindings::ENOTCONN as c_int));
+    /// Nothing has happened: `shared_info` is not mapped, or being mapped, just now.
+    pub(crate) const NOT_NOW: Self = Self(-(bindings::EAGAIN as c_int));
+
+    /// Nothing has happened, and won't.
+    pub(crate) fn failed(why: Error) -> Self {
+        Self(why.to_errno())
+    }
+
+    /// The number that stands for it: above 0, raised; 0, coalesced; below, an error, or masked.
+    pub(crate) const fn into_raw(self) -> c_int {
+        self.0
+    }
+
+    /// Whether the event is pending in the guest.
+    pub(crate) fn result(self) -> Result {
+        if self == Self::MASKED || self.0 >= 0 {
+            return Ok(());
+        }
+        Err(Error::from_errno(self.0))
+    }
 }
 
 /// Delivers an event without ever waiting. Any context.
 ///
-/// # Errors
-///
-/// `EINVAL` when the guest has no such port or vCPU. `EAGAIN` when `shared_info` is not mapped,
-/// or being mapped, just now: nothing has happened, and [`deliver`] can wait for it.
+/// [`Delivery::NOT_NOW`] is what [`deliver`] can wait for; it fails with `EINVAL` when the guest
+/// has no such port or vCPU.
 pub(crate) fn deliver_fast(
     cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'_>,
     port: u32,
     target: Target,
-) -> Result<Delivery> {
-    let vcpu = vm.target(target).ok_or(EINVAL)?;
-    // Once: it may change while we are at it, and one layout must serve from here on.
-    let size = vm.word_size();
-    let port = Port::new(port, size).ok_or(EINVAL)?;
-
-    let masked = {
-        let page = vm.shared_info().try_read(cx).ok_or(EAGAIN)?;
-        if page.test_and_set(&shared_info::evtchn_pending(size), port.nr()) {
-            return Ok(Delivery::Coalesced);
-        }
-        page.test(&shared_info::evtchn_mask(size), port.nr())
+) -> Delivery {
+    let Ok(to) = End::new(vm, port, target) else {
+        return Delivery::failed(EINVAL);
     };
-
-    poll::wake(cx, vm, port);
-    if masked {
-        return Ok(Delivery::Masked);
-    }
-    raise(cx, vcpu, port);
-    Ok(Delivery::Raised)
+    let Some(page) = vm.shared_info().try_read(cx) else {
+        return Delivery::NOT_NOW;
+    };
+    let set = to.set(page);
+    to.tell(cx, vm, set)
 }
 
-/// Tells a vCPU that there is an event in the word of `port`.
-fn raise(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>, port: Port) {
-    let upcall = match vcpu.vcpu_info().try_read(cx) {
-        Some(info) => {
-            let sel = vcpu_info::evtchn_pending_sel(port.word_size());
-            if info.test_and_set(&sel, port.word()) {
-                return;
-            }
-            info.store(&EVTCHN_UPCALL_PENDING, 1);
-            vcpu.upcall_vector() != 0
-        }
-        // The page is away. The vCPU brings it back, where it may wait, and does this itself.
-        None if vcpu.test_and_set_pending_sel(port.word()) => return,
-        None => false,
-    };
+/// Where an event arrives.
+#[derive(Clone, Copy)]
+pub(super) struct End<'a> {
+    vcpu: Vcpu<'a>,
+    port: Port,
+}
 
-    if upcall {
-        vcpu.inject_upcall_vector(cx);
-    } else {
-        vcpu.unblock(cx);
+/// What has been written to the guest, and what is left to do with the page released.
+#[derive(Clone, Copy)]
+pub(super) enum Set {
+    /// Nothing is: the port was pending already.
+    Coalesced,
+    /// The port is pending, and masked.
+    Masked,
+    /// The port is pending, and the vCPU will see that in its time.
+    Raised,
+    /// As `Raised`, and the vCPU is to be woken, or kicked out of the guest.
+    Unblock,
+    /// As `Raised`, and the vCPU is to be interrupted.
+    Interrupt,
+}
+
+impl<'a> End<'a> {
+    /// # Errors
+    ///
+    /// `EINVAL` when the guest has no such port or vCPU.
+    pub(super) fn new(vm: Vm<'a>, port: u32, target: Target) -> Result<Self> {
+        Ok(Self {
+            vcpu: vm.target(target).ok_or(EINVAL)?,
+            // The word size may change while we are at it: this one serves from here on.
+            port: Port::new(port, vm.word_size()).ok_or(EINVAL)?,
+        })
+    }
+
+    /// Writes an event to the guest: to `shared_info`, and to the vCPU's `vcpu_info`.
+    ///
+    /// Both with the page of the first one locked: whoever waits for that lock can tell that an
+    /// event is on its way no more.
+    #[inline(never)]
+    pub(super) fn set(&self, mut page: Mapping<'_, SharedInfo>) -> Set {
+        let (nr, size) = (self.port.nr(), self.port.word_size());
+        if page.test_and_set(&shared_info::evtchn_pending(size), nr) {
+            return Set::Coalesced;
+        }
+        if page.test(&shared_info::evtchn_mask(size), nr) {
+            return Set::Masked;
+        }
+        let word = self.port.word();
+        match self.vcpu.vcpu_info().try_read(&mut page.cx()) {
+            Some(info) => {
+                if info.test_and_set(&vcpu_info::evtchn_pending_sel(size), word) {
+                    return Set::Raised;
+                }
+                info.store(&EVTCHN_UPCALL_PENDING, 1);
+                match self.vcpu.upcall_vector() {
+                    0 => Set::Unblock,
+                    _ => Set::Interrupt,
+                }
+            }
+            // The page is away. The vCPU brings it back, where it may wait, and does this itself.
+            None if self.vcpu.test_and_set_pending_sel(word) => Set::Raised,
+            None => Set::Unblock,
+        }
+    }
+
+    /// Wakes whom an event that was written is for.
+    #[inline(never)]
+    pub(super) fn tell(&self, cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, set: Set) -> Delivery {
+        if matches!(set, Set::Coalesced) {
+            return Delivery::COALESCED;
+        }
+        poll::wake(cx, vm, self.port);
+        match set {
+            Set::Coalesced | Set::Masked => return Delivery::MASKED,
+            Set::Raised => {}
+            Set::Unblock => self.vcpu.unblock(cx),
+            Set::Interrupt => self.vcpu.inject_upcall_vector(cx),
+        }
+        Delivery::RAISED
     }
 }
 
 /// Delivers an event, and waits for `shared_info` to be mapped if it has to. May sleep.
 ///
-/// # Errors
-///
-/// `EINVAL` when the guest has no such port or vCPU, or no `shared_info`; `EFAULT` when there is
-/// no page where that should be.
-pub(crate) fn deliver<H>(
-    cx: &mut Ctx<'_, H>,
-    vm: Vm<'_>,
-    port: u32,
-    target: Target,
-) -> Result<Delivery>
+/// It fails with `EINVAL` when the guest has no such port or vCPU, or no `shared_info`; with
+/// `EFAULT` when there is no page where that should be.
+pub(crate) fn deliver<H>(cx: &mut Ctx<'_, H>, vm: Vm<'_>, port: u32, target: Target) -> Delivery
 where
     H: MayEnter<KvmSrcu> + InVmMm + MaySleep + MayWake,
 {
     loop {
         // A read section for each attempt: a change of memslots waits for the end of one.
-        let mut section = vm.srcu().read(cx);
-        match deliver_fast(&mut section.cx().may_deliver(), vm, port, target) {
-            Err(EAGAIN) => vm.shared_info().refresh(&mut section.cx())?,
-            done => return done,
+        let delivery = deliver_at_once(&mut cx.anywhere(), vm, port, target);
+        if delivery != Delivery::NOT_NOW {
+            return delivery;
+        }
+        if let Err(error) = vm.shared_info().refresh(&mut vm.srcu().read(cx).cx()) {
+            return Delivery::failed(error);
         }
     }
 }
 
+/// As [`deliver_fast`], in a read section of its own.
+#[inline(never)]
+pub(crate) fn deliver_at_once(
+    cx: &mut Ctx<'_, Anywhere>,
+    vm: Vm<'_>,
+    port: u32,
+    target: Target,
+) -> Delivery {
+    deliver_fast(&mut vm.srcu().read(cx).cx().may_deliver(), vm, port, target)
+}
+
 /// As [`deliver`], where the caller is in a read section that it does not leave.
-///
-/// # Errors
-///
-/// Those of [`deliver`].
 pub(crate) fn deliver_in_section(
     cx: &mut Ctx<'_, MayRefresh>,
     vm: Vm<'_>,
     port: u32,
     target: Target,
-) -> Result<Delivery> {
+) -> Delivery {
     loop {
-        match deliver_fast(&mut cx.may_deliver(), vm, port, target) {
-            Err(EAGAIN) => vm.shared_info().refresh(cx)?,
-            done => return done,
+        let delivery = deliver_fast(&mut cx.may_deliver(), vm, port, target);
+        if delivery != Delivery::NOT_NOW {
+            return delivery;
+        }
+        if let Err(error) = vm.shared_info().refresh(cx) {
+            return Delivery::failed(error);
         }
     }
 }

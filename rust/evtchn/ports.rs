@@ -2,16 +2,17 @@
 
 //! The ports that the guest sends through: `KVM_XEN_ATTR_TYPE_EVTCHN`.
 //!
-//! Hypercalls look a port up inside `kvm->srcu`, without a lock. So what is in the table never
-//! changes but is replaced, and what is taken out is freed when no hypercall can have it any more;
-//! after the ioctl has returned, none delivers through what was there before.
+//! Hypercalls look a port up without the leaf mutex, inside `kvm->srcu` and with `shared_info`
+//! locked for reading, and deliver before they release that. So what was taken out of the table, or
+//! changed with `shared_info` locked for writing, is out of use at once: after the ioctl has
+//! returned, no event goes where it went before. It is freed when no reader is left in `kvm->srcu`.
 
 use crate::{
     bindings,
     evtchn::port::{Port, Target},
     kvm::{
         eventfd::EventFd,
-        sender::{Sender, Sink},
+        sender::{Owned, Sender, Sink},
         uapi::{EvtchnAttr, PRIO_2LEVEL},
         Vm,
     },
@@ -64,7 +65,8 @@ fn assign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
 
         _ => return Err(EINVAL),
     };
-    let sender = KBox::new(Sender::new(attr.send_port, attr.kind, sink), GFP_KERNEL)?;
+    let sender = Sender::new(attr.send_port, attr.kind, sink);
+    let sender = Owned::new(sender, cx.gfp_kernel())?;
     vm.lock_xen(cx).add_sender(attr.send_port, sender)
 }
 
@@ -73,19 +75,14 @@ fn assign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
 /// # Errors
 ///
 /// `ENOENT` for a port without a sender; `EINVAL` where the kind or the port to deliver to would
-/// change, for what leads to an eventfd, or for a priority; `ENOMEM`.
+/// change, for what leads to an eventfd, or for a priority.
 fn update(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
-    let old = {
-        let mut xen = vm.lock_xen(cx);
-        let sender = xen.sender(attr.send_port).ok_or(ENOENT)?;
-        if sender.kind() != attr.kind || sender.port() == 0 || sender.port() != attr.port {
-            return Err(EINVAL);
-        }
-        let sink = port_sink(vm, attr)?;
-        let sender = KBox::new(Sender::new(attr.send_port, attr.kind, sink), GFP_KERNEL)?;
-        xen.replace_sender(attr.send_port, sender)?
-    };
-    old.free(vm.srcu(), cx);
+    let mut xen = vm.lock_xen(cx);
+    let sender = xen.sender(attr.send_port).ok_or(ENOENT)?;
+    if sender.kind() != attr.kind || sender.port() == 0 || sender.port() != attr.port {
+        return Err(EINVAL);
+    }
+    xen.bind_sender(attr.send_port, target(vm, attr)?);
     Ok(())
 }
 
@@ -96,7 +93,7 @@ fn update(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
 /// `ENOENT` for a port without a sender.
 fn deassign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, port: u32) -> Result {
     let sender = vm.lock_xen(cx).remove_sender(port);
-    sender.ok_or(ENOENT)?.free(vm.srcu(), cx);
+    sender.ok_or(ENOENT)?.retire(cx, vm);
     Ok(())
 }
 
@@ -111,17 +108,19 @@ fn reset(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) -> Result {
     Ok(())
 }
 
-/// The port that the attribute leads to, with the vCPU looked up if it is there already.
-fn port_sink(vm: Vm<'_>, attr: &EvtchnAttr) -> Result<Sink> {
+/// The vCPU that the attribute binds a port to, looked up if it is there already.
+fn target(vm: Vm<'_>, attr: &EvtchnAttr) -> Result<Target> {
     if attr.priority != PRIO_2LEVEL {
         return Err(EINVAL);
     }
+    Ok(vm.bind(attr.vcpu))
+}
+
+/// The port that the attribute leads to.
+fn port_sink(vm: Vm<'_>, attr: &EvtchnAttr) -> Result<Sink> {
     Ok(Sink::Port {
         port: attr.port,
-        target: Target {
-            vcpu_id: attr.vcpu,
-            vcpu_idx: vm.vcpu_by_id(attr.vcpu).map(|vcpu| vcpu.index()),
-        },
+        target: target(vm, attr)?,
         priority: attr.priority,
     })
 }

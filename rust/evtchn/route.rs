@@ -2,10 +2,10 @@
 
 //! Events from the interrupt routing table: irqfds and `KVM_IRQ_LINE`.
 
-use super::deliver::{deliver, deliver_fast, Delivery};
+use super::deliver::{deliver, deliver_at_once, Delivery};
 use crate::{
     kvm::{routing::Route, uapi::PRIO_2LEVEL, Vm},
-    sync::{order::KvmSrcu, Anywhere, Ctx, MayEnter, MayWake, SetIrq},
+    sync::{Anywhere, Ctx, SetIrq},
 };
 use kernel::prelude::*;
 
@@ -21,8 +21,7 @@ pub(crate) fn setup(vm: Vm<'_>, route: Route) -> Result<Route> {
     if route.priority != PRIO_2LEVEL {
         return Err(EINVAL);
     }
-    let mut target = route.target;
-    target.vcpu_idx = vm.vcpu_by_id(target.vcpu_id).map(|vcpu| vcpu.index());
+    let target = vm.bind(route.target.id());
     Ok(Route { target, ..route })
 }
 
@@ -31,42 +30,24 @@ pub(crate) fn setup(vm: Vm<'_>, route: Route) -> Result<Route> {
 /// # Errors
 ///
 /// Those of [`deliver`].
-pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Result<Delivery> {
-    match at_once(cx, vm, route) {
-        Err(EAGAIN) => {}
-        done => return done,
+pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Delivery {
+    let delivery = set_inatomic(&mut cx.anywhere(), vm, route);
+    if delivery != Delivery::NOT_NOW {
+        return delivery;
     }
     // The page has to be faulted in, for which the irqfd workqueue borrows the VM's mm.
-    let mut mm = vm.enter_mm(cx)?;
-    deliver(&mut mm.cx(), vm, route.port, route.target)
+    match vm.enter_mm(cx) {
+        Ok(mut mm) => deliver(&mut mm.cx(), vm, route.port, route.target),
+        Err(error) => Delivery::failed(error),
+    }
 }
 
 /// Delivers an event that was routed, in any context.
 ///
 /// # Errors
 ///
-/// Those of [`deliver_fast`].
+/// Those of [`deliver_at_once`].
 #[inline]
-pub(crate) fn set_inatomic(
-    cx: &mut Ctx<'_, Anywhere>,
-    vm: Vm<'_>,
-    route: Route,
-) -> Result<Delivery> {
-    at_once(cx, vm, route)
-}
-
-/// Delivers an event in a read section of its own.
-#[inline]
-fn at_once<H: MayEnter<KvmSrcu> + MayWake>(
-    cx: &mut Ctx<'_, H>,
-    vm: Vm<'_>,
-    route: Route,
-) -> Result<Delivery> {
-    let mut section = vm.srcu().read(cx);
-    deliver_fast(
-        &mut section.cx().may_deliver(),
-        vm,
-        route.port,
-        route.target,
-    )
+pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route) -> Delivery {
+    deliver_at_once(cx, vm, route.port, route.target)
 }

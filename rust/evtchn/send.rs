@@ -4,7 +4,7 @@
 //! (`EVTCHNOP_send`).
 
 use super::{
-    deliver::{deliver, deliver_in_section, Delivery},
+    deliver::{deliver, End},
     port::Port,
 };
 use crate::{
@@ -24,24 +24,44 @@ use kernel::prelude::*;
 ///
 /// `EINVAL` for port 0, a port or a vCPU that the guest does not have, a priority, or a guest
 /// without `shared_info`; `EFAULT` when there is no page where that should be.
-pub(crate) fn from_vmm(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, to: Route) -> Result<Delivery> {
+pub(crate) fn from_vmm(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, to: Route) -> Result {
     if to.port == 0 || Port::new(to.port, vm.word_size()).is_none() || to.priority != PRIO_2LEVEL {
         return Err(EINVAL);
     }
-    deliver(cx, vm, to.port, to.target)
+    deliver(cx, vm, to.port, to.target).result()
 }
 
 /// Sends an event through a port of the guest's, if a sender is assigned to that. May sleep.
+///
+/// What a port leads to is looked up and used with `shared_info` locked, so that a sender that was
+/// taken out of the table is out of use when that lock has been free once.
 ///
 /// # Errors
 ///
 /// Those of [`deliver`], where the port leads to a port.
 pub(crate) fn from_guest(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) -> Option<Result> {
-    Some(match sender::find(cx, vm, port)? {
-        Leads::ToPort(to) => deliver_in_section(cx, vm, to.port, to.target).map(drop),
-        Leads::ToEventFd(eventfd) => {
-            eventfd.signal();
-            Ok(())
+    loop {
+        let (to, set) = {
+            let table = vm.shared_info().lock(cx);
+            match sender::find(&table, vm, port)? {
+                Leads::ToEventFd(eventfd) => {
+                    // Of which nobody waits for this lock: there may be much behind an eventfd.
+                    drop(table);
+                    eventfd.signal();
+                    return Some(Ok(()));
+                }
+                Leads::ToPort(to) => match End::new(vm, to.port, to.target) {
+                    Ok(to) => (to, table.map().map(|page| to.set(page))),
+                    Err(error) => return Some(Err(error)),
+                },
+            }
+        };
+        if let Some(set) = set {
+            to.tell(&mut cx.may_deliver(), vm, set);
+            return Some(Ok(()));
         }
-    })
+        if let Err(error) = vm.shared_info().refresh(cx) {
+            return Some(Err(error));
+        }
+    }
 }

@@ -39,6 +39,21 @@ void kvm_xen_rs_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags)
 	read_unlock_irqrestore(lock, flags);
 }
 
+void kvm_xen_rs_read_lock_irqsave(rwlock_t *lock, unsigned long *flags)
+{
+	read_lock_irqsave(lock, *flags);
+}
+
+void kvm_xen_rs_write_lock_irq(rwlock_t *lock)
+{
+	write_lock_irq(lock);
+}
+
+void kvm_xen_rs_write_unlock_irq(rwlock_t *lock)
+{
+	write_unlock_irq(lock);
+}
+
 bool kvm_xen_rs_sched_info_on(void)
 {
 	return sched_info_on();
@@ -52,6 +67,11 @@ unsigned int kvm_xen_rs_req_masterclock_update(void)
 unsigned int kvm_xen_rs_req_clock_update(void)
 {
 	return KVM_REQ_CLOCK_UPDATE;
+}
+
+void kvm_xen_rs_request_clock_update(struct kvm_vcpu *vcpu)
+{
+	kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
 }
 
 void kvm_xen_rs_static_branch_inc(struct static_key_false_deferred *key)

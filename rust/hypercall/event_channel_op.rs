@@ -2,7 +2,7 @@
 
 //! `HYPERVISOR_event_channel_op`: sends an event.
 
-use super::Handled;
+use super::{to_guest, Handled};
 use crate::{
     abi::hypercall::EVTCHNOP_SEND,
     evtchn::send,
@@ -18,9 +18,9 @@ pub(super) fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, cmd: u64, param
     }
     let mut port = [0; 4];
     if vcpu.read_guest(cx, param, &mut port).is_err() {
-        return Some(Err(EFAULT));
+        return Some(to_guest(Err(EFAULT)));
     }
     // Whatever is wrong with the port, the VMM may know better.
     send::from_guest(&mut cx.may_refresh(), vcpu.vm(), u32::from_le_bytes(port))?.ok()?;
-    Some(Ok(0))
+    Some(0)
 }

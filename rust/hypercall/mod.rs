@@ -23,14 +23,10 @@ use crate::{
 use kernel::prelude::*;
 
 /// What a hypercall returns to the guest, if the kernel handles it: 0 or more, or an error.
-type Handled = Option<Result<u64>>;
+type Handled = Option<u64>;
 
 /// Takes a hypercall from the guest.
-///
-/// # Errors
-///
-/// Those of KVM's functions, which end `KVM_RUN`.
-pub(crate) fn take(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) -> Result<Next> {
+pub(crate) fn take(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) -> Next {
     if let Some(done) = vcpu.take_hyperv_hypercall(cx) {
         return done;
     }
@@ -44,14 +40,14 @@ pub(crate) fn take(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) -> Result<Next> {
         None
     };
     match handled {
-        Some(result) => exit::complete(cx, vcpu, to_guest(result)),
-        None => Ok(exit::to_vmm(cx, vcpu, &call)),
+        Some(result) => exit::complete(cx, vcpu, result),
+        None => exit::to_vmm(cx, vcpu, &call),
     }
 }
 
-/// What the guest finds in its register.
-fn to_guest(result: Result<u64>) -> u64 {
-    result.unwrap_or_else(|error| i64::from(error.to_errno()) as u64)
+/// What the guest finds in its register: 0, or the error.
+fn to_guest(result: Result) -> u64 {
+    result.map_or_else(|error| i64::from(error.to_errno()) as u64, |()| 0)
 }
 
 /// Handles a hypercall of the guest's kernel, if that is done here.

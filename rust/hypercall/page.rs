@@ -61,9 +61,9 @@ fn write_own(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, index: u32, gpa: u64) -
         return Err(EINVAL);
     }
     let [t0, t1, t2] = vcpu.trap_instruction();
+    let mut slot = [0xcc; SLOT]; // int3
     for nr in 0..(PAGE_SIZE / SLOT) as u32 {
         let [n0, n1, n2, n3] = nr.to_le_bytes();
-        let mut slot = [0xcc; SLOT]; // int3
         let code = [
             0xb8, n0, n1, n2, n3, // mov $nr, %eax
             t0, t1, t2,   // vmcall or vmmcall

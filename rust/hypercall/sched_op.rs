@@ -2,7 +2,7 @@
 
 //! `HYPERVISOR_sched_op`: yields, and waits for events.
 
-use super::Handled;
+use super::{to_guest, Handled};
 use crate::{
     abi::{
         hypercall::{SchedPoll, MAX_POLL_PORTS, SCHEDOP_POLL, SCHEDOP_YIELD},
@@ -24,11 +24,11 @@ pub(super) fn handle(
     param: u64,
 ) -> Handled {
     match cmd {
-        SCHEDOP_POLL if can_poll(vcpu) => Some(poll(cx, vcpu, size, param)),
+        SCHEDOP_POLL if can_poll(vcpu) => Some(to_guest(poll(cx, vcpu, size, param))),
         // A guest that may not poll yields: it finds nothing pending, and asks again.
         SCHEDOP_POLL | SCHEDOP_YIELD => {
             vcpu.yield_to_others(cx);
-            Some(Ok(0))
+            Some(0)
         }
         _ => None,
     }
@@ -45,7 +45,7 @@ fn can_poll(vcpu: Vcpu<'_>) -> bool {
 ///
 /// `EFAULT` when the guest can't read the structure or the ports itself; `EINVAL` for more ports
 /// than Xen allows, or one that the guest does not have.
-fn poll(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) -> Result<u64> {
+fn poll(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) -> Result {
     let mut bytes = [0; SchedPoll::MAX_SIZE];
     let read = bytes.get_mut(..SchedPoll::size(size)).ok_or(EFAULT)?;
     vcpu.read_guest(cx, param, read)?;
@@ -59,5 +59,5 @@ fn poll(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) 
     let ports = Ports::new(ports, vcpu.vm().word_size())?;
 
     poll::wait(cx, vcpu, &ports, sched_poll.timeout);
-    Ok(0)
+    Ok(())
 }

@@ -19,5 +19,5 @@ pub(super) fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, timeout: u64) -
     } else {
         timer::start(&mut cx.may_refresh(), vcpu, timeout, Kind::LinuxWorkaround);
     }
-    Some(Ok(0))
+    Some(0)
 }

@@ -2,7 +2,7 @@
 
 //! `HYPERVISOR_vcpu_op`: the singleshot timer.
 
-use super::Handled;
+use super::{to_guest, Handled};
 use crate::{
     abi::{
         hypercall::{
@@ -30,24 +30,24 @@ pub(super) fn handle(
     }
     match cmd {
         VCPUOP_SET_SINGLESHOT_TIMER | VCPUOP_STOP_SINGLESHOT_TIMER if xen_id != vcpu.xen_id() => {
-            Some(Err(EINVAL))
+            Some(to_guest(Err(EINVAL)))
         }
-        VCPUOP_SET_SINGLESHOT_TIMER => Some(set(cx, vcpu, size, param)),
+        VCPUOP_SET_SINGLESHOT_TIMER => Some(to_guest(set(cx, vcpu, size, param))),
         VCPUOP_STOP_SINGLESHOT_TIMER => {
             timer::stop(cx, vcpu);
-            Some(Ok(0))
+            Some(0)
         }
         _ => None,
     }
 }
 
 /// Sets the timer to what the guest has at `param`.
-fn set(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) -> Result<u64> {
+fn set(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) -> Result {
     let mut bytes = [0; 16];
     let read = bytes.get_mut(..singleshot_timer_size(size)).ok_or(EFAULT)?;
     vcpu.read_guest(cx, param, read)?;
     let [t0, t1, t2, t3, t4, t5, t6, t7, ..] = bytes;
     let timeout = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
     timer::start(&mut cx.may_refresh(), vcpu, timeout, Kind::Exact);
-    Ok(0)
+    Ok(())
 }

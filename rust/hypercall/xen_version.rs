@@ -11,5 +11,5 @@ pub(super) fn handle(vcpu: Vcpu<'_>, cmd: u64) -> Handled {
         return None;
     }
     let version = vcpu.vm().told_xen_version()?;
-    Some(Ok(version.get().into()))
+    Some(version.get().into())
 }

@@ -2,9 +2,10 @@
 
 //! Atomic bit operations on memory that others change too: C, other CPUs, the guest.
 //!
-//! A bit is named by the address of its byte. The access is always to the aligned 32-bit word
-//! around that byte: it stays in the page, and does not split a lock over two cache lines, which
-//! a CPU may be told to take for a fatal error, however a VMM has placed the structure.
+//! The access is always to an aligned 32-bit word: it stays in the page, and does not split a lock
+//! over two cache lines, which a CPU may be told to take for a fatal error. A bit of the kernel's
+//! is named by its number in an array of words; one of the guest's by the address of its byte,
+//! whose word is sought, however a VMM has placed the structure.
 //!
 //! Fully ordered, as `test_and_set_bit()` and `test_and_clear_bit()` are. Source:
 //! Documentation/atomic_bitops.txt.
@@ -46,25 +47,62 @@ pub(crate) unsafe fn test_and_set(byte: *mut u8, nr: u32) -> bool {
     was != 0
 }
 
-/// Clears bit `nr` (0 to 7) of a byte, and returns what it was.
+/// Sets bit `nr` of an array of words, and returns what it was.
 ///
 /// # Safety
 ///
-/// As for [`test_and_set`].
+/// The array has more than `nr` bits, below 2^31, and everybody else who writes to it at the same
+/// time does so by an atomic operation.
 #[inline(always)]
-pub(crate) unsafe fn test_and_clear(byte: *mut u8, nr: u32) -> bool {
-    let (word, nr) = word_around(byte, nr);
+pub(crate) unsafe fn test_and_set_in(words: *mut u32, nr: u32) -> bool {
     let was: u8;
-    // SAFETY: As in `test_and_set`.
+    // SAFETY: The instruction goes to the aligned word that the bit is in, by the contract.
     unsafe {
         asm!(
-            "lock btr dword ptr [{word}], {nr:e}",
+            "lock bts dword ptr [{words}], {nr:e}",
             "setc {was}",
-            word = in(reg) word,
+            words = in(reg) words,
             nr = in(reg) nr,
             was = lateout(reg_byte) was,
             options(nostack),
         );
     }
     was != 0
+}
+
+/// Clears bit `nr` of an array of words, and returns what it was.
+///
+/// # Safety
+///
+/// As for [`test_and_set_in`].
+#[inline(always)]
+pub(crate) unsafe fn test_and_clear_in(words: *mut u32, nr: u32) -> bool {
+    let was: u8;
+    // SAFETY: As in `test_and_set_in`.
+    unsafe {
+        asm!(
+            "lock btr dword ptr [{words}], {nr:e}",
+            "setc {was}",
+            words = in(reg) words,
+            nr = in(reg) nr,
+            was = lateout(reg_byte) was,
+            options(nostack),
+        );
+    }
+    was != 0
+}
+
+/// Clears the bits of a double word that are set in `mask`.
+///
+/// # Safety
+///
+/// The double word is there, and everybody else who writes to it at the same time does so by an
+/// atomic operation.
+#[inline(always)]
+pub(crate) unsafe fn clear_mask(word: *mut u64, mask: u64) {
+    // SAFETY: By the contract.
+    unsafe {
+        asm!("lock and qword ptr [{word}], {mask}", word = in(reg) word, mask = in(reg) !mask,
+            options(nostack));
+    }
 }

@@ -12,17 +12,13 @@ use crate::{
     livepatch::symbols,
     sync::{Ctx, InKvmRun},
 };
-use kernel::{ffi::c_ulong, prelude::*};
+use kernel::ffi::c_ulong;
 
 /// Gives the guest a result, and goes on behind the instruction.
-///
-/// # Errors
-///
-/// Those of KVM's function that skips the instruction.
-pub(crate) fn complete(_cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, result: u64) -> Result<Next> {
+pub(crate) fn complete(_cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, result: u64) -> Next {
     vcpu.set_result(result);
     // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
-    Next::from_raw(unsafe { symbols::kvm_skip_emulated_instruction(vcpu.as_raw()) })
+    Next(unsafe { symbols::kvm_skip_emulated_instruction(vcpu.as_raw()) })
 }
 
 /// Leaves a hypercall to the VMM, which puts the result where [`complete_from_vmm`] finds it.
@@ -47,19 +43,15 @@ pub(crate) fn to_vmm(_cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, call: &Call) -
         // KVM's own, not ours: the VMM may take longer than this module is there.
         (*raw).arch.complete_userspace_io = Some(symbols::kvm_xen_hypercall_complete_userspace);
     }
-    Next::Vmm
+    Next::VMM
 }
 
 /// Gives the guest the result that the VMM has found, unless the guest is not where it made the
 /// hypercall any more, as after a reset.
-///
-/// # Errors
-///
-/// Those of [`complete`].
-pub(crate) fn complete_from_vmm(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) -> Result<Next> {
+pub(crate) fn complete_from_vmm(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) -> Next {
     // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
     if !unsafe { symbols::kvm_is_linear_rip(vcpu.as_raw(), vcpu.hypercall_rip() as c_ulong) } {
-        return Ok(Next::Guest);
+        return Next::GUEST;
     }
     // SAFETY: As in `to_vmm`. The VMM may write to it at any time; it is read once.
     let result = unsafe {

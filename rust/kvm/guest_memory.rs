@@ -9,7 +9,10 @@
 use super::bitops;
 use crate::{
     abi::layout::{Bits, Field, Structure, Words},
-    sync::gpc::{Bytes, Mapping},
+    sync::{
+        gpc::{Bytes, Mapping, Part, Unmapped},
+        Ctx, InKvmSrcu,
+    },
 };
 use core::arch::asm;
 use kernel::sync::barrier::smp_wmb;
@@ -71,45 +74,65 @@ impl<S: Structure> Mapping<'_, S> {
     /// Sets a bit, and returns what it was. Fully ordered.
     #[inline(always)]
     pub(crate) fn test_and_set(&self, bits: &Bits<S>, nr: u32) -> bool {
-        let (byte, bit) = bits.locate(nr);
-        // SAFETY: By the invariants of `Mapping` and `Bits` the byte is mapped. KVM changes these
-        // bits by atomic operations alone.
-        unsafe { bitops::test_and_set(self.base().as_ptr().add(byte), bit) }
+        let (array, nr) = bits.locate(nr);
+        // SAFETY: By the invariants of `Mapping` and `Bits` the bit is mapped, in an aligned word
+        // if the structure is aligned. KVM changes these bits by atomic operations alone.
+        unsafe {
+            let array = self.base().as_ptr().add(array);
+            if S::ALIGN % 4 == 0 {
+                bitops::test_and_set_in(array.cast(), nr)
+            } else {
+                bitops::test_and_set(array.add((nr / 8) as usize), nr % 8)
+            }
+        }
     }
 
     /// Reads a bit, once.
     #[inline(always)]
     pub(crate) fn test(&self, bits: &Bits<S>, nr: u32) -> bool {
-        let (byte, bit) = bits.locate(nr);
+        let (array, nr) = bits.locate(nr);
         // SAFETY: By the invariants of `Mapping` and `Bits` the byte is mapped.
-        let byte = unsafe { self.base().as_ptr().add(byte).read_volatile() };
-        byte & (1 << bit) != 0
+        let byte = unsafe {
+            let array = self.base().as_ptr().add(array);
+            array.add((nr / 8) as usize).read_volatile()
+        };
+        byte & (1 << (nr % 8)) != 0
     }
 }
 
 /// A structure of which a part may be in another page, to be written.
 pub(crate) struct Split<'m> {
-    first: &'m Mapping<'m, Bytes>,
+    first: Mapping<'m, Bytes>,
     len: usize,
-    rest: Option<&'m Mapping<'m, Bytes>>,
+    rest: Option<Mapping<'m, Bytes>>,
     rest_len: usize,
 }
 
 impl<'m> Split<'m> {
-    /// The first `len` bytes are in `first`, and `rest_len` more at the start of `rest`: as many
-    /// as the mappings were asked for.
-    pub(crate) fn new(
-        first: &'m Mapping<'m, Bytes>,
-        len: usize,
-        rest: Option<&'m Mapping<'m, Bytes>>,
-        rest_len: usize,
-    ) -> Self {
-        Self {
+    /// The structure mapped, of which the second part need not be there. Never waits; any context.
+    ///
+    /// # Errors
+    ///
+    /// The part that is not valid, or being changed just now.
+    pub(crate) fn try_read<H: InKvmSrcu>(
+        cx: &'m mut Ctx<'_, H>,
+        (first, len): Part<'m>,
+        second: Option<Part<'m>>,
+    ) -> Result<Self, Unmapped> {
+        let first = first.try_read_bytes(cx, len).ok_or(Unmapped::First)?;
+        let (rest, rest_len) = match second {
+            Some((gpc, len)) => (
+                Some(gpc.try_read_bytes(cx, len).ok_or(Unmapped::Second)?),
+                len,
+            ),
+            None => (None, 0),
+        };
+        Ok(Self {
             first,
             len,
             rest,
             rest_len,
-        }
+        })
     }
 
     /// The address of the `size` bytes at `at`, if they are in one page.
@@ -119,7 +142,7 @@ impl<'m> Split<'m> {
         if end <= self.len {
             return Some(self.first.base().as_ptr().wrapping_add(at));
         }
-        let rest = self.rest?;
+        let rest = self.rest.as_ref()?;
         let at = at.checked_sub(self.len)?;
         (at.wrapping_add(size) <= self.rest_len).then(|| rest.base().as_ptr().wrapping_add(at))
     }
@@ -146,9 +169,16 @@ impl<'m> Split<'m> {
         }
     }
 
+    /// Writes double words from `at` on, as [`write_u64`](Self::write_u64) each.
+    pub(crate) fn write_u64s(&self, at: usize, values: &[u64]) {
+        for (i, &value) in values.iter().enumerate() {
+            self.write_u64(at.wrapping_add(8 * i), value);
+        }
+    }
+
     /// Writes a double word, in one store where it is in one page.
     #[inline(never)]
-    pub(crate) fn write_u64(&self, at: usize, value: u64) {
+    fn write_u64(&self, at: usize, value: u64) {
         match self.within(at, 8) {
             // SAFETY: As in `write_u32`.
             Some(to) => unsafe {
@@ -175,7 +205,7 @@ impl<'m> Split<'m> {
     /// Notes that the pages have been written to.
     pub(crate) fn mark_dirty(&self) {
         self.first.mark_dirty();
-        if let Some(rest) = self.rest {
+        if let Some(rest) = &self.rest {
             rest.mark_dirty();
         }
     }

@@ -29,24 +29,16 @@ pub(crate) struct Call {
     pub(crate) cpl: u8,
 }
 
-/// Where `KVM_RUN` goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// In the guest.
-    Guest,
-    /// In the VMM, which finds out why in `struct kvm_run`.
-    Vmm,
-}
+/// Where `KVM_RUN` goes on, as KVM's own functions have it: above 0, in the guest; 0, in the VMM,
+/// which finds out why in `struct kvm_run`; below, nowhere, and this is the error.
+#[derive(Clone, Copy)]
+pub(crate) struct Next(pub(crate) c_int);
 
 impl Next {
-    /// From what KVM's functions return for it.
-    pub(super) fn from_raw(raw: c_int) -> Result<Self> {
-        match raw {
-            1.. => Ok(Self::Guest),
-            0 => Ok(Self::Vmm),
-            error => Err(Error::from_errno(error)),
-        }
-    }
+    /// In the guest.
+    pub(crate) const GUEST: Self = Self(1);
+    /// In the VMM.
+    pub(crate) const VMM: Self = Self(0);
 }
 
 /// Registers, by KVM's numbers.
@@ -114,14 +106,14 @@ impl Vcpu<'_> {
 
     /// Hands a hypercall of Hyper-V's over, for a guest that has both: it is told by bit 31 of the
     /// number, which Xen's never have.
-    pub(crate) fn take_hyperv_hypercall(self, _cx: &mut Ctx<'_, InKvmRun>) -> Option<Result<Next>> {
+    pub(crate) fn take_hyperv_hypercall(self, _cx: &mut Ctx<'_, InKvmRun>) -> Option<Next> {
         if self.register(Register::Rax) & 0x8000_0000 == 0 {
             return None;
         }
         // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
         unsafe {
             bindings::kvm_xen_rs_hv_hypercall_enabled(self.as_raw())
-                .then(|| Next::from_raw(symbols::kvm_hv_hypercall(self.as_raw())))
+                .then(|| Next(symbols::kvm_hv_hypercall(self.as_raw())))
         }
     }
 
@@ -187,6 +179,7 @@ impl Vcpu<'_> {
     /// # Errors
     ///
     /// `EFAULT` when the guest could not read it.
+    #[inline(never)]
     pub(crate) fn read_guest(self, _cx: &mut Ctx<'_, InKvmRun>, gva: u64, to: &mut [u8]) -> Result {
         let mut exception = MaybeUninit::<bindings::x86_exception>::uninit();
         // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`. KVM fills in the
@@ -309,11 +302,11 @@ impl Blob {
     /// # Errors
     ///
     /// `EFAULT` when the VMM has nothing there, `ENOMEM`.
-    pub(crate) fn read_page(self, _cx: &mut Ctx<'_, InKvmRun>, index: u32) -> Result<KVec<u8>> {
+    pub(crate) fn read_page(self, cx: &mut Ctx<'_, InKvmRun>, index: u32) -> Result<KVec<u8>> {
         let offset = u64::from(index) * PAGE_SIZE as u64;
         let address = UserPtr::from_addr(self.address.wrapping_add(offset) as usize);
         let mut page = KVec::new();
-        UserSlice::new(address, PAGE_SIZE).read_all(&mut page, GFP_KERNEL)?;
+        UserSlice::new(address, PAGE_SIZE).read_all(&mut page, cx.gfp_kernel())?;
         Ok(page)
     }
 }

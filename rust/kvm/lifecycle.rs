@@ -5,13 +5,14 @@
 //! What is initialized here may outlive this module, so nothing of it points here: callbacks are
 //! KVM's own functions, replaced or not, and see `helpers/lock_class.c` for what lockdep is told.
 
-use super::{enabled, sender::Sender, Vcpu, Vm};
+use super::{enabled, sender::Owned, Vcpu, Vm};
 use crate::{
     bindings,
     livepatch::symbols,
     sync::{Ctx, Destruction},
 };
-use kernel::{ffi::c_int, prelude::*};
+use core::ptr::NonNull;
+use kernel::ffi::c_int;
 
 /// Initializes a VM that nobody else can see yet.
 ///
@@ -82,10 +83,10 @@ pub(crate) fn destroy_vm(cx: &mut Ctx<'_, Destruction>, vm: Vm<'_>) {
         let mut port: c_int = 0;
         loop {
             let sender = bindings::idr_get_next(table, &mut port);
-            if sender.is_null() {
+            let Some(sender) = NonNull::new(sender.cast()) else {
                 break;
-            }
-            drop(KBox::<Sender>::from_raw(sender.cast()));
+            };
+            drop(Owned::from_raw(sender));
             port = port.wrapping_add(1);
         }
         bindings::idr_destroy(table);

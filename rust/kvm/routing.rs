@@ -52,10 +52,7 @@ pub(crate) unsafe fn from_kernel(evtchn: *const bindings::kvm_xen_evtchn) -> Rou
     };
     Route {
         port,
-        target: Target {
-            vcpu_id,
-            vcpu_idx: u32::try_from(vcpu_idx).ok(),
-        },
+        target: Target::new(vcpu_id, vcpu_idx),
         priority,
     }
 }
@@ -64,8 +61,8 @@ pub(crate) unsafe fn from_kernel(evtchn: *const bindings::kvm_xen_evtchn) -> Rou
 pub(crate) fn fill(entry: &mut bindings::kvm_kernel_irq_routing_entry, route: Route) {
     entry.__bindgen_anon_1.xen_evtchn = bindings::kvm_xen_evtchn {
         port: route.port,
-        vcpu_id: route.target.vcpu_id,
-        vcpu_idx: route.target.vcpu_idx.map_or(-1, |index| index as i32),
+        vcpu_id: route.target.id(),
+        vcpu_idx: route.target.raw_index(),
         priority: route.priority,
     };
     // KVM's own, not ours: the entry may outlive this module.

@@ -3,7 +3,7 @@
 //! What a sending port leads to: KVM's `struct evtchnfd`.
 //!
 //! C and Rust may serve one VM at once, so this is C's structure, allocated and freed as C does.
-//! Unlike C's, ours never changes once it is in the table: an update replaces it.
+//! It is looked up, and changed once it is in the table, with `shared_info` locked.
 
 use super::{
     eventfd::EventFd,
@@ -11,12 +11,14 @@ use super::{
     Vm,
 };
 use crate::{
+    abi::shared_info::SharedInfo,
     bindings,
     evtchn::port::Target,
-    sync::{srcu::OfVm, Ctx, InKvmSrcu, MayWaitForSrcu},
+    livepatch::transition,
+    sync::{gpc::Locked, order::GpcLock, srcu::Room, vm_srcu::OfVm, Ctx, MayEnter, MayWaitForSrcu},
 };
-use core::{mem::ManuallyDrop, ptr::NonNull};
-use kernel::{ffi::c_ulong, static_assert, sync::rcu};
+use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
+use kernel::{alloc::Flags, ffi::c_ulong, prelude::*, sync::rcu};
 
 /// A sender, as the table has it: where an event sent through a port goes.
 ///
@@ -44,6 +46,9 @@ struct ToEventFd {
     port: u32,
     ctx: *mut bindings::eventfd_ctx,
 }
+
+// SAFETY: An eventfd is counted, and any task may let go of it.
+unsafe impl Send for Sender {}
 
 // C has no header that says so, but its objects have these sizes in its `kmalloc()` calls.
 static_assert!(size_of::<Sender>() == 24);
@@ -75,8 +80,8 @@ impl Sender {
             } => Deliver {
                 port: bindings::kvm_xen_evtchn {
                     port,
-                    vcpu_id: target.vcpu_id,
-                    vcpu_idx: target.vcpu_idx.map_or(-1, |index| index as i32),
+                    vcpu_id: target.id(),
+                    vcpu_idx: target.raw_index(),
                     priority,
                 },
             },
@@ -91,6 +96,21 @@ impl Sender {
             send_port,
             kind,
             deliver,
+        }
+    }
+
+    /// Has what leads to a port lead to another vCPU.
+    ///
+    /// # Safety
+    ///
+    /// `sender` is one that leads to a port, which stays during the call, and which nobody reads
+    /// the vCPU of meanwhile, unless by words and ready for any.
+    pub(super) unsafe fn bind(sender: NonNull<Self>, target: Target) {
+        // SAFETY: By the safety requirement.
+        unsafe {
+            let port = &raw mut (*sender.as_ptr()).deliver.port;
+            (&raw mut (*port).vcpu_id).write_volatile(target.id());
+            (&raw mut (*port).vcpu_idx).write_volatile(target.raw_index());
         }
     }
 
@@ -119,6 +139,48 @@ impl Drop for Sender {
     }
 }
 
+/// A sender of its own, as the table owns it.
+pub(crate) struct Owned(ManuallyDrop<KBox<Sender>>);
+
+impl Owned {
+    /// Allocates as `flags` say.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(sender: Sender, flags: Flags) -> Result<Self> {
+        Ok(Self(ManuallyDrop::new(KBox::new(sender, flags)?)))
+    }
+
+    /// Gives it away, to the table.
+    pub(super) fn into_raw(mut self) -> NonNull<Sender> {
+        let sender = NonNull::from(&mut **self.0);
+        core::mem::forget(self);
+        sender
+    }
+
+    /// Takes it back.
+    ///
+    /// # Safety
+    ///
+    /// `sender` is from [`into_raw`](Self::into_raw), or was allocated so by C, and has no owner.
+    pub(super) unsafe fn from_raw(sender: NonNull<Sender>) -> Self {
+        // SAFETY: By the safety requirement; C's `kmalloc()` is what `KBox` allocates by.
+        Self(ManuallyDrop::new(unsafe {
+            KBox::from_raw(sender.as_ptr())
+        }))
+    }
+}
+
+impl Drop for Owned {
+    // Out of line, as it is dropped in many places.
+    #[inline(never)]
+    fn drop(&mut self) {
+        // SAFETY: It is not used again.
+        unsafe { ManuallyDrop::drop(&mut self.0) }
+    }
+}
+
 /// What has been taken from readers in `kvm->srcu`, some of which may still look at it.
 ///
 /// Dropped without a grace period, it is leaked rather than freed under them.
@@ -136,36 +198,63 @@ impl<T> Retired<T> {
         ManuallyDrop::into_inner(self.0)
     }
 
-    /// Waits for the readers, and frees it. May sleep.
+    /// Waits for the readers, and frees it. Nothing is sent through it any more. May sleep.
     pub(crate) fn free<H: MayWaitForSrcu>(self, srcu: OfVm<'_>, cx: &mut Ctx<'_, H>) {
         srcu.wait_for_readers(cx);
         drop(self.into_inner());
     }
 }
 
+impl Retired<Owned> {
+    /// Waits until nothing is sent through it any more, and sees to it that it is freed. May
+    /// sleep, but mostly takes no time.
+    pub(crate) fn retire<H>(self, cx: &mut Ctx<'_, H>, vm: Vm<'_>)
+    where
+        H: MayWaitForSrcu + MayEnter<GpcLock>,
+    {
+        // C's hypercalls do not look senders up inside the lock, nor are eventfds signalled there.
+        if self.0 .0.port() != 0 && transition::is_over() {
+            if let Ok(room) = Room::new(cx.gfp_kernel()) {
+                vm.shared_info().wait_for_readers(cx);
+                vm.srcu().call(room, self.into_inner());
+                return;
+            }
+        }
+        self.free(vm.srcu(), cx);
+    }
+}
+
 /// Where an event goes that is sent through a port.
-pub(crate) enum Leads {
+pub(crate) enum Leads<'s> {
     /// To a port of the same guest.
     ToPort(Route),
     /// To an eventfd.
-    ToEventFd(EventFdRef),
+    ToEventFd(EventFdRef<'s>),
 }
 
-/// An eventfd that stays while the caller is in its read section of `kvm->srcu`.
-pub(crate) struct EventFdRef(NonNull<bindings::eventfd_ctx>);
+/// An eventfd that stays for `'s`, while the caller is in its read section of `kvm->srcu`.
+pub(crate) struct EventFdRef<'s> {
+    ctx: NonNull<bindings::eventfd_ctx>,
+    _section: PhantomData<&'s ()>,
+}
 
-impl EventFdRef {
+impl EventFdRef<'_> {
     /// Adds one to the eventfd's counter, and wakes who waits for it. Any context.
     pub(crate) fn signal(&self) {
         // SAFETY: The sender that `find` got this from has a reference, and is freed only after
         // the read section that the caller is still in.
-        unsafe { bindings::eventfd_signal_mask(self.0.as_ptr(), 0) }
+        unsafe { bindings::eventfd_signal_mask(self.ctx.as_ptr(), 0) }
     }
 }
 
 /// Looks up where events go that are sent through `port`. It may be taken out of the table at any
-/// time, but then stays until the read section ends.
-pub(crate) fn find<H: InKvmSrcu>(_cx: &Ctx<'_, H>, vm: Vm<'_>, port: u32) -> Option<Leads> {
+/// time, but a port then is not free until `table` is released, nor an eventfd until the read
+/// section ends.
+pub(crate) fn find<'s>(
+    _table: &Locked<'s, SharedInfo>,
+    vm: Vm<'_>,
+    port: u32,
+) -> Option<Leads<'s>> {
     let sender = {
         // What protects the table's own nodes.
         let _rcu = rcu::read_lock();
@@ -173,14 +262,20 @@ pub(crate) fn find<H: InKvmSrcu>(_cx: &Ctx<'_, H>, vm: Vm<'_>, port: u32) -> Opt
         unsafe { bindings::idr_find(&raw const (*vm.xen()).evtchn_ports, port as c_ulong) }
     };
     let sender = NonNull::new(sender.cast::<Sender>())?.as_ptr();
-    // SAFETY: It is freed only after the read section of `kvm->srcu`. C may be changing what leads
-    // to a port, so that is read by fields; whether it does never changes, nor does an eventfd.
+    // SAFETY: It is freed only after the read section of `kvm->srcu`, which `table` is inside of.
+    // C may be changing what leads to a port, so that is read by fields; whether it does never
+    // changes, nor does an eventfd.
     unsafe {
         if (&raw const (*sender).deliver.port.port).read_volatile() != 0 {
             return Some(Leads::ToPort(routing::from_kernel(
                 &raw const (*sender).deliver.port,
             )));
         }
-        NonNull::new((*sender).deliver.eventfd.ctx).map(|ctx| Leads::ToEventFd(EventFdRef(ctx)))
+        NonNull::new((*sender).deliver.eventfd.ctx).map(|ctx| {
+            Leads::ToEventFd(EventFdRef {
+                ctx,
+                _section: PhantomData,
+            })
+        })
     }
 }

@@ -88,11 +88,10 @@ impl<'a> Vcpu<'a> {
     /// was noted already.
     #[inline]
     pub(crate) fn test_and_set_pending_sel(self, word: u32) -> bool {
-        // SAFETY: The field has 64 bits, so bits 0 to 7 of its bytes 0 to 7; it is changed by
-        // atomic operations alone.
+        // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
         unsafe {
             let sel = &raw mut (*self.xen()).evtchn_pending_sel;
-            bitops::test_and_set(sel.cast::<u8>().add((word % 64 / 8) as usize), word % 8)
+            bitops::test_and_set_in(sel.cast(), word % 64)
         }
     }
 
@@ -121,8 +120,8 @@ impl<'a> Vcpu<'a> {
 
     /// Has the vCPU write its clocks to the guest again.
     pub(crate) fn request_clock_update(self) {
-        // SAFETY: The helper returns a constant.
-        self.request(unsafe { bindings::kvm_xen_rs_req_clock_update() });
+        // SAFETY: The vCPU is there.
+        unsafe { bindings::kvm_xen_rs_request_clock_update(self.as_raw()) }
     }
 
     /// The words of events that are noted in the kernel until `vcpu_info` is mapped, a bit each.
@@ -132,13 +131,13 @@ impl<'a> Vcpu<'a> {
         unsafe { (&raw const (*self.xen()).evtchn_pending_sel).read_volatile() as u64 }
     }
 
-    /// Takes the events in word `word` (below 64) out of what is noted in the kernel.
+    /// Takes the events in `words` out of what is noted in the kernel.
     #[inline]
-    pub(crate) fn clear_pending_sel(self, word: u32) {
+    pub(crate) fn clear_pending_sel(self, words: u64) {
         // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
         unsafe {
             let sel = &raw mut (*self.xen()).evtchn_pending_sel;
-            bitops::test_and_clear(sel.cast::<u8>().add((word % 64 / 8) as usize), word % 8);
+            bitops::clear_mask(sel.cast(), words);
         }
     }
 
@@ -157,12 +156,19 @@ impl<'a> Vcpu<'a> {
         // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
         unsafe {
             let requests = &raw mut (*self.raw.as_ptr()).requests;
-            bitops::test_and_set(requests.cast::<u8>().add((nr / 8) as usize), nr % 8);
+            bitops::test_and_set_in(requests.cast(), nr);
         }
     }
 
     /// Raises the vCPU's own upcall vector in its local APIC, as an MSI would.
+    #[inline(always)]
     pub(crate) fn inject_upcall_vector<H: MayWake>(self, _cx: &mut Ctx<'_, H>) {
+        self.inject();
+    }
+
+    /// As [`inject_upcall_vector`](Self::inject_upcall_vector), once for all contexts.
+    #[inline(never)]
+    fn inject(self) {
         let mut irq = bindings::kvm_lapic_irq {
             dest_id: self.id(),
             vector: self.upcall_vector().into(),

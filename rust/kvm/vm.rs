@@ -8,10 +8,7 @@ use crate::{
     bindings,
     evtchn::port::Target,
     livepatch::symbols,
-    sync::{
-        gpc::Gpc,
-        srcu::{OfVm, Srcu},
-    },
+    sync::{gpc::Gpc, srcu::Srcu, vm_srcu::OfVm},
 };
 use core::{marker::PhantomData, num::NonZero, ptr::NonNull};
 use kernel::{ffi::c_ulong, sync::barrier::smp_rmb};
@@ -164,12 +161,21 @@ impl<'a> Vm<'a> {
         (0..self.online_vcpus()).find_map(|index| self.vcpu(index).filter(|vcpu| vcpu.id() == id))
     }
 
-    /// The vCPU that an event is for.
-    #[inline]
+    /// The vCPU with the VMM's number `id` as one that a port is bound to, looked up if it is there
+    /// already.
+    #[inline(never)]
+    pub(crate) fn bind(self, id: u32) -> Target {
+        self.vcpu_by_id(id).map_or(Target::by_id(id), Target::of)
+    }
+
+    /// The vCPU that an event is for. The index saves a search, where it is that of the vCPU: C
+    /// may have noted it as that of another one, which the port was bound to before.
+    #[inline(never)]
     pub(crate) fn target(self, target: Target) -> Option<Vcpu<'a>> {
-        match target.vcpu_idx {
-            Some(index) => self.vcpu(index),
-            None => self.vcpu_by_id(target.vcpu_id),
+        let noted = target.index().and_then(|index| self.vcpu(index));
+        match noted.filter(|vcpu| vcpu.id() == target.id()) {
+            None => self.vcpu_by_id(target.id()),
+            noted => noted,
         }
     }
 
@@ -197,14 +203,21 @@ impl<'a> Vm<'a> {
 
     /// Calls `f` for each vCPU that polls, until now.
     pub(crate) fn for_each_poller(self, mut f: impl FnMut(Vcpu<'a>)) {
-        for i in 0..self.poll_words() {
-            let mut bits = self.poll_word(i);
-            while bits != 0 {
-                if let Some(vcpu) = self.vcpu((i as u32) << 6 | bits.trailing_zeros()) {
-                    f(vcpu);
-                }
-                bits &= bits - 1;
+        let end = self.online_vcpus().min(bindings::KVM_MAX_VCPUS) as usize;
+        let mut nr = 0;
+        loop {
+            // SAFETY: The VM is there, and its mask has a bit for each vCPU that it can have; a
+            // bit may change meanwhile.
+            nr = unsafe {
+                bindings::_find_next_bit((&raw const (*self.xen()).poll_mask).cast(), end, nr)
+            };
+            if nr >= end {
+                return;
             }
+            if let Some(vcpu) = self.vcpu(nr as u32) {
+                f(vcpu);
+            }
+            nr = nr.wrapping_add(1);
         }
     }
 
@@ -215,7 +228,7 @@ impl<'a> Vm<'a> {
         // SAFETY: As in `take_poller`.
         unsafe {
             let mask = &raw mut (*self.xen()).poll_mask;
-            bitops::test_and_set(mask.cast::<u8>().add((nr / 8) as usize), nr % 8)
+            bitops::test_and_set_in(mask.cast(), nr)
         };
     }
 
@@ -228,7 +241,7 @@ impl<'a> Vm<'a> {
         // operations alone.
         unsafe {
             let mask = &raw mut (*self.xen()).poll_mask;
-            bitops::test_and_clear(mask.cast::<u8>().add((nr / 8) as usize), nr % 8)
+            bitops::test_and_clear_in(mask.cast(), nr)
         }
     }
 }

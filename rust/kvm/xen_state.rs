@@ -3,16 +3,17 @@
 //! Xen's state of a VM, with the leaf mutex held: the only place where it can be changed.
 
 use super::{
-    sender::{Retired, Sender},
+    sender::{Owned, Retired, Sender},
     Vm,
 };
 use crate::{
     abi::WordSize,
     bindings,
+    evtchn::port::Target,
     sync::{
         order::XenLock,
         xen_lock::{Guard, Mutex},
-        Ctx, Held, MayEnter, Within,
+        Ctx, Held, MayEnter, MaySleep, Within,
     },
 };
 use core::ptr::NonNull;
@@ -113,18 +114,21 @@ impl<H> XenState<'_, H> {
     /// # Errors
     ///
     /// `EEXIST` when the port has one, `ENOMEM`.
-    pub(crate) fn add_sender(&mut self, port: u32, sender: KBox<Sender>) -> Result {
+    pub(crate) fn add_sender(&mut self, port: u32, sender: Owned) -> Result
+    where
+        H: MaySleep,
+    {
         let end = port
             .checked_add(1)
             .and_then(|end| c_int::try_from(end).ok());
         let end = end.ok_or(EINVAL)?;
-        let raw = KBox::into_raw(sender);
+        let raw = sender.into_raw();
         // SAFETY: The table is initialized with the VM; nobody else changes it as the mutex is
-        // held. It may sleep in an allocation.
+        // held. The context may sleep, so allocate with `GFP_KERNEL`.
         let id = unsafe {
             bindings::idr_alloc(
                 self.senders(),
-                raw.cast(),
+                raw.as_ptr().cast(),
                 end - 1,
                 end,
                 bindings::GFP_KERNEL,
@@ -134,7 +138,7 @@ impl<H> XenState<'_, H> {
             return Ok(());
         }
         // SAFETY: The table did not take it, so it is ours again.
-        drop(unsafe { KBox::from_raw(raw) });
+        drop(unsafe { Owned::from_raw(raw) });
         // The only number allowed is taken.
         Err(match Error::from_errno(id) {
             ENOSPC => EEXIST,
@@ -143,35 +147,34 @@ impl<H> XenState<'_, H> {
     }
 
     /// Takes the sender of `port` out of the table.
-    pub(crate) fn remove_sender(&mut self, port: u32) -> Option<Retired<KBox<Sender>>> {
+    pub(crate) fn remove_sender(&mut self, port: u32) -> Option<Retired<Owned>> {
         // SAFETY: The table is initialized with the VM; nobody else changes it as the mutex is
         // held.
         let sender = unsafe { bindings::idr_remove(self.senders(), port as c_ulong) };
-        if sender.is_null() {
-            return None;
-        }
-        // SAFETY: It was allocated by `add_sender`, or in the same way by C, and the table, which
-        // owned it, has it no more.
-        Some(Retired::new(unsafe { KBox::from_raw(sender.cast()) }))
+        let sender = NonNull::new(sender.cast())?;
+        // SAFETY: It was given to the table by `add_sender`, or by C, and the table has it no more.
+        Some(Retired::new(unsafe { Owned::from_raw(sender) }))
     }
 
-    /// Puts another sender in the place of that of `port`, if it has one.
-    pub(crate) fn replace_sender(
-        &mut self,
-        port: u32,
-        sender: KBox<Sender>,
-    ) -> Result<Retired<KBox<Sender>>> {
-        let raw = KBox::into_raw(sender);
-        // SAFETY: The table is initialized with the VM; nobody else changes it as the mutex is
-        // held.
-        let old = unsafe { bindings::idr_replace(self.senders(), raw.cast(), port as c_ulong) };
-        match kernel::error::from_err_ptr(old) {
-            // SAFETY: As in `remove_sender`.
-            Ok(old) => Ok(Retired::new(unsafe { KBox::from_raw(old.cast()) })),
-            Err(error) => {
-                // SAFETY: The table did not take it, so it is ours again.
-                drop(unsafe { KBox::from_raw(raw) });
-                Err(error)
+    /// Binds the sender of `port`, which leads to a port, to another vCPU.
+    ///
+    /// Senders are looked up and used with `shared_info` locked for reading, so that each of them
+    /// has either the one vCPU or the other, and none the old one after this.
+    pub(crate) fn bind_sender(&mut self, port: u32, target: Target)
+    where
+        H: MaySleep,
+    {
+        let shared_info = self.vm.shared_info();
+        let senders = self.senders();
+        let mut cx = self.guard.cx();
+        let _alone = shared_info.lock_alone(&mut cx);
+        // SAFETY: The table is initialized with the VM, and has senders alone; nobody removes one
+        // as the mutex is held, nor looks into it as `shared_info` is locked. C may be looking, or
+        // noting the index of the vCPU it knows: whoever uses that checks it.
+        unsafe {
+            let sender = bindings::idr_find(senders, port as c_ulong);
+            if let Some(sender) = NonNull::new(sender.cast::<Sender>()) {
+                Sender::bind(sender, target);
             }
         }
     }
@@ -181,10 +184,13 @@ impl<H> XenState<'_, H> {
     /// # Errors
     ///
     /// `ENOMEM`, and then the table is as it was.
-    pub(crate) fn remove_all_senders(&mut self) -> Result<Retired<KVec<KBox<Sender>>>> {
+    pub(crate) fn remove_all_senders(&mut self) -> Result<Retired<KVec<Owned>>>
+    where
+        H: MaySleep,
+    {
         let mut count = 0usize;
         self.for_each_port(|_, _| count = count.wrapping_add(1));
-        let mut senders = KVec::with_capacity(count, GFP_KERNEL)?;
+        let mut senders = KVec::with_capacity(count, self.cx().gfp_kernel())?;
         self.for_each_port(|state, port| {
             if let Some(sender) = state.remove_sender(port) {
                 // There is room for each that was counted, as the mutex is held.

@@ -4,3 +4,4 @@
 
 pub(crate) mod patch;
 pub(crate) mod symbols;
+pub(crate) mod transition;

@@ -8,6 +8,7 @@
 //!
 //! C header: `include/linux/livepatch.h`; Documentation/livepatch/livepatch.rst.
 
+use super::transition;
 use crate::bindings;
 use core::{cell::UnsafeCell, mem::MaybeUninit};
 use kernel::{
@@ -76,6 +77,8 @@ impl<const N: usize> Patch<N> {
         }
         let mut objects = [const { zeroed::<bindings::klp_object>() }; 2];
         objects[0].name = c_string(object);
+        objects[0].callbacks.post_patch = Some(transition::post_patch);
+        objects[0].callbacks.pre_unpatch = Some(transition::pre_unpatch);
 
         Self {
             patch: UnsafeCell::new(zeroed()),

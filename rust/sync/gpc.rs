@@ -8,10 +8,18 @@
 //!
 //! C source: `virt/kvm/pfncache.c`.
 
-use super::{order::GpcRefreshLock, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep};
+mod lock;
+mod parts;
+
+pub(crate) use parts::{Part, Unmapped};
+
+use super::{
+    order::{GpcLock, GpcRefreshLock},
+    Ctx, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, Within,
+};
 use crate::{abi::layout::Structure, bindings, livepatch::symbols};
 use core::{marker::PhantomData, ptr::NonNull};
-use kernel::{error::to_result, ffi::c_ulong, page::PAGE_SHIFT, prelude::*, types::NotThreadSafe};
+use kernel::{error::to_result, ffi::c_ulong, prelude::*, types::NotThreadSafe};
 
 /// A guest-physical address, in bytes.
 pub(crate) type Gpa = u64;
@@ -47,93 +55,42 @@ pub(crate) enum Place {
     Vmm(Hva),
 }
 
-/// A structure of the guest's, mapped.
+/// A cache with its lock held for reading, valid or not.
 ///
 /// # Invariants
 ///
 /// `gpc->lock` of `gpc` is held for reading, with the interrupt state from before in `flags`, and
-/// `base` is the address of mapped bytes within one page: `S::SIZE`, or as many as were asked for.
-pub(crate) struct Mapping<'g, S> {
+/// the task is in a read section of `kvm->srcu` during `'g`.
+pub(crate) struct Locked<'g, S> {
     gpc: Gpc<'g, S>,
-    base: NonNull<u8>,
     flags: c_ulong,
     _task: NotThreadSafe,
 }
 
-/// The address of `len` bytes that a cache maps, with its lock held for reading and the interrupt
-/// state from before in `flags`; null, and nothing held, if it is not valid for them, or is being
-/// changed just now.
+/// A cache with its lock held for writing, and interrupts off.
 ///
-/// One function for all structures: it is most of what a delivery does.
+/// # Invariants
 ///
-/// # Safety
-///
-/// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM.
-#[inline(never)]
-unsafe fn try_lock(
-    gpc: NonNull<bindings::gfn_to_pfn_cache>,
-    len: usize,
-    flags: &mut c_ulong,
-) -> *mut u8 {
-    let gpc = gpc.as_ptr();
-    // SAFETY: The lock is initialized with the cache. One that is only tried has no place in the
-    // lock order to keep to.
-    unsafe {
-        if !bindings::kvm_xen_rs_read_trylock_irqsave(&raw mut (*gpc).lock, flags) {
-            return core::ptr::null_mut();
-        }
-    }
-    // SAFETY: The lock is held, so that the fields do not change; the read section keeps the
-    // memslots that the check looks at.
-    unsafe {
-        if symbols::kvm_gpc_check(gpc, len as c_ulong) {
-            return (*gpc).khva.cast();
-        }
-        bindings::kvm_xen_rs_read_unlock_irqrestore(&raw mut (*gpc).lock, *flags);
-    }
-    core::ptr::null_mut()
-}
+/// `gpc->lock` is held for writing, and interrupts were on before.
+pub(crate) struct LockedAlone<'g, S>(Gpc<'g, S>, NotThreadSafe);
 
-/// Maps the page of a cache again after it has moved, for `len` bytes. May sleep.
-///
-/// # Safety
-///
-/// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM and in the
-/// VM's address space. It may sleep and take the locks of the cache.
-#[inline(never)]
-unsafe fn refresh(gpc: NonNull<bindings::gfn_to_pfn_cache>, len: usize) -> Result {
-    // SAFETY: The field is a byte, read in one piece; the rest is the caller's.
-    unsafe {
-        // KVM warns, and a host that panics on warnings is lost, when asked to refresh a cache
-        // that has never been active: a VMM need only send an event before it maps a page.
-        if !(&raw const (*gpc.as_ptr()).active).read_volatile() {
-            return Err(EINVAL);
-        }
-        to_result(symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong))
+impl<S> Drop for LockedAlone<'_, S> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: By the invariant.
+        unsafe { bindings::kvm_xen_rs_write_unlock_irq(&raw mut (*self.0.raw.as_ptr()).lock) }
     }
 }
 
-/// As [`try_lock`], refreshing the cache until it is valid. May sleep.
+/// A structure of the guest's, mapped.
 ///
-/// # Safety
+/// # Invariants
 ///
-/// As for [`refresh`].
-#[inline(never)]
-unsafe fn lock_refreshed(
-    gpc: NonNull<bindings::gfn_to_pfn_cache>,
-    len: usize,
-    flags: &mut c_ulong,
-) -> Result<NonNull<u8>> {
-    // SAFETY: By the safety requirement.
-    unsafe {
-        loop {
-            if let Some(base) = NonNull::new(try_lock(gpc, len, flags)) {
-                return Ok(base);
-            }
-            // Waits for whoever changes the cache, too.
-            refresh(gpc, len)?;
-        }
-    }
+/// The cache is valid, and `base` is the address of mapped bytes within one page: `S::SIZE`, or as
+/// many as were asked for.
+pub(crate) struct Mapping<'g, S> {
+    lock: Locked<'g, S>,
+    base: NonNull<u8>,
 }
 
 impl<'a, S> Gpc<'a, S> {
@@ -163,14 +120,64 @@ impl<'a, S> Gpc<'a, S> {
     {
         let mut flags = 0;
         // SAFETY: The cache is initialized; the rest is the caller's.
-        let base = NonNull::new(unsafe { try_lock(self.raw, len, &mut flags) })?;
+        let base = NonNull::new(unsafe { lock::try_lock(self.raw, len, &mut flags) })?;
         // INVARIANT: `try_lock` returns an address with the lock held.
         Some(Mapping {
-            gpc: self,
+            lock: self.locked(flags),
             base,
+        })
+    }
+
+    /// What stands for the lock that was just taken.
+    #[inline(always)]
+    fn locked<'g>(self, flags: c_ulong) -> Locked<'g, S>
+    where
+        'a: 'g,
+    {
+        Locked {
+            gpc: self,
             flags,
             _task: NotThreadSafe,
-        })
+        }
+    }
+
+    /// Takes the lock for reading, for what [`lock_alone`](Gpc::lock_alone) keeps others from.
+    /// Spins.
+    #[inline]
+    pub(crate) fn lock<'g, H>(self, _cx: &'g mut Ctx<'_, H>) -> Locked<'g, S>
+    where
+        'a: 'g,
+        H: InKvmSrcu + MayEnter<GpcLock>,
+    {
+        let mut flags = 0;
+        // SAFETY: The lock is initialized with the cache; the lock order allows to wait for it.
+        unsafe {
+            bindings::kvm_xen_rs_read_lock_irqsave(&raw mut (*self.raw.as_ptr()).lock, &mut flags)
+        };
+        // INVARIANT: Just taken; the context is inside a read section, and borrowed for as long.
+        self.locked(flags)
+    }
+
+    /// Takes the lock for writing. Spins, for as long as it takes a reader to set a few bits.
+    ///
+    /// The caller has interrupts on: that is why this is for contexts that may sleep.
+    #[inline]
+    pub(crate) fn lock_alone<'g, H>(self, _cx: &'g mut Ctx<'_, H>) -> LockedAlone<'g, S>
+    where
+        'a: 'g,
+        H: MaySleep + MayEnter<GpcLock>,
+    {
+        // SAFETY: As in `lock`.
+        unsafe { bindings::kvm_xen_rs_write_lock_irq(&raw mut (*self.raw.as_ptr()).lock) };
+        // INVARIANT: Just taken.
+        LockedAlone(self, NotThreadSafe)
+    }
+
+    /// Waits until all who hold the lock for reading now have released it: what they could find
+    /// before, nobody acts on any more. Spins as [`lock_alone`](Gpc::lock_alone).
+    #[inline]
+    pub(crate) fn wait_for_readers<H: MaySleep + MayEnter<GpcLock>>(self, cx: &mut Ctx<'_, H>) {
+        drop(self.lock_alone(cx));
     }
 
     /// Maps the page again after it has moved, for `len` bytes.
@@ -181,10 +188,11 @@ impl<'a, S> Gpc<'a, S> {
     {
         // SAFETY: The cache is initialized; the context may sleep, take its locks, read memslots,
         // and fault in pages.
-        unsafe { refresh(self.raw, len) }
+        unsafe { lock::refresh(self.raw, len) }
     }
 
     /// Maps another page from now on, for `len` bytes.
+    #[inline(never)]
     fn activate_len<H>(self, _cx: &mut Ctx<'_, H>, place: Place, len: usize) -> Result
     where
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
@@ -197,6 +205,20 @@ impl<'a, S> Gpc<'a, S> {
                 Place::Vmm(hva) => symbols::kvm_gpc_activate_hva(raw, hva as c_ulong, len),
             }
         })
+    }
+
+    /// The cache as one of bytes, and how many there are in the structure.
+    #[inline]
+    pub(crate) fn part(self) -> Part<'a>
+    where
+        S: Structure,
+    {
+        let bytes = Gpc {
+            raw: self.raw,
+            _lifetime: PhantomData,
+            _of: PhantomData,
+        };
+        (bytes, S::SIZE)
     }
 
     /// Maps nothing from now on. May sleep.
@@ -263,13 +285,11 @@ impl<'a, S: Structure> Gpc<'a, S> {
         let mut flags = 0;
         // SAFETY: The cache is initialized; the context is inside a read section, may sleep, take
         // the cache's locks and fault in pages, and is borrowed as long as the mapping.
-        let base = unsafe { lock_refreshed(self.raw, S::SIZE, &mut flags) }?;
+        let base = unsafe { lock::lock_refreshed(self.raw, S::SIZE, &mut flags) }?;
         // INVARIANT: `lock_refreshed` returns an address with the lock held.
         Ok(Mapping {
-            gpc: self,
+            lock: self.locked(flags),
             base,
-            flags,
-            _task: NotThreadSafe,
         })
     }
 
@@ -299,68 +319,26 @@ impl<'a, S: Structure> Gpc<'a, S> {
     }
 }
 
-/// A cache and how many bytes of it are wanted.
-pub(crate) type Part<'a> = (Gpc<'a, Bytes>, usize);
-
-/// Which of two parts could not be mapped.
-pub(crate) enum Unmapped {
-    /// The first.
-    First,
-    /// The second.
-    Second,
-}
-
-impl<'a> Gpc<'a, Bytes> {
-    /// The mappings of a structure of which a part may be in another page. Never waits; any
-    /// context.
-    ///
-    /// # Errors
-    ///
-    /// The part that is not valid, or being changed just now.
-    pub(crate) fn try_read_parts<'g, H: InKvmSrcu>(
-        _cx: &'g mut Ctx<'_, H>,
-        first: Part<'a>,
-        second: Option<Part<'a>>,
-    ) -> Result<(Mapping<'g, Bytes>, Option<Mapping<'g, Bytes>>), Unmapped>
-    where
-        'a: 'g,
-    {
-        // SAFETY: The context is inside a read section, and borrowed as long as the mappings.
-        let map = |(gpc, len): Part<'a>| unsafe { gpc.try_map(len) };
-        let first = map(first).ok_or(Unmapped::First)?;
-        let second = match second {
-            Some(part) => Some(map(part).ok_or(Unmapped::Second)?),
-            None => None,
-        };
-        Ok((first, second))
-    }
-
-    /// As [`Gpc::refresh`], for `len` bytes.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Gpc::refresh`].
-    pub(crate) fn refresh_bytes<H>(self, cx: &mut Ctx<'_, H>, len: usize) -> Result
-    where
-        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-    {
-        self.refresh_len(cx, len)
-    }
-
-    /// As [`Gpc::activate`], for `len` bytes.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Gpc::activate`].
-    pub(crate) fn activate_bytes<H>(self, cx: &mut Ctx<'_, H>, gpa: Gpa, len: usize) -> Result
-    where
-        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
-    {
-        self.activate_len(cx, Place::Guest(gpa), len)
+impl<'g, S: Structure> Locked<'g, S> {
+    /// The mapping, if the cache is valid; else the lock is released.
+    #[inline]
+    pub(crate) fn map(self) -> Option<Mapping<'g, S>> {
+        // SAFETY: By the invariant the lock is held, in a read section.
+        let base = NonNull::new(unsafe { lock::base(self.gpc.raw.as_ptr(), S::SIZE) })?;
+        // INVARIANT: `base` returns an address where the cache is valid.
+        Some(Mapping { lock: self, base })
     }
 }
 
 impl<S> Mapping<'_, S> {
+    /// The context inside the lock, where another cache can be tried.
+    #[inline(always)]
+    pub(crate) fn cx(&mut self) -> Ctx<'_, Within<GpcLock, InSection>> {
+        // SAFETY: By the invariant of `Locked`, the lock is held and the task in a read section;
+        // all else that `InSection` implies is what may not be done.
+        unsafe { Ctx::assert() }
+    }
+
     /// The start of the bytes mapped.
     #[inline(always)]
     pub(crate) fn base(&self) -> NonNull<u8> {
@@ -369,22 +347,12 @@ impl<S> Mapping<'_, S> {
 
     /// Notes that the page has been written to, for a VMM that copies what changes.
     pub(crate) fn mark_dirty(&self) {
-        let raw = self.gpc.raw.as_ptr();
-        // SAFETY: The lock is held, so that the fields do not change; by the invariant the cache
-        // is valid, so that the memslot, if there is one, is that of the read section we are in.
-        unsafe {
-            if !(*raw).memslot.is_null() {
-                symbols::mark_page_dirty_in_slot(
-                    (*raw).kvm,
-                    (*raw).memslot,
-                    (*raw).gpa >> PAGE_SHIFT,
-                );
-            }
-        }
+        // SAFETY: By the invariants the lock is held, and the cache valid, in a read section.
+        unsafe { lock::mark_dirty(self.lock.gpc.raw) }
     }
 }
 
-impl<S> Drop for Mapping<'_, S> {
+impl<S> Drop for Locked<'_, S> {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: By the invariant the lock is held, and `flags` are its own.

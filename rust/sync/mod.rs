@@ -2,11 +2,13 @@
 
 //! The lock order as types, and the locks in it.
 
+mod alloc;
 pub(crate) mod context;
 pub(crate) mod gpc;
 pub(crate) mod order;
 pub(crate) mod srcu;
 pub(crate) mod verify;
+pub(crate) mod vm_srcu;
 pub(crate) mod weaken;
 pub(crate) mod xen_lock;
 

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sleepable RCU.
+//! Sleepable RCU: readers may sleep, and who changes what they read waits for them, or has
+//! something done when they are gone.
+//!
+//! Nothing in here is KVM's. Who waits for a grace period must not be inside a read section, nor
+//! hold what is waited for in one; that depends on what the SRCU protects and can't be told here,
+//! so [`Srcu::synchronize`] is unsafe and a user wraps it: see `vm_srcu.rs`. Nobody has to wait
+//! for [`Srcu::call`].
 //!
 //! C header: `include/linux/srcu.h`; Documentation/RCU/checklist.rst.
 
-use super::{order::KvmSrcu, Ctx, Held, MayEnter, MayWaitForSrcu, Within};
+mod call;
+
+pub(crate) use call::Room;
+
 use crate::bindings;
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{ffi::c_int, types::NotThreadSafe};
@@ -43,6 +52,18 @@ impl<'a> Srcu<'a> {
         }
     }
 
+    /// Waits until all read sections that are there now have ended.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Srcu::synchronize_expedited`].
+    #[inline]
+    #[allow(dead_code, reason = "KVM's readers are waited for in a hurry")]
+    pub(crate) unsafe fn synchronize(self) {
+        // SAFETY: As in `synchronize_expedited`.
+        unsafe { bindings::synchronize_srcu(self.raw.as_ptr()) }
+    }
+
     /// Waits, without sparing the CPUs, until all read sections that are there now have ended.
     ///
     /// # Safety
@@ -50,7 +71,7 @@ impl<'a> Srcu<'a> {
     /// The task may sleep, is in no read section of this SRCU, and holds no lock that is taken in
     /// one.
     #[inline]
-    unsafe fn synchronize_expedited(self) {
+    pub(crate) unsafe fn synchronize_expedited(self) {
         // SAFETY: `raw` is initialized by the contract of `from_raw`; the rest is the caller's.
         unsafe { bindings::synchronize_srcu_expedited(self.raw.as_ptr()) }
     }
@@ -72,61 +93,5 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         // SAFETY: By the invariant, `idx` is that of a read section that this task is in.
         unsafe { bindings::kvm_xen_rs_srcu_read_unlock(self.srcu.raw.as_ptr(), self.idx) }
-    }
-}
-
-/// The `kvm->srcu` of a VM, which has a place in the lock order.
-#[derive(Clone, Copy)]
-pub(crate) struct OfVm<'a>(Srcu<'a>);
-
-/// A read section of `kvm->srcu`, and the context inside it.
-pub(crate) struct VmGuard<'g, H> {
-    outside: Ctx<'g, H>,
-    _guard: Guard<'g>,
-}
-
-impl<'a> OfVm<'a> {
-    /// Gives an SRCU the place of `kvm->srcu` in the lock order.
-    ///
-    /// # Safety
-    ///
-    /// `srcu` is the `kvm->srcu` of the VM that all contexts it is used with belong to.
-    #[inline(always)]
-    pub(crate) const unsafe fn new(srcu: Srcu<'a>) -> Self {
-        Self(srcu)
-    }
-
-    /// Enters a read section. Any context that is not in one.
-    #[inline(always)]
-    pub(crate) fn read<'g, H: MayEnter<KvmSrcu>>(self, cx: &'g mut Ctx<'_, H>) -> VmGuard<'g, H>
-    where
-        'a: 'g,
-    {
-        VmGuard {
-            outside: cx.reborrow(),
-            _guard: self.0.read_lock(),
-        }
-    }
-
-    /// Waits until no read section is left that could have seen what was unpublished before.
-    ///
-    /// Expedited, as KVM waits for memslots: readers are short, or sleep as the guest likes, and
-    /// then waiting in the ordinary way is no cheaper for anybody. May sleep.
-    #[inline]
-    pub(crate) fn wait_for_readers<H: MayWaitForSrcu>(self, _cx: &mut Ctx<'_, H>) {
-        // SAFETY: `MayWaitForSrcu` is implemented for contexts that may sleep and are inside of no
-        // level that is, or is taken in, a read section of `kvm->srcu`.
-        unsafe { self.0.synchronize_expedited() }
-    }
-}
-
-impl<H: Held> VmGuard<'_, H> {
-    /// The context inside the read section.
-    #[inline(always)]
-    pub(crate) fn cx(&mut self) -> Ctx<'_, Within<KvmSrcu, H>> {
-        // By value, for as long as the guard is borrowed: a reference could be swapped for that of
-        // another guard, and outlive this one.
-        // SAFETY: The read section lasts as long as the guard, which is borrowed.
-        unsafe { self.outside.enter() }
     }
 }

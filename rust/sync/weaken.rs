@@ -20,6 +20,16 @@ pub(crate) type MayDeliver = Within<KvmSrcu, Anywhere>;
 /// Where a pfn cache can be refreshed, and nothing else known: no other lock may be taken.
 pub(crate) type MayRefresh = Within<XenLock, Within<KvmSrcu, VmIoctl>>;
 
+impl<H: MayEnter<KvmSrcu> + MayWake> Ctx<'_, H> {
+    /// This context, as one of which nothing is known.
+    #[inline(always)]
+    pub(crate) fn anywhere(&mut self) -> Ctx<'_, Anywhere> {
+        // SAFETY: The task may wake others and is not in a read section, or may enter another. All
+        // else that follows from `Atomic` is what may not be done.
+        unsafe { Ctx::assert() }
+    }
+}
+
 impl<H: InKvmSrcu> Ctx<'_, H> {
     /// This context, as one of which no more is known than the read section.
     #[inline(always)]

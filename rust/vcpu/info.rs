@@ -54,7 +54,7 @@ pub(crate) fn inject_pending_events(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) 
         info.store(&EVTCHN_UPCALL_PENDING, 1);
         info.mark_dirty();
     }
-    for_each_bit(noted, |word| vcpu.clear_pending_sel(word));
+    vcpu.clear_pending_sel(noted);
 
     if words != 0 && vcpu.upcall_vector() != 0 {
         vcpu.inject_upcall_vector(cx);

@@ -4,7 +4,7 @@
 
 use crate::{
     abi::runstate::{in_first_page, Layout, Runstate, State, UPDATE},
-    kvm::{clock, guest_memory, vcpu_xen::run_delay, Vcpu},
+    kvm::{clock, guest_memory::Split, vcpu_xen::run_delay, Vcpu},
     sync::{
         gpc::{Bytes, Gpa, Gpc, Place, Unmapped},
         Ctx, InSection, MayRefresh,
@@ -46,8 +46,7 @@ impl<'a> Target<'a> {
     /// Writes the runstate, if the pages are there. Never waits.
     fn try_write(&self, cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
         let rest = (self.rest_len() != 0).then_some((self.rest, self.rest_len()));
-        let pages = Gpc::try_read_parts(cx, (self.first, self.len), rest)?;
-        let to = guest_memory::Split::new(&pages.0, self.len, pages.1.as_ref(), self.rest_len());
+        let to = Split::try_read(cx, (self.first, self.len), rest)?;
 
         let runstate = vcpu.runstate();
         let flag = if vcpu.vm().tells_runstate_update() {
@@ -63,10 +62,9 @@ impl<'a> Target<'a> {
             to.publish();
         }
         to.write_u32(0, runstate.state as u32);
-        to.write_u64(self.layout.entry_time, runstate.entry_time | flag);
-        for (i, &time) in runstate.times.iter().enumerate() {
-            to.write_u64(self.layout.time(i), time);
-        }
+        let [t0, t1, t2, t3] = runstate.times;
+        let words = [runstate.entry_time | flag, t0, t1, t2, t3];
+        to.write_u64s(self.layout.entry_time, &words);
         to.publish();
         if flag != 0 {
             to.write_byte(self.layout.update_byte(), update_byte & 0x7f);
@@ -74,6 +72,19 @@ impl<'a> Target<'a> {
         }
         to.mark_dirty();
         Ok(())
+    }
+
+    /// Has the page of a part mapped. May sleep, as long as the page takes to come.
+    fn map(&self, cx: &mut Ctx<'_, MayRefresh>, part: Unmapped) -> Result {
+        match part {
+            Unmapped::First => self.first.refresh_bytes(cx, self.len),
+            // It was not set up if the guest was 32-bit, and its structure shorter, at the time.
+            Unmapped::Second => {
+                let gpa = self.gpa.wrapping_add(self.len as u64);
+                self.rest
+                    .activate_bytes(cx, Place::Guest(gpa), self.rest_len())
+            }
+        }
     }
 }
 
@@ -101,13 +112,12 @@ pub(crate) fn change(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state: State)
 /// is there; if not, it is told with the next change, and finds the older state until then.
 pub(crate) fn change_atomic(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, state: State) {
     account(vcpu, state);
-    if let Some(target) = Target::of(vcpu) {
-        let _ = target.try_write(cx, vcpu);
-    }
+    let _ = try_tell(cx, vcpu);
 }
 
 /// Changes the state of the vCPU for a VMM, and tells the guest as KVM does when it makes the same
 /// change itself: without waiting where it would be preempted. May sleep.
+#[inline(never)]
 pub(crate) fn change_by_vmm(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state: State) {
     match state {
         State::Runnable => change_atomic(&mut cx.in_section(), vcpu, state),
@@ -115,23 +125,19 @@ pub(crate) fn change_by_vmm(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state:
     }
 }
 
+/// Writes the runstate to the guest, if it is to be told and the pages are there. Never waits.
+#[inline(never)]
+fn try_tell(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
+    Target::of(vcpu).map_or(Ok(()), |target| target.try_write(cx, vcpu))
+}
+
 /// Writes the runstate to the guest. May sleep, as long as the pages take to come; does nothing
 /// when there are none.
+#[inline(never)]
 pub(crate) fn tell(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
-    let Some(target) = Target::of(vcpu) else {
-        return;
-    };
-    loop {
-        let mapped = match target.try_write(&mut cx.in_section(), vcpu) {
-            Ok(()) => return,
-            Err(Unmapped::First) => target.first.refresh_bytes(cx, target.len),
-            // It was not set up if the guest was 32-bit, and its structure shorter, at the time.
-            Err(Unmapped::Second) => {
-                let gpa = target.gpa.wrapping_add(target.len as u64);
-                target.rest.activate_bytes(cx, gpa, target.rest_len())
-            }
-        };
-        if mapped.is_err() {
+    while let Err(part) = try_tell(&mut cx.in_section(), vcpu) {
+        let mapped = Target::of(vcpu).map(|target| target.map(cx, part));
+        if !matches!(mapped, Some(Ok(()))) {
             return;
         }
     }
@@ -168,11 +174,12 @@ fn activate(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, gpa: Gpa) -> Result {
     let len = in_first_page(gpa, size);
     // All of the page that is left, for a guest whose word size changes.
     let page_rest = in_first_page(gpa, usize::MAX);
-    vcpu.runstate_info().activate_bytes(cx, gpa, page_rest)?;
+    vcpu.runstate_info()
+        .activate_bytes(cx, Place::Guest(gpa), page_rest)?;
     if len < size {
         let rest = gpa.wrapping_add(len as u64);
         vcpu.runstate_info_rest()
-            .activate_bytes(cx, rest, size - len)
+            .activate_bytes(cx, Place::Guest(rest), size - len)
     } else {
         vcpu.runstate_info_rest().deactivate(cx);
         Ok(())

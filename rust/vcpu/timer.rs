@@ -8,7 +8,7 @@ use crate::{
         vcpu_info,
     },
     evtchn::{
-        deliver::{deliver_fast, deliver_in_section},
+        deliver::{deliver_fast, deliver_in_section, Delivery},
         port::{Port, Target},
     },
     kvm::{clock, Vcpu},
@@ -123,7 +123,7 @@ pub(crate) fn fire(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) {
         return;
     }
     match deliver_fast(cx, vcpu.vm(), vcpu.timer_virq(), Target::of(vcpu)) {
-        Err(EAGAIN) => {
+        Delivery::NOT_NOW => {
             vcpu.set_timer_pending(true);
             vcpu.unblock(cx);
         }
@@ -146,7 +146,7 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
     let delivered = deliver_in_section(cx, vm, port, Target::of(vcpu));
     vcpu.set_timer_pending(false);
     // A port that the guest does not have will not come by waiting.
-    if delivered.is_err() && Port::new(port, vm.word_size()).is_some() {
+    if delivered.result().is_err() && Port::new(port, vm.word_size()).is_some() {
         vcpu.start_timer(clock::monotonic_ns().wrapping_add(RETRY));
     } else {
         vcpu.set_timer_expires(0);

@@ -10,11 +10,11 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The bounds of the context `H` in the signature of a function.
-fn bounds(source: &str, function: &str) -> BTreeSet<String> {
+/// The bounds of the context `H` at the beginning of an item, as in `fn name` or `impl`.
+fn bounds(source: &str, item: &str) -> BTreeSet<String> {
     let start = source
-        .find(&format!("fn {function}<"))
-        .unwrap_or_else(|| panic!("there is no generic fn {function}"));
+        .find(&format!("{item}<"))
+        .unwrap_or_else(|| panic!("there is no generic {item}"));
     let signature: String = source[start..]
         .split_inclusive('{')
         .next()
@@ -31,31 +31,40 @@ fn bounds(source: &str, function: &str) -> BTreeSet<String> {
         let list = &list[..end.unwrap_or(list.len())];
         bounds.extend(list.split('+').map(str::to_owned));
     }
-    assert!(!bounds.is_empty(), "fn {function} asks for nothing");
+    assert!(!bounds.is_empty(), "{item} asks for nothing");
     bounds
 }
 
 #[test]
 fn the_module_asks_for_what_its_stand_ins_ask_for() {
     let stand_ins = read("tests/ui/support/mod.rs");
-    for (stand_in, level, file, function) in [
-        ("enter", "XenLock", "sync/xen_lock.rs", "lock"),
-        ("enter", "KvmSrcu", "sync/srcu.rs", "read"),
-        ("synchronize", "", "sync/srcu.rs", "wait_for_readers"),
-        ("try_read", "", "sync/gpc.rs", "try_read"),
-        ("refresh", "", "sync/gpc.rs", "read"),
-        ("refresh", "", "sync/gpc.rs", "refresh"),
-        ("refresh", "", "sync/gpc.rs", "activate"),
-        ("kick", "", "kvm/vcpu.rs", "unblock"),
-        ("find", "", "kvm/sender.rs", "find"),
-        ("halt", "", "kvm/hypercall.rs", "as_long_as_the_guest_likes"),
+    for (stand_in, level, file, item) in [
+        ("enter", "XenLock", "sync/xen_lock.rs", "fn lock"),
+        ("enter", "KvmSrcu", "sync/vm_srcu.rs", "fn read"),
+        ("enter", "GpcLock", "sync/gpc.rs", "fn lock"),
+        ("enter", "GpcLock", "sync/gpc.rs", "fn lock_alone"),
+        ("enter", "GpcLock", "sync/gpc.rs", "fn wait_for_readers"),
+        ("synchronize", "", "sync/vm_srcu.rs", "fn wait_for_readers"),
+        ("try_read", "", "sync/gpc.rs", "fn try_read"),
+        ("refresh", "", "sync/gpc.rs", "fn read"),
+        ("refresh", "", "sync/gpc.rs", "fn refresh"),
+        ("refresh", "", "sync/gpc.rs", "fn activate"),
+        ("gfp_kernel", "", "sync/alloc.rs", "impl"),
+        ("kick", "", "kvm/vcpu.rs", "fn unblock"),
+        ("find", "", "sync/gpc.rs", "fn lock"),
+        (
+            "halt",
+            "",
+            "kvm/hypercall.rs",
+            "fn as_long_as_the_guest_likes",
+        ),
     ] {
-        let real = bounds(&read(&format!("../../rust/{file}")), function);
-        for bound in bounds(&stand_ins, stand_in) {
+        let real = bounds(&read(&format!("../../rust/{file}")), item);
+        for bound in bounds(&stand_ins, &format!("fn {stand_in}")) {
             let bound = bound.replace("<L>", &format!("<{level}>"));
             assert!(
                 real.contains(&bound),
-                "{file}: {function} has {real:?}, not {bound}"
+                "{file}: {item} has {real:?}, not {bound}"
             );
         }
     }
@@ -65,7 +74,7 @@ fn the_module_asks_for_what_its_stand_ins_ask_for() {
 fn bounds_are_found_inline_and_in_where_clauses() {
     let source = "fn f<'g, H: A<B<C>> + D>(cx: &'g mut Ctx<'_, H>) -> X where 'a: 'g, H: E, {";
     assert_eq!(
-        bounds(source, "f"),
+        bounds(source, "fn f"),
         ["A<B<C>>", "D", "E"].map(String::from).into()
     );
 }

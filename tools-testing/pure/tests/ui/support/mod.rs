@@ -57,7 +57,7 @@ pub(crate) fn try_read<'g, H: InKvmSrcu>(_cx: &'g mut Ctx<'_, H>) -> Option<Mapp
 /// A page that is mapped.
 pub(crate) struct Mapping<'g>(std::marker::PhantomData<&'g mut ()>);
 
-/// An allocation with `GFP_KERNEL`.
+/// `Ctx::gfp_kernel()`: an allocation with `GFP_KERNEL`.
 pub(crate) fn gfp_kernel<H: MaySleep>(_cx: &mut Ctx<'_, H>) {}
 
 /// `Vcpu::halt()`: sleeps as long as the guest likes.
@@ -66,7 +66,7 @@ pub(crate) fn halt<H: MayWaitForGuest>(_cx: &mut Ctx<'_, H>) {}
 /// `kvm_vcpu_kick()`: wakes a task.
 pub(crate) fn kick<H: MayWake>(_cx: &mut Ctx<'_, H>) {}
 
-/// A sender that was looked up in a read section.
+/// A sender that was looked up in a read section, with `Gpc::lock()` held.
 pub(crate) fn find<'c, H: InKvmSrcu>(_cx: &'c Ctx<'_, H>) -> &'c u32 {
     &0
 }

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether all of what runs of KVM's Xen code is ours.
+//!
+//! A transition takes one task after the other out of C, and while it lasts both sides serve the
+//! same VMs. What holds among functions of ours alone may be relied on when it is over.
+//!
+//! Source: Documentation/livepatch/callbacks.rst.
+
+use crate::bindings;
+use kernel::sync::{
+    atomic::{Atomic, Relaxed},
+    barrier::smp_mb,
+};
+
+static IS_OVER: Atomic<bool> = Atomic::new(false);
+
+/// Whether no task has been in one of C's functions that we replace since some moment before the
+/// call. What the caller has written before, those will see that get there after it.
+#[inline]
+pub(crate) fn is_over() -> bool {
+    // Against the full barrier in the switching of a task.
+    smp_mb();
+    IS_OVER.load(Relaxed)
+}
+
+/// The transition to the patch has ended, or KVM has only now been loaded.
+///
+/// # Safety
+///
+/// None needed; the type is that of a callback.
+pub(super) unsafe extern "C" fn post_patch(_object: *mut bindings::klp_object) {
+    IS_OVER.store(true, Relaxed);
+}
+
+/// The transition back is about to begin.
+///
+/// # Safety
+///
+/// None needed; the type is that of a callback.
+pub(super) unsafe extern "C" fn pre_unpatch(_object: *mut bindings::klp_object) {
+    IS_OVER.store(false, Relaxed);
+}

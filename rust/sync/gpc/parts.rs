@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Structures that may lie across two pages, with a cache for each.
+
+use super::{Bytes, Gpc, Mapping, Place};
+use crate::sync::{order::GpcRefreshLock, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep};
+use kernel::prelude::*;
+
+/// A cache and how many bytes of it are wanted.
+pub(crate) type Part<'a> = (Gpc<'a, Bytes>, usize);
+
+/// Which of two parts could not be mapped.
+// A word, so that it is not squeezed in among a mapping's own bytes.
+#[repr(usize)]
+pub(crate) enum Unmapped {
+    /// The first.
+    First,
+    /// The second.
+    Second,
+}
+
+impl<'a> Gpc<'a, Bytes> {
+    /// The mapping of `len` bytes, as [`Gpc::try_read`] has it.
+    pub(crate) fn try_read_bytes<'g, H: InKvmSrcu>(
+        self,
+        _cx: &'g Ctx<'_, H>,
+        len: usize,
+    ) -> Option<Mapping<'g, Bytes>>
+    where
+        'a: 'g,
+    {
+        // SAFETY: The context is inside a read section, and borrowed as long as the mapping.
+        unsafe { self.try_map(len) }
+    }
+
+    /// As [`Gpc::refresh`], for `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Gpc::refresh`].
+    pub(crate) fn refresh_bytes<H>(self, cx: &mut Ctx<'_, H>, len: usize) -> Result
+    where
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        self.refresh_len(cx, len)
+    }
+
+    /// As [`Gpc::activate`], for `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Gpc::activate`].
+    pub(crate) fn activate_bytes<H>(self, cx: &mut Ctx<'_, H>, place: Place, len: usize) -> Result
+    where
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        self.activate_len(cx, place, len)
+    }
+}
