@@ -49,6 +49,13 @@ pub fn singleshot_timer(abi: Abi, time: u64) -> Vec<u8> {
     bytes
 }
 
+/// struct vcpu_set_singleshot_timer, with flags.
+pub fn singleshot_timer_with_flags(abi: Abi, time: u64, flags: u32) -> Vec<u8> {
+    let mut bytes = singleshot_timer(abi, time);
+    bytes[8..12].copy_from_slice(&flags.to_le_bytes());
+    bytes
+}
+
 /// Size of struct vcpu_set_singleshot_timer.
 pub fn singleshot_timer_size(abi: Abi) -> usize {
     match abi {

@@ -5,6 +5,7 @@ use crate::harness::case::Topic;
 
 mod c_bugs;
 mod evtchn_send;
+mod fixes;
 mod guest_send;
 mod hvm_config;
 mod hypercall;
@@ -45,5 +46,6 @@ pub const TOPICS: &[&Topic] = &[
     &timer::TOPIC,
     &sched_op::TOPIC,
     &hypercall_exit::TOPIC,
+    &fixes::TOPIC,
     &c_bugs::TOPIC,
 ];

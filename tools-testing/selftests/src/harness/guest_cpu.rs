@@ -171,6 +171,19 @@ fn system_registers(sregs: &mut kvm_sregs, abi: Abi) {
     }
 }
 
+/// Has a vCPU that was loaded for 32-bit code run it in long mode.
+pub fn enter_compatibility_mode(vcpu: &Vcpu) -> Outcome {
+    let mut sregs = vcpu.fd.get_sregs()?;
+    sregs.cr0 = CR0_PE_ET | CR0_PG;
+    sregs.cr3 = PML4;
+    sregs.cr4 = CR4_PAE;
+    sregs.efer = EFER_LME_LMA;
+    sregs.idt.base = IDT64;
+    sregs.idt.limit = 256 * 16 - 1;
+    vcpu.fd.set_sregs(&sregs)?;
+    Ok(())
+}
+
 /// Has the vCPU run in ring 3.
 pub fn enter_ring3(vcpu: &Vcpu) -> Outcome {
     let mut sregs = vcpu.fd.get_sregs()?;

@@ -200,6 +200,11 @@ impl Machine {
     /// Boots a vCPU and has it set up the hypercall page.
     pub fn boot_with_hypercalls(&mut self, index: usize) -> Outcome {
         self.boot(index)?;
+        self.set_up_hypercall_page(index)
+    }
+
+    /// Has a vCPU that is booted set up the hypercall page.
+    pub fn set_up_hypercall_page(&mut self, index: usize) -> Outcome {
         match self.vcpus[index].wrmsr(HYPERCALL_MSR, HYPERCALL_PAGE)? {
             Exit::Done => Ok(()),
             exit => Err(fail(format!(

@@ -82,6 +82,19 @@ impl Area {
         vm.set_slot(AREA_SLOT, AREA_GPA, &self.0, 0)
     }
 
+    /// Has KVM log which of its pages are written to.
+    pub fn log_dirty(&self, vm: &Vm) -> Outcome {
+        let flags = kvm_bindings::KVM_MEM_LOG_DIRTY_PAGES;
+        vm.set_slot(AREA_SLOT, AREA_GPA, &self.0, flags)
+    }
+
+    /// The pages that were written to since this was last asked.
+    pub fn take_dirty(vm: &Vm) -> Outcome<Vec<usize>> {
+        let log = vm.fd.get_dirty_log(AREA_SLOT, AREA_PAGES * PAGE_SIZE)?;
+        let dirty = |page: &usize| log[page / 64] & (1 << (page % 64)) != 0;
+        Ok((0..AREA_PAGES).filter(dirty).collect())
+    }
+
     /// As [`Area::attach`], but guest and KVM may only read it.
     pub fn attach_readonly(&self, vm: &Vm) -> Outcome {
         vm.set_slot(AREA_SLOT, AREA_GPA, &self.0, kvm_bindings::KVM_MEM_READONLY)

@@ -11,6 +11,7 @@ pub mod detached;
 pub mod guest_code;
 pub mod guest_cpu;
 pub mod host_cpu;
+pub mod hyperv;
 pub mod image;
 pub mod ioctl;
 pub mod irqfd;

@@ -220,4 +220,13 @@ impl Vcpu {
         self.fd.set_lapic(&lapic)?;
         Ok(())
     }
+
+    /// Has the guest reach its local APIC by MSRs.
+    pub fn enter_x2apic_mode(&self) -> Outcome {
+        const X2APIC_ENABLE: u64 = 1 << 10;
+        let mut sregs = self.fd.get_sregs()?;
+        sregs.apic_base |= X2APIC_ENABLE;
+        self.fd.set_sregs(&sregs)?;
+        Ok(())
+    }
 }
