@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use harness::case::{expand, Case, Filter};
-use harness::child::{self, Verdict};
-use harness::ktap::Ktap;
-use harness::side::Side;
+use selftests::harness::case::{expand, Case, Filter};
+use selftests::harness::child::{self, Verdict};
+use selftests::harness::ktap::Ktap;
+use selftests::harness::side::Side;
+// The cases name them as their own.
+use selftests::{abi, harness, topic};
 
-mod abi;
 mod cases;
-mod harness;
 
 /// All is well.
 const PASSED: u8 = 0;
