@@ -11,11 +11,9 @@ mod guest;
 mod image;
 mod ipi;
 mod klog;
-mod kmod;
 mod kprobes;
 mod kvm;
 mod lifecycle;
-mod livepatch;
 mod machine;
 mod mounts;
 mod phases;
@@ -25,6 +23,8 @@ mod system;
 mod xen_guest;
 
 use anyhow::{Context, Result};
+// Modules of this crate name them as their own.
+use livepatch::{self, kmod};
 use nix::sys::reboot::{reboot, RebootMode};
 use protocol::{Event, GuestEvent, Plan, PLAN_PATH};
 use std::{fs, panic};

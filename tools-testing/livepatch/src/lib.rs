@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The switch: `/sys/kernel/livepatch/kvm_xen_rs`.
 
-use crate::kmod;
 use anyhow::{bail, Context, Result};
 use protocol::MODULE_NAME;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+pub mod kmod;
 
 /// A transition that takes longer than this is stuck.
 const TRANSITION_LIMIT: Duration = Duration::from_secs(40);
