@@ -14,18 +14,29 @@ BUILDROOT := tools-testing/buildroot
 RUN = $(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/run
 
 .DEFAULT_GOAL := modules
-.PHONY: modules demo check shell fmt clippy clean help
+.PHONY: modules samples demo check shell fmt clippy clean help
+
+# kbuild DIR: the modules in DIR, quietly, into MO
+kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
+	{ $(MAKE) --no-print-directory -C '$(KDIR)' M='$(1)' MO='$(abspath $(MO))' \
+		KBUILD_MODPOST_WARN=1 modules 2>&1; echo $$? >'$(MO)/.status'; } | \
+		sed -u -f tools-testing/kbuild/quiet.sed; exit "$$(cat '$(MO)/.status')"
 
 ## modules: build kvm_xen_rs.ko for KDIR (the running kernel's build by default)
 modules:
-	@tools-testing/kbuild/preflight '$(KDIR)' '$(MO)'
-	@{ $(MAKE) --no-print-directory -C '$(KDIR)' M='$(CURDIR)' MO='$(abspath $(MO))' \
-		KBUILD_MODPOST_WARN=1 modules 2>&1; echo $$? >'$(MO)/.status'; } | \
-		sed -u -f tools-testing/kbuild/quiet.sed; exit "$$(cat '$(MO)/.status')"
+	@$(call kbuild,$(CURDIR))
 ifneq ($(CLIPPY),1)
 	@cd tools-testing && $(CARGO) build --quiet -p klp-link
 	@$(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/debug/klp-link '$(MO)/kvm_xen_rs.ko'
 	@tools-testing/kbuild/undefined '$(MO)/kvm_xen_rs.ko' '$(KDIR)/Module.symvers'
+endif
+
+## samples: build kvm_xen_broken_order.ko, which breaks the lock order on purpose, for KDIR
+samples: MO = $(CURDIR)/build/samples
+samples:
+	@$(call kbuild,$(CURDIR)/samples)
+ifneq ($(CLIPPY),1)
+	@tools-testing/kbuild/undefined '$(MO)/kvm_xen_broken_order.ko' '$(KDIR)/Module.symvers'
 endif
 
 ## demo: a Debian guest on Xen, its events delivered by Rust (PROMPT=1: and a prompt beside it)
@@ -43,11 +54,12 @@ shell:
 ## fmt: format all Rust
 fmt:
 	cd tools-testing && $(CARGO) fmt
-	rustfmt --edition 2021 rust/kvm_xen_rs.rs
+	rustfmt --edition 2021 rust/kvm_xen_rs.rs samples/broken_order/kvm_xen_broken_order.rs
 
-## clippy: lint the module for KDIR, and the tools
+## clippy: lint the modules for KDIR, and the tools
 clippy:
 	@$(MAKE) --no-print-directory modules CLIPPY=1 MO='$(CURDIR)/build/clippy'
+	@$(MAKE) --no-print-directory samples CLIPPY=1 MO='$(CURDIR)/build/clippy-samples'
 	cd tools-testing && $(CARGO) clippy --all-targets -- -D warnings
 
 ## clean: remove what was built here; the cache outside stays
