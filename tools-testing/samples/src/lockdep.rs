@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Whether lockdep is there, and on.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+const STATS: &str = "/proc/lockdep_stats";
+
+/// Whether the kernel has lockdep.
+pub fn is_there() -> bool {
+    Path::new(STATS).exists()
+}
+
+/// Whether it has reported nothing yet: it switches itself off when it does.
+pub fn is_on() -> Result<bool> {
+    let stats = fs::read_to_string(STATS).with_context(|| format!("can't read {STATS}"))?;
+    let value = stats
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix("debug_locks:"))
+        .with_context(|| format!("{STATS} lacks debug_locks"))?;
+    Ok(value.trim() == "1")
+}
