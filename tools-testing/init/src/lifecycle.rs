@@ -34,6 +34,25 @@ pub fn insert_before_kvm(plan: &MachinePlan, proof: &ExecAction, limit: Duration
     side::ensure(Side::C, module)
 }
 
+/// Inserts with parameters for as long as the program `proof` runs.
+pub fn insert_with(
+    plan: &MachinePlan,
+    parameters: &str,
+    proof: &ExecAction,
+    limit: Duration,
+) -> Result<Outcome> {
+    side::ensure(Side::C, plan.module.as_deref())?;
+    let module = plan.module.as_deref();
+    livepatch::insert_with(
+        module.context("there is no module in this plan")?,
+        parameters,
+    )?;
+    let outcome = exec::run(proof, limit);
+    // The next step finds the module without them, however this one went.
+    side::ensure(Side::C, module)?;
+    outcome
+}
+
 fn insert_and_prove(plan: &MachinePlan, proof: &ExecAction, limit: Duration) -> Result<()> {
     side::ensure(Side::Rust, plan.module.as_deref())?;
     if livepatch::is_kvm_patched() {

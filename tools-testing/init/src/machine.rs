@@ -53,6 +53,9 @@ fn act(plan: &MachinePlan, step: &Step) -> Result<Outcome> {
         Action::Guest(guest) => done(phases::run(plan, guest, limit)),
         Action::Reinsert { times } => done(lifecycle::reinsert(plan, *times)),
         Action::InsertBeforeKvm { proof } => done(lifecycle::insert_before_kvm(plan, proof, limit)),
+        Action::InsertWith { parameters, proof } => {
+            lifecycle::insert_with(plan, parameters, proof, limit)
+        }
         Action::Shell(shell) => done(shell::run(plan, shell)),
     }
 }

@@ -16,8 +16,13 @@ const BUSY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Loads the module in `path`. One that is loaded already is left alone.
 pub fn load(path: &str) -> Result<()> {
+    load_with(path, "")
+}
+
+/// As [`load`], with parameters.
+pub fn load_with(path: &str, parameters: &str) -> Result<()> {
     let file = File::open(path).context(path.to_owned())?;
-    match finit_module(&file, c"", ModuleInitFlags::empty()) {
+    match finit_module(&file, &CString::new(parameters)?, ModuleInitFlags::empty()) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("inserting {path}")),
     }

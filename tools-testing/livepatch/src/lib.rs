@@ -81,8 +81,13 @@ fn function_of(entry: &str) -> Option<String> {
 
 /// Inserts the module and waits until every task runs its code.
 pub fn insert(path: &str) -> Result<Took> {
+    insert_with(path, "")
+}
+
+/// As [`insert`], with parameters of the module.
+pub fn insert_with(path: &str, parameters: &str) -> Result<Took> {
     let begun = Instant::now();
-    kmod::load(path)?;
+    kmod::load_with(path, parameters)?;
     let module = begun.elapsed();
     wait("the transition to Rust", || {
         flag("enabled") == Some(true) && flag("transition") == Some(false)

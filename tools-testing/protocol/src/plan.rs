@@ -99,6 +99,13 @@ pub enum Action {
         /// A program that KVM's Xen code serves.
         proof: ExecAction,
     },
+    /// Inserts our module with these parameters, and runs a program; then hands back.
+    InsertWith {
+        /// As after `insmod`.
+        parameters: String,
+        /// The program.
+        proof: ExecAction,
+    },
     /// A prompt on a serial port.
     Shell(ShellAction),
 }

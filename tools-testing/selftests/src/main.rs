@@ -56,6 +56,11 @@ struct Options {
     /// On side c, run also the cases that are known to fail there
     #[arg(long)]
     known_bugs: bool,
+
+    /// The module was inserted with xen_poll_timeout=1: run the cases that want
+    /// that, and no others
+    #[arg(long)]
+    xen_poll_timeout: bool,
 }
 
 fn main() -> ExitCode {
@@ -88,7 +93,11 @@ fn list(cases: &[Case]) {
 
 fn choose(options: &Options) -> Result<Vec<Case>, String> {
     let filter = Filter::new(&options.filters).map_err(|error| format!("bad glob: {error}"))?;
-    let cases: Vec<_> = expand(cases::TOPICS)
+    let topics = match options.xen_poll_timeout {
+        true => cases::WITH_XEN_POLL_TIMEOUT,
+        false => cases::TOPICS,
+    };
+    let cases: Vec<_> = expand(topics)
         .into_iter()
         .filter(|case| filter.matches(&case.name))
         .collect();

@@ -12,6 +12,7 @@ mod hypercall;
 mod hypercall_exit;
 mod hypercall_page;
 mod irqfd;
+mod poll_timeout;
 mod ports;
 mod runstate;
 mod runstate_layout;
@@ -49,3 +50,6 @@ pub const TOPICS: &[&Topic] = &[
     &fixes::TOPIC,
     &c_bugs::TOPIC,
 ];
+
+/// For a module that was inserted with xen_poll_timeout=1.
+pub const WITH_XEN_POLL_TIMEOUT: &[&Topic] = &[&poll_timeout::TOPIC];
