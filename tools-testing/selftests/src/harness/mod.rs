@@ -28,3 +28,4 @@ pub mod snapshot;
 pub mod stacks;
 pub mod vcpu;
 pub mod vm;
+pub mod withheld;
