@@ -112,6 +112,14 @@ impl Layout {
         }
     }
 
+    /// The bytes between `state` and `state_entry_time`, where there are some.
+    pub(crate) const fn padding(self) -> Option<usize> {
+        match self.entry_time {
+            8 => Some(4),
+            _ => None,
+        }
+    }
+
     /// The byte that has the [`UPDATE`] flag as its highest bit.
     pub(crate) const fn update_byte(self) -> usize {
         self.entry_time.wrapping_add(7)

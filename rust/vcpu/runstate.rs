@@ -62,6 +62,10 @@ impl<'a> Target<'a> {
             to.publish();
         }
         to.write_u32(0, runstate.state as u32);
+        // As KVM does where it assembles the structure first.
+        if let (Some(padding), true) = (self.layout.padding(), self.rest_len() != 0) {
+            to.write_u32(padding, 0);
+        }
         let [t0, t1, t2, t3] = runstate.times;
         let words = [runstate.entry_time | flag, t0, t1, t2, t3];
         to.write_u64s(self.layout.entry_time, &words);
