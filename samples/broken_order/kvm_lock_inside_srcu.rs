@@ -7,8 +7,9 @@
 //! `shared_info` page again. v6.2 has the leaf mutex `xen_lock` instead.
 //!
 //! Lockdep: "possible circular locking dependency", where it has seen `slots_lock` taken inside
-//! `kvm->lock`, and a grace period awaited under `slots_lock`. kvm_xen_rs: `MayEnter<KvmLock>`,
-//! and the compile-fail test `kvm_lock_inside_srcu`.
+//! `kvm->lock`, and a grace period awaited under `slots_lock`; and nothing, if before all that it
+//! has seen a vCPU created. kvm_xen_rs: `MayEnter<KvmLock>`, and the compile-fail test
+//! `kvm_lock_inside_srcu`.
 
 use crate::{bindings, Vm};
 use kernel::prelude::*;

@@ -97,6 +97,11 @@ fn commit(mistake: Mistake) -> Result<Outcome> {
             lockdep::is_on()?,
             "lockdep is off, as after any report; commit each mistake in a boot of its own"
         );
+        ensure!(
+            !order::needs_fresh_boot(mistake) || !lockdep::knows("&kvm->lock")?,
+            "KVM was used before; commit {} first thing after a boot",
+            mistake.name()
+        );
     }
     order::keep(mistake)?;
     if has_lockdep {
@@ -109,7 +114,7 @@ fn commit(mistake: Mistake) -> Result<Outcome> {
         device.commit(unseen, &vm)?;
         ensure!(
             !has_lockdep || lockdep::is_on()?,
-            "lockdep sees {} without a grace period: correct Documentation/locking.rst",
+            "lockdep sees {}, of which Documentation/locking.rst says that it does not",
             unseen.name()
         );
     }
@@ -131,5 +136,8 @@ fn commit(mistake: Mistake) -> Result<Outcome> {
     }
     let seen = Expected::of(mistake).recognize(&log)?;
     ensure!(!lockdep::is_on()?, "lockdep is still on after its report");
-    Ok(Outcome::Seen(format!("{}: {seen}", mistake.name())))
+    let unseen = order::unseen_beside(mistake)
+        .map(|unseen| format!("; to {} it said nothing", unseen.name()))
+        .unwrap_or_default();
+    Ok(Outcome::Seen(format!("{}: {seen}{unseen}", mistake.name())))
 }
