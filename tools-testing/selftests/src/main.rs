@@ -59,8 +59,12 @@ struct Options {
 
     /// The module was inserted with xen_poll_timeout=1: run the cases that want
     /// that, and no others
-    #[arg(long)]
+    #[arg(long, conflicts_with = "failing_allocations")]
     xen_poll_timeout: bool,
+
+    /// Run the cases that have the kernel fail its allocations, and no others
+    #[arg(long)]
+    failing_allocations: bool,
 }
 
 fn main() -> ExitCode {
@@ -93,9 +97,10 @@ fn list(cases: &[Case]) {
 
 fn choose(options: &Options) -> Result<Vec<Case>, String> {
     let filter = Filter::new(&options.filters).map_err(|error| format!("bad glob: {error}"))?;
-    let topics = match options.xen_poll_timeout {
-        true => cases::WITH_XEN_POLL_TIMEOUT,
-        false => cases::TOPICS,
+    let topics = match options {
+        _ if options.xen_poll_timeout => cases::WITH_XEN_POLL_TIMEOUT,
+        _ if options.failing_allocations => cases::WITH_FAULT_INJECTION,
+        _ => cases::TOPICS,
     };
     let cases: Vec<_> = expand(topics)
         .into_iter()

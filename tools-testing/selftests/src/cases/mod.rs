@@ -5,6 +5,7 @@ use crate::harness::case::Topic;
 
 mod c_bugs;
 mod evtchn_send;
+mod failing_allocations;
 mod fixes;
 mod guest_send;
 mod hvm_config;
@@ -53,3 +54,6 @@ pub const TOPICS: &[&Topic] = &[
 
 /// For a module that was inserted with xen_poll_timeout=1.
 pub const WITH_XEN_POLL_TIMEOUT: &[&Topic] = &[&poll_timeout::TOPIC];
+
+/// For a kernel with fault injection.
+pub const WITH_FAULT_INJECTION: &[&Topic] = &[&failing_allocations::TOPIC];

@@ -16,7 +16,8 @@ pub const INVALID_GPA: u64 = u64::MAX;
 /// The union of an attribute as words; every type begins with the first.
 pub type Payload = [u64; 8];
 
-fn word(value: impl Into<u64>) -> Payload {
+/// What an attribute of one number has in it.
+pub fn word(value: impl Into<u64>) -> Payload {
     let mut payload = Payload::default();
     payload[0] = value.into();
     payload

@@ -8,6 +8,7 @@ pub mod case;
 pub mod check;
 pub mod child;
 pub mod detached;
+pub mod fail_nth;
 pub mod guest_code;
 pub mod guest_cpu;
 pub mod host_cpu;
