@@ -39,7 +39,8 @@ fn memslots_change_beside_a_poller(abi: Abi) -> Outcome {
     let updates = add_and_remove_slot(&machine.vm)?;
     let start = Instant::now();
     for change in ["add a slot", "remove it"] {
-        match updates.recv_timeout(Duration::from_secs(1)) {
+        // On C they wait for the poller, however long.
+        match updates.recv_timeout(Duration::from_secs(5)) {
             Ok(result) => result?,
             // The end of this process wakes the poller, and frees the VMM.
             Err(_) => {
@@ -163,7 +164,8 @@ fn no_event_goes_to_the_old_vcpu() -> Outcome {
     };
     let start = Instant::now();
     let mut rounds = 0;
-    while start.elapsed() < Duration::from_secs(3) {
+    // However slow the machine is, there is something to see.
+    while start.elapsed() < Duration::from_secs(3) || rounds < 20 {
         let target = rounds % 2;
         let ids = [OLD, NEW];
         // Updates that a sender meets at any point of its way.
@@ -188,7 +190,6 @@ fn no_event_goes_to_the_old_vcpu() -> Outcome {
         rounds += 1;
     }
     println!("# {rounds} rounds of updates against a sender");
-    check("at least 20 rounds", rounds >= 20)?;
     sender.stays(Duration::from_millis(1))
 }
 

@@ -26,7 +26,7 @@ pub const PORTS: u64 = DATA + 0x100;
 /// fails no case, but then less is tested.
 pub const ASLEEP: Duration = Duration::from_millis(50);
 /// Time in which a poller must wake up.
-pub const AWAKE: Duration = Duration::from_secs(2);
+pub const AWAKE: Duration = Duration::from_secs(5);
 
 /// A guest that may poll: KVM knows EVTCHN_SEND, and vCPU 0 can make hypercalls.
 pub fn polling_guest(abi: Abi, vcpus: &[u32]) -> Outcome<Machine> {
