@@ -4,7 +4,7 @@
 
 use crate::{
     besides::BESIDES,
-    declared::{visible, Edge},
+    declared::{classed, Edge},
     lockdep::{Class, Observed},
     reasons::REASONS,
 };
@@ -31,7 +31,7 @@ pub struct Comparison {
 /// The levels that a class may be of.
 fn levels(class: &Class) -> Vec<&'static str> {
     let of = |name: &str| -> Vec<_> {
-        let rows = visible().filter(|row| row.lockdep.contains(&name));
+        let rows = classed().filter(|row| row.lockdep.contains(&name));
         rows.map(|row| row.level).collect()
     };
     match of(&class.to_string()) {
@@ -58,6 +58,9 @@ fn edge(outer: &Class, inner: &Class) -> Option<Edge> {
 
 /// The classes of levels that are reached from `start` by way of classes that are of none, each
 /// with the shortest way.
+///
+/// A run queue's lock is of a level, so no way leads on from there: whoever is preempted has it
+/// taken, with all that he holds, and the notifier that KVM has for that enters a read section.
 fn reached(observed: &Observed, start: &Class) -> Vec<(Class, Path)> {
     let mut found = Vec::new();
     let mut known = BTreeSet::from([start.clone()]);
@@ -92,6 +95,9 @@ impl Comparison {
                 let Some(edge) = edge(outer, &inner) else {
                     continue;
                 };
+                if edge.is_declared() && !edge.is_visible() {
+                    continue;
+                }
                 if edge.is_declared() {
                     let shortest = result.seen.entry(edge).or_insert_with(|| way.clone());
                     if way.len() < shortest.len() {
@@ -118,9 +124,8 @@ impl Comparison {
 
 /// The edges of the picture: those with a reason, between levels that lockdep can see.
 pub fn with_reasons() -> impl Iterator<Item = Edge> {
-    let shown = |level| visible().any(|row| row.level == level);
     let edges = REASONS.iter().map(|reason| reason.edge);
-    edges.filter(move |edge| shown(edge.outer) && shown(edge.inner))
+    edges.filter(|edge| edge.is_visible())
 }
 
 impl std::fmt::Display for Comparison {

@@ -21,7 +21,14 @@ impl Edge {
 
     /// Whether the order allows it.
     pub fn is_declared(self) -> bool {
-        row(self.outer).inner.contains(&self.inner)
+        row(self.inner).anywhere || row(self.outer).inner.contains(&self.inner)
+    }
+
+    /// Whether it is of the picture: between levels with a place in the order.
+    pub fn is_visible(self) -> bool {
+        [self.outer, self.inner]
+            .iter()
+            .all(|level| visible().any(|row| row.level == *level))
     }
 }
 
@@ -48,7 +55,12 @@ pub fn row(level: &str) -> &'static Row {
         .unwrap_or_else(|| panic!("`{level}` is no level"))
 }
 
-/// The levels that lockdep has classes for, and so are in the picture.
+/// The levels that lockdep has classes for.
+pub fn classed() -> impl Iterator<Item = &'static Row> + Clone {
+    rows().filter(|row| !row.lockdep.is_empty())
+}
+
+/// Those of them with a place in the order, and so in the picture.
 pub fn visible() -> impl Iterator<Item = &'static Row> + Clone {
     ordered().filter(|row| !row.lockdep.is_empty())
 }

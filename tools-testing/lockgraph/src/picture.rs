@@ -6,7 +6,7 @@ use crate::{
     besides::BESIDES,
     compare::{with_reasons, Comparison},
     declared::{visible, Edge},
-    svg,
+    svg::{self, Sign},
 };
 use layout::{
     core::{base::Orientation, geometry::Point, style::StyleAttr},
@@ -15,6 +15,11 @@ use layout::{
 };
 use pure::sync::order::Row;
 use std::collections::BTreeMap;
+
+/// How a level is drawn: a lock, a read-side critical section, and what is neither.
+const LOCK: &str = "lock";
+const SECTION: &str = "section";
+const NOTIFIER: &str = "notifier";
 
 const TITLE: &str = "The lock order of KVM's Xen emulation";
 
@@ -41,7 +46,11 @@ pub fn draw(comparison: Option<&Comparison>) -> String {
         None => {
             edges.extend(with_reasons().map(|edge| (edge, SEEN)));
             edges.extend(BESIDES.iter().map(|besides| (besides.edge, IN_C)));
-            legend.push((SEEN, "declared: entered, or waited for, inside"));
+            legend.push((
+                Sign::Arrow,
+                SEEN,
+                "declared: entered, or waited for, inside",
+            ));
         }
         Some(comparison) => {
             edges.extend(with_reasons().map(|edge| (edge, UNSEEN)));
@@ -57,18 +66,31 @@ pub fn draw(comparison: Option<&Comparison>) -> String {
             );
             edges.extend(comparison.besides.iter().map(|edge| (*edge, IN_C)));
             edges.extend(comparison.undeclared.iter().map(|edge| (*edge, UNDECLARED)));
-            legend.push((SEEN, "declared, and seen by lockdep"));
+            legend.push((Sign::Arrow, SEEN, "declared, and seen by lockdep"));
             if !comparison.unseen.is_empty() {
-                legend.push((UNSEEN, "declared, not seen"));
+                legend.push((Sign::Arrow, UNSEEN, "declared, not seen"));
             }
             if !comparison.undeclared.is_empty() {
-                legend.push((UNDECLARED, "seen, not declared"));
+                legend.push((Sign::Arrow, UNDECLARED, "seen, not declared"));
             }
         }
     }
     if edges.values().any(|class| *class == IN_C) {
-        legend.push((IN_C, "in C alone: enters a read section, which never waits"));
+        legend.push((
+            Sign::Arrow,
+            IN_C,
+            "in C alone: enters a read section, which never waits",
+        ));
     }
+    legend.extend([
+        (Sign::Box, LOCK, "a lock"),
+        (Sign::Box, SECTION, "a read-side critical section of SRCU"),
+        (
+            Sign::Box,
+            NOTIFIER,
+            "an invalidation by MMU notifiers, which others wait for",
+        ),
+    ]);
     svg::draw(graph(&edges), TITLE, &description(), &legend)
 }
 
@@ -82,17 +104,20 @@ fn graph(edges: &BTreeMap<Edge, &str>) -> VisualGraph {
         .iter()
         .partition(|(_, class)| [SEEN, UNSEEN].contains(class));
     for (edge, class) in order.into_iter().chain(others) {
-        let arrow = Arrow::simple_with_properties("", format!("class=\"{class}\""));
-        graph.add_edge(arrow, nodes[edge.outer], nodes[edge.inner]);
+        // An undeclared one may be with a level that has no place in the order.
+        if let (Some(outer), Some(inner)) = (nodes.get(edge.outer), nodes.get(edge.inner)) {
+            let arrow = Arrow::simple_with_properties("", format!("class=\"{class}\""));
+            graph.add_edge(arrow, *outer, *inner);
+        }
     }
     graph
 }
 
 fn node(row: &Row) -> Element {
     let class = match row.entry {
-        "AtOnce" => "section",
-        _ if row.level == "Invalidation" => "notifier",
-        _ => "lock",
+        "AtOnce" => SECTION,
+        _ if row.level == "Invalidation" => NOTIFIER,
+        _ => LOCK,
     };
     Element::create_with_properties(
         ShapeKind::new_box(row.name),

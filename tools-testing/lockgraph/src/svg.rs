@@ -22,8 +22,16 @@ const BASELINE: f64 = 4.8;
 /// The class of arrows that are moved aside.
 pub const BESIDES: &str = "class=\"besides\"";
 
-/// A line of the legend: the class of its arrow, and what it means.
-pub type Legend<'a> = &'a [(&'a str, &'a str)];
+/// What a line of the legend explains.
+pub enum Sign {
+    /// An arrow.
+    Arrow,
+    /// A box.
+    Box,
+}
+
+/// A line of the legend: the class of its sign, and what that means.
+pub type Legend<'a> = &'a [(Sign, &'a str, &'a str)];
 
 #[derive(Default)]
 struct Canvas {
@@ -180,19 +188,28 @@ pub fn draw(mut graph: VisualGraph, title: &str, description: &str, legend: Lege
     graph.do_it(false, false, false, &mut canvas);
 
     let left = canvas.low.0;
-    for (class, text) in legend {
+    for (sign, class, text) in legend {
         let y = canvas.high.1 + 24.0;
         canvas.cover(left, y);
+        match sign {
+            Sign::Arrow => canvas.push(format_args!(
+                "<g class=\"{class}\"><path d=\"M {} {y} H {}\"/><polygon points=\"{}\"/></g>",
+                c(left),
+                c(left + 34.0),
+                head((left, y), (left + 44.0, y)),
+                y = c(y),
+            )),
+            Sign::Box => canvas.push(format_args!(
+                "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"44\" height=\"16\" rx=\"4\"/>",
+                c(left),
+                c(y - 8.0),
+            )),
+        }
         canvas.push(format_args!(
-            "<g class=\"{class}\"><path d=\"M {} {y} H {}\"/><polygon points=\"{}\"/></g>\
-             <text x=\"{}\" y=\"{}\">{}</text>",
-            c(left),
-            c(left + 34.0),
-            head((left, y), (left + 44.0, y)),
+            "<text x=\"{}\" y=\"{}\">{}</text>",
             c(left + 54.0),
             c(y + BASELINE),
-            escape(text),
-            y = c(y),
+            escape(text)
         ));
     }
 

@@ -134,6 +134,39 @@ fn what_lies_behind_a_level_is_its_own() {
     assert!(!result.seen.contains_key(&Edge::new("KvmLock", "SlotsLock")));
 }
 
+/// Whatever is held by a vCPU's thread that is preempted.
+#[test]
+fn the_scheduler_is_no_way() {
+    let result = compare(&[
+        ("&kvm->arch.xen.xen_lock", "&rq->__lock"),
+        ("&gpc->refresh_lock", "&rq->__lock"),
+        ("&rq->__lock", "&kvm->srcu"),
+    ]);
+    assert!(result.seen.is_empty() && result.besides.is_empty() && result.indirect.is_empty());
+    assert!(result.undeclared.is_empty());
+    let result = compare(&[("&rq->__lock", "&gpc->lock")]);
+    assert_eq!(result.undeclared, [Edge::new("RunQueue", "GpcLock")].into());
+}
+
+/// A memslot update looks at the count of invalidations; notifiers are called in a read section.
+#[test]
+fn an_invalidation_has_more_than_its_own_class() {
+    let result = compare(&[
+        ("&kvm->slots_arch_lock", "&kvm->mn_invalidate_lock"),
+        ("srcu", "&kvm->mn_invalidate_lock"),
+        ("srcu", "&kvm->gpc_lock"),
+        ("&kvm->gpc_lock", "&gpc->lock"),
+    ]);
+    let seen: Vec<_> = result.seen.keys().copied().collect();
+    assert_eq!(
+        seen,
+        [
+            Edge::new("Invalidation", "GpcLock"),
+            Edge::new("SlotsArchLock", "Invalidation")
+        ]
+    );
+}
+
 #[test]
 fn what_c_has_besides_is_told_apart() {
     let result = compare(&[("&kvm->arch.xen.xen_lock", "&kvm->srcu")]);
