@@ -12,11 +12,12 @@ set -euo pipefail
 
 download() {
 	mapfile -t packages < <(image_packages)
-	fetch "${packages[@]}" "linux-headers-$release" "$source"
+	fetch "${packages[@]}" "linux-headers-$release"
+	download_source
 }
 
 unpack() {
-	unpack_source "$source"_*.deb "$out/source"
+	unpack_source "$source_package" "$out/source"
 	dpkg-deb --fsys-tarfile "linux-headers-$release"_*.deb |
 		tar -x -C "$out/source" --strip-components=4 --wildcards '*/Module.symvers' '*/.config'
 }
@@ -45,10 +46,9 @@ prepare() {
 }
 
 build() {
-	local out=$1 source packages
+	local out=$1 packages
 	version=$2
 	release=$3
-	source=linux-source-$(echo "$release" | cut -d. -f1,2)
 	mkdir "$out/debs"
 	cd "$out/debs"
 	phase "downloading its packages" download
@@ -60,12 +60,4 @@ build() {
 	echo "$release" >release
 }
 
-case $1 in
-find)
-	find_kernel
-	printf '%s %s\n' "$version" "$release" >"$2"
-	;;
-build)
-	build "$2" "$3" "$4"
-	;;
-esac
+recipe "$@"

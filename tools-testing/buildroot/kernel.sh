@@ -4,6 +4,8 @@
 # What the recipes of kernels share. To be sourced by one, in the buildroot.
 
 jobs=$(nproc)
+# For this run of provision only, so that nothing in it is ever stale.
+downloads=/cache/downloads
 
 # phase TITLE CMD...: a part of the recipe. The log and its live line get "I:" at
 # its begin, the reader (fd 3) the time that it took.
@@ -60,6 +62,21 @@ fetch() {
 	apt-get "${backports[@]}" -q download "${@/%/=$version}"
 }
 
+# download_source: sets $source_package, the file of the source package. In
+# $downloads, it serves the recipe that is run next, too.
+download_source() {
+	local name
+	name=linux-source-$(echo "$release" | cut -d. -f1,2)
+	# As apt writes an epoch.
+	source_package=$downloads/${name}_${version//:/%3a}_all.deb
+	if [ ! -f "$source_package" ]; then
+		mkdir "$downloads/source.partial"
+		(cd "$downloads/source.partial" && fetch "$name")
+		mv "$downloads/source.partial/${source_package##*/}" "$source_package"
+		rmdir "$downloads/source.partial"
+	fi
+}
+
 # unpack_source TAR DIR: the kernel's source without its leading directory.
 unpack_source() {
 	mkdir "$2"
@@ -106,4 +123,17 @@ upstream_tests() {
 	mkdir "$2"
 	cp "$object/x86/xen_shinfo_test" "$object/x86/xen_vmcall_test" "$2"
 	rm -rf "$object"
+}
+
+# recipe ARG...: the command line of a recipe, which has a function "build".
+recipe() {
+	case $1 in
+	find)
+		find_kernel
+		printf '%s %s\n' "$version" "$release" >"$2"
+		;;
+	build)
+		build "$2" "$3" "$4"
+		;;
+	esac
 }
