@@ -12,9 +12,10 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/build/target
 
 BUILDROOT := tools-testing/buildroot
 RUN = $(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/run
+RUN_DEBUG = $(BUILDROOT)/provision --debug && $(BUILDROOT)/enter tools-testing/run
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples demo check shell fmt clippy clean help
+.PHONY: modules samples demo check lockgraph shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -43,9 +44,13 @@ endif
 demo:
 	@$(RUN) demo $(if $(PROMPT),--shell)
 
-## check: all tests; TESTS=pattern for some of them
+## check: all tests, on a debug kernel too; TESTS=pattern for some of them
 check:
-	@$(RUN) check $(if $(TESTS),--tests $(TESTS))
+	@$(RUN_DEBUG) check $(if $(TESTS),--tests $(TESTS))
+
+## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
+lockgraph:
+	@$(RUN_DEBUG) lockgraph
 
 ## shell: a prompt in a machine with KVM and the module
 shell:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The machine that KVM and our module run in: its steps, one after the other.
 
-use crate::{channel, exec, klog, kvm, lifecycle, phases, shell, side, system};
+use crate::{channel, debug_kernel, exec, klog, kvm, lifecycle, phases, shell, side, system};
 use anyhow::{Context, Result};
 use protocol::{Action, Event, MachinePlan, Outcome, Step};
 use std::fs;
@@ -56,6 +56,9 @@ fn act(plan: &MachinePlan, step: &Step) -> Result<Outcome> {
         Action::InsertWith { parameters, proof } => {
             lifecycle::insert_with(plan, parameters, proof, limit)
         }
+        Action::Lockdep => done(debug_kernel::lockdep()),
+        Action::Kmemleak => done(debug_kernel::kmemleak()),
+        Action::Read { path } => done(debug_kernel::read(path)),
         Action::Shell(shell) => done(shell::run(plan, shell)),
     }
 }

@@ -4,6 +4,7 @@
 //! powers off.
 
 mod channel;
+mod debug_kernel;
 mod diagnose;
 mod disk;
 mod exec;
@@ -27,7 +28,11 @@ use anyhow::{Context, Result};
 use livepatch::{self, kmod};
 use nix::sys::reboot::{reboot, RebootMode};
 use protocol::{Event, GuestEvent, Plan, PLAN_PATH};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, panic};
+
+/// Whether this is the outer machine. A Xen guest's reset is another matter.
+static MAY_RESET: AtomicBool = AtomicBool::new(false);
 
 fn main() {
     // SAFETY: `getpid` has no preconditions.
@@ -49,7 +54,10 @@ fn run() -> Result<()> {
     channel::open()?;
     let text = fs::read_to_string(PLAN_PATH).context(PLAN_PATH)?;
     match protocol::from_line(&text).context("the plan is not of this version of init")? {
-        Plan::Machine(plan) => machine::run(&plan),
+        Plan::Machine(plan) => {
+            MAY_RESET.store(true, Ordering::Relaxed);
+            machine::run(&plan)
+        }
         Plan::Guest(plan) => {
             // What goes wrong in the guest goes to the machine that it runs in.
             if let Err(error) = guest::run(&plan) {
@@ -73,7 +81,13 @@ fn give_up(message: &str) -> ! {
 
 fn power_off() -> ! {
     channel::drain();
-    let error = match reboot(RebootMode::RB_POWER_OFF) {
+    // A reset is the end of a machine, too: QEMU is told not to start it again. Not each kernel of
+    // ours can power off.
+    let mode = match MAY_RESET.load(Ordering::Relaxed) {
+        true => RebootMode::RB_AUTOBOOT,
+        false => RebootMode::RB_POWER_OFF,
+    };
+    let error = match reboot(mode) {
         Ok(never) => match never {},
         Err(error) => error,
     };

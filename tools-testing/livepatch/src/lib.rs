@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub mod kmod;
 
 /// A transition that takes longer than this is stuck.
-const TRANSITION_LIMIT: Duration = Duration::from_secs(40);
+const TRANSITION_LIMIT: Duration = Duration::from_secs(60);
 
 /// What one change took.
 #[derive(Debug, Clone, Copy, Default)]

@@ -106,6 +106,15 @@ pub enum Action {
         /// The program.
         proof: ExecAction,
     },
+    /// Fails where lockdep has turned itself off: from then on it sees nothing.
+    Lockdep,
+    /// Has kmemleak look for memory that nobody refers to; fails with what it finds.
+    Kmemleak,
+    /// Tells the lines of a file as output.
+    Read {
+        /// The file.
+        path: String,
+    },
     /// A prompt on a serial port.
     Shell(ShellAction),
 }

@@ -39,8 +39,6 @@ pub struct Boot<'a> {
     pub accel: Accel,
     /// The kernel.
     pub kernel: &'a Kernel,
-    /// More of the kernel's command line.
-    pub append: &'a str,
     /// Processors.
     pub smp: u32,
     /// Memory.
@@ -97,7 +95,7 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
         memory_mib: boot.memory_mib,
         kernel: &boot.kernel.image(),
         initrd: &initrd,
-        append: &command_line(boot.append),
+        append: &command_line(boot.kernel.append()),
         console: &console,
         events: events_there.as_raw_fd(),
         monitor: monitor_there.as_raw_fd(),
@@ -126,7 +124,10 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
     // Now the machine alone holds these ends, and we notice when it is gone.
     drop((events_there, monitor_there, terminal));
 
-    let mut watch = Watch::new(boot.plan, &Limits::of(boot.accel, boot.limit_s));
+    let mut watch = Watch::new(
+        boot.plan,
+        &Limits::of(boot.accel, boot.kernel.patience(), boot.limit_s),
+    );
     let mut journal = File::create(logs.join("events.jsonl"))?;
     let mut all = Vec::new();
     let end = listen(&read_events(events), &mut watch, |event| {

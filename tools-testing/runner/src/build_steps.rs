@@ -2,7 +2,7 @@
 //! Building what a machine needs: our module, and the programs of the workspace.
 
 use crate::children::Running;
-use crate::paths::Paths;
+use crate::paths::{Kernel, Paths};
 use anyhow::{anyhow, bail, Context, Result};
 use std::collections::HashMap;
 use std::fs;
@@ -54,13 +54,14 @@ pub fn run(command: &mut Command, log: &Path, mut each: impl FnMut(&str)) -> Res
     Ok(Output { ok, lines })
 }
 
-/// `make` in the clone, against the kernel's source.
-pub fn make(paths: &Paths, arguments: &[&str]) -> Command {
+/// `make` in the clone, against that kernel's source.
+pub fn make(paths: &Paths, kernel: &Kernel, arguments: &[&str]) -> Command {
     let mut command = Command::new("make");
     command
         .arg("-C")
         .arg(&paths.source)
-        .arg(format!("KDIR={}", paths.kernel.source().display()))
+        .arg(format!("KDIR={}", kernel.source().display()))
+        .args(kernel.is_debug.then_some("LLVM=1"))
         .args(arguments)
         // We are run by make ourselves, whose flags are not meant for this one.
         .env_remove("MAKEFLAGS")
@@ -69,14 +70,17 @@ pub fn make(paths: &Paths, arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds our module.
-pub fn module(paths: &Paths, each: impl FnMut(&str)) -> Result<PathBuf> {
-    let log = paths.logs.join("host/module-build.log");
-    let output = run(&mut make(paths, &["modules"]), &log, each)?;
+/// Builds our module for that kernel.
+pub fn module(paths: &Paths, kernel: &Kernel, each: impl FnMut(&str)) -> Result<PathBuf> {
+    let objects = paths.module_objects(kernel);
+    let name = objects.file_name().unwrap_or_default().to_string_lossy();
+    let log = paths.logs.join(format!("host/{name}-build.log"));
+    let objects = format!("MO={}", objects.display());
+    let output = run(&mut make(paths, kernel, &["modules", &objects]), &log, each)?;
     if !output.ok {
         bail!("make modules failed:\n{}", output.tail(30).join("\n"));
     }
-    let module = paths.module();
+    let module = paths.module_objects(kernel).join("kvm_xen_rs.ko");
     if !module.exists() {
         bail!("make modules has not made {}", module.display());
     }

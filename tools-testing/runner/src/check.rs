@@ -5,18 +5,23 @@ mod boots;
 mod catalog;
 mod host;
 mod judge;
+pub mod lock_order;
+mod machines;
 mod module;
 
 use crate::accel::Engine;
 use crate::build_steps;
 use crate::cli::Common;
 use crate::parts::Parts;
-use crate::paths::Paths;
+use crate::paths::{Kernel, Paths};
 use crate::progress::Screen;
 use crate::report::{Report, Verdict};
 use crate::select::Selection;
 use anyhow::{bail, Result};
+use boots::Kernels;
 use catalog::Catalog;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
 /// What the tests share.
@@ -36,7 +41,8 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
 
     let step = screen.step("Building the programs of the machines");
     let programs = build_steps::programs(&paths, &["init", "selftests"], |what| step.note(what))?;
-    let catalog = Catalog::new(&paths, &programs, common, &selection)?;
+    let programs = Arc::new(programs);
+    let mut catalog = Catalog::new(&paths, &programs, common, &selection)?;
     if list {
         drop(step);
         catalog.names().iter().for_each(|name| println!("{name}"));
@@ -55,24 +61,24 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
         report: &report,
         screen: &screen,
     };
-    let module = context.build_module();
-    let parts = Parts::new(&paths, programs, module.clone())?;
-    let catalog = context.possible(catalog, module.is_some());
+    let debug_kernel = context.debug_kernel(&mut catalog);
+    let (module, debug_module) = context.build_modules(&mut catalog, debug_kernel.as_ref());
+    let debug = debug_kernel
+        .map(|kernel| Parts::new(&paths, kernel, &programs, debug_module))
+        .transpose()?;
+    let kernels = Kernels {
+        stock: Parts::new(&paths, paths.kernel.clone(), &programs, module.clone())?,
+        debug,
+    };
     let engine = Engine::choose(common.accel)?;
     screen.line(format!("# machines run by {}", engine.why));
-    // The machines keep one processor busy most of the time, and the compilers the other.
-    thread::scope(|scope| {
-        let boots = scope.spawn(|| boots::run(&context, &catalog, &parts, &engine));
+    boots::run(&context, &catalog, &kernels, &engine, || {
         if let Some(module) = &module {
             module::file(&context, &catalog, module);
         }
         host::tests(&context, &catalog);
         if !common.no_module {
             module::source(&context, &catalog);
-        }
-        if let Err(error) = boots.join().expect("a panic is a bug of ours") {
-            let verdict = Verdict::NotOk(format!("{error:#}"), Vec::new());
-            report.add("boot", verdict, None);
         }
     });
     screen.line(format!("# logs: {}", paths.logs.display()));
@@ -81,28 +87,55 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
 }
 
 impl Context<'_> {
-    /// The tests that can be run. Those that want our module fail at once where there is none.
-    fn possible(&self, mut catalog: Catalog, has_module: bool) -> Catalog {
-        if !has_module && !self.common.no_module {
-            for name in catalog.take_those_of_module() {
-                let reason = "kvm_xen_rs.ko was not built".to_owned();
-                self.report
-                    .add(&name, Verdict::NotOk(reason, Vec::new()), None);
-            }
-        }
-        catalog
-    }
-
-    /// Our module, unless it isn't wanted or can't be built, which is a test's failure.
-    fn build_module(&self) -> Option<std::path::PathBuf> {
-        if self.common.no_module {
+    /// The debug kernel, if a test wants it. Those that do fail at once where there is none.
+    fn debug_kernel(&self, catalog: &mut Catalog) -> Option<Kernel> {
+        if !catalog.wants_debug_kernel() {
             return None;
         }
-        if let Some(file) = &self.common.module {
-            return Some(file.clone());
+        match self.paths.debug_kernel() {
+            Ok(kernel) => Some(kernel),
+            Err(error) => {
+                self.fail(catalog.take_those_of_debug_kernel(), &format!("{error:#}"));
+                None
+            }
         }
-        let step = self.screen.step("Building kvm_xen_rs.ko");
-        match build_steps::module(self.paths, |line| step.note(line.trim())) {
+    }
+
+    /// Our module for the stock kernel, and for the debug kernel, where tests want them. Those that
+    /// do fail at once where it can't be built.
+    fn build_modules(
+        &self,
+        catalog: &mut Catalog,
+        debug: Option<&Kernel>,
+    ) -> (Option<PathBuf>, Option<PathBuf>) {
+        if self.common.no_module {
+            return (None, None);
+        }
+        let given = self.common.module.clone();
+        let stock = (given.is_none() && catalog.wants_module(false)).then_some(&self.paths.kernel);
+        let debug = debug.filter(|_| catalog.wants_module(true));
+        // Much of what a compiler does with one crate is done by one processor.
+        let (stock, debug) = thread::scope(|scope| {
+            let build = |kernel| scope.spawn(move || self.build_module(kernel));
+            let (stock, debug) = (stock.map(build), debug.map(build));
+            let join = |thread: thread::ScopedJoinHandle<_>| thread.join().ok().flatten();
+            (stock.and_then(join), debug.and_then(join))
+        });
+        let stock = given.or(stock);
+        for (is_debug, module) in [(false, &stock), (true, &debug)] {
+            if module.is_none() {
+                let names = catalog.take_those_of_module(is_debug);
+                self.fail(names, "kvm_xen_rs.ko was not built");
+            }
+        }
+        (stock, debug)
+    }
+
+    fn build_module(&self, kernel: &Kernel) -> Option<PathBuf> {
+        let suffix = if kernel.is_debug { "-debug" } else { "" };
+        let title = format!("Building kvm_xen_rs.ko for {}", kernel.release);
+        let step = self.screen.step(title + suffix);
+        match build_steps::module(self.paths, kernel, |line| step.note(line.trim())) {
             Ok(module) => {
                 step.done("");
                 Some(module)
@@ -111,13 +144,18 @@ impl Context<'_> {
                 drop(step);
                 let text = format!("{error:#}");
                 let lines = text.lines().skip(1).map(str::to_owned).collect();
-                self.report.add(
-                    "module/build",
-                    Verdict::NotOk("it does not build".into(), lines),
-                    None,
-                );
+                let verdict = Verdict::NotOk("it does not build".into(), lines);
+                self.report
+                    .add(&format!("module/build{suffix}"), verdict, None);
                 None
             }
+        }
+    }
+
+    fn fail(&self, names: Vec<String>, reason: &str) {
+        for name in names {
+            let verdict = Verdict::NotOk(reason.to_owned(), Vec::new());
+            self.report.add(&name, verdict, None);
         }
     }
 }

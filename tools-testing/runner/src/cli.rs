@@ -81,6 +81,10 @@ pub enum Command {
         list: bool,
     },
 
+    /// Run the tests on the debug kernel and draw the lock order, declared and seen, in
+    /// Documentation/lock-order.svg
+    Lockgraph,
+
     /// Give a prompt in a machine with KVM; our module lies at /kvm_xen_rs.ko
     Shell,
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tempfile::NamedTempFile;
 
 /// Built anew for each boot, so that nothing in it is ever stale.
 pub struct Initramfs {
@@ -36,18 +37,19 @@ impl Initramfs {
 
     /// Adds a program of ours as `path`, without what only a debugger reads.
     pub fn stripped(&mut self, path: &str, from: &Path) -> Result<()> {
-        let out = scratch::directory()?.join("stripped");
+        // Several machines may be packed at once.
+        let out = NamedTempFile::new_in(scratch::directory()?)?;
         let status = Command::new("strip")
             .arg("--strip-all")
             .arg("-o")
-            .arg(&out)
+            .arg(out.path())
             .arg(from)
             .status()
             .context("starting strip")?;
         if !status.success() {
             bail!("strip {} failed", from.display());
         }
-        self.file(path, &out)
+        self.file(path, out.path())
     }
 
     /// Adds a file of this machine as `path`, once.

@@ -67,6 +67,7 @@ fn run(cli: &Cli) -> Result<bool> {
         Command::Demo { shell: true, .. } => shell::run(&cli.common, true).map(|()| true),
         Command::Demo { rounds, .. } => demo::run(&cli.common, *rounds).map(|()| true),
         Command::Check { tests, list } => check::run(&cli.common, tests, *list),
+        Command::Lockgraph => check::lock_order::run(&cli.common),
         Command::Shell => shell::run(&cli.common, false).map(|()| true),
     }
 }

@@ -5,7 +5,7 @@ use crate::build_steps;
 use crate::cli::Common;
 use crate::initramfs::Initramfs;
 use crate::modules::Modules;
-use crate::paths::Paths;
+use crate::paths::{Kernel, Paths};
 use crate::progress::Screen;
 use crate::qemu;
 use crate::terminal;
@@ -15,6 +15,7 @@ use protocol::{
 };
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where our module is in a machine.
 const MODULE: &str = "/kvm_xen_rs.ko";
@@ -39,14 +40,21 @@ const TELLING: [&str; 9] = [
     "blkfront",
 ];
 
+/// Seconds that a case of our selftests may take.
+const CASE_LIMIT_S: u64 = 20;
+
 /// Seconds that a Xen guest may take, boot and all.
 pub const GUEST_LIMIT_S: u64 = 180;
 
-/// Everything built.
+/// The programs of the workspace, by name.
+pub type Programs = Arc<HashMap<String, PathBuf>>;
+
+/// Everything built for machines with one kernel.
 pub struct Parts<'a> {
-    /// Where it is.
-    pub paths: &'a Paths,
-    programs: HashMap<String, PathBuf>,
+    paths: &'a Paths,
+    /// The kernel that machines boot.
+    pub kernel: Kernel,
+    programs: Programs,
     module: Option<PathBuf>,
     modules: Modules,
 }
@@ -68,25 +76,28 @@ impl<'a> Parts<'a> {
             None if common.no_module => None,
             None => {
                 let step = screen.step("Building kvm_xen_rs.ko");
-                let module = build_steps::module(paths, |line| step.note(line.trim()))?;
+                let module =
+                    build_steps::module(paths, &paths.kernel, |line| step.note(line.trim()))?;
                 step.done("");
                 Some(module)
             }
         };
-        Self::new(paths, programs, module)
+        Self::new(paths, paths.kernel.clone(), &Arc::new(programs), module)
     }
 
     /// From what is built already.
     pub fn new(
         paths: &'a Paths,
-        programs: HashMap<String, PathBuf>,
+        kernel: Kernel,
+        programs: &Programs,
         module: Option<PathBuf>,
     ) -> Result<Self> {
         Ok(Parts {
             paths,
-            programs,
+            modules: Modules::open(&kernel.modules())?,
+            kernel,
+            programs: programs.clone(),
             module,
-            modules: Modules::open(&paths.kernel.modules())?,
         })
     }
 
@@ -115,12 +126,13 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Our selftests, to run in the machine: these cases.
+    /// Our selftests, to run in the machine: these cases, or all.
     pub fn selftests(&self, initramfs: &mut Initramfs, cases: &[String]) -> Result<ExecAction> {
         let path = "/tests/kvm-xen-selftests".to_owned();
         initramfs.stripped(&path, self.program("kvm-xen-selftests")?)?;
+        let limit = CASE_LIMIT_S * self.kernel.patience();
         Ok(ExecAction {
-            argv: [path]
+            argv: [path, format!("--timeout={limit}")]
                 .into_iter()
                 .chain(cases.iter().map(|case| exactly(case)))
                 .collect(),

@@ -18,6 +18,8 @@ pub struct Paths {
     pub target: PathBuf,
     /// The kernel to boot.
     pub kernel: Kernel,
+    /// Where the debug kernel is, if it was made.
+    debug_kernel: PathBuf,
 }
 
 impl Paths {
@@ -42,13 +44,22 @@ impl Paths {
                 .unwrap_or_else(|| source.join("build/logs")),
             target: target.map_or_else(|| source.join("build/target"), PathBuf::from),
             kernel: Kernel::open(&kernel)?,
+            debug_kernel: common.cache.join("kernel-debug"),
             source,
         })
     }
 
-    /// Our module, once it is built.
-    pub fn module(&self) -> PathBuf {
-        self.source.join("build/module/kvm_xen_rs.ko")
+    /// The kernel that tells of mistakes.
+    pub fn debug_kernel(&self) -> Result<Kernel> {
+        let mut kernel = Kernel::open(&self.debug_kernel)?;
+        kernel.is_debug = true;
+        Ok(kernel)
+    }
+
+    /// Where our module for a kernel is built.
+    pub fn module_objects(&self, kernel: &Kernel) -> PathBuf {
+        let suffix = if kernel.is_debug { "-debug" } else { "" };
+        self.source.join(format!("build/module{suffix}"))
     }
 
     /// The Cargo workspace.
@@ -63,6 +74,8 @@ pub struct Kernel {
     dir: PathBuf,
     /// `uname -r`.
     pub release: String,
+    /// Whether it looks for mistakes, and so is slow.
+    pub is_debug: bool,
 }
 
 impl Kernel {
@@ -71,7 +84,7 @@ impl Kernel {
         let path = dir.join("release");
         let release = fs::read_to_string(&path).with_context(|| {
             format!(
-                "{} has no kernel ({}): run make, which gets one, or name another by --kernel",
+                "{} has no kernel ({}): run make check, which gets it, or name another by --kernel",
                 dir.display(),
                 path.display()
             )
@@ -79,7 +92,29 @@ impl Kernel {
         Ok(Kernel {
             dir: dir.to_owned(),
             release: release.trim().to_owned(),
+            is_debug: false,
         })
+    }
+
+    /// What it needs on its command line.
+    ///
+    /// Until a debug kernel has identified the first processor it believes now and then that there
+    /// is no fifth level of page tables; an interrupt right then has KASAN take good addresses for
+    /// wild ones, and that turns lockdep off. Its watchdog of the clock takes the waits of an
+    /// emulator for drift.
+    pub fn append(&self) -> &'static str {
+        match self.is_debug {
+            true => "no5lvl tsc=reliable",
+            false => "",
+        }
+    }
+
+    /// How much longer everything may take.
+    pub fn patience(&self) -> u64 {
+        match self.is_debug {
+            true => 4,
+            false => 1,
+        }
     }
 
     /// What to boot.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Init ends a step that takes too long; we wait longer before we give init up. Changing the side
 /// in charge before a step doesn't count as the step's.
-const GRACE: Duration = Duration::from_secs(75);
+const GRACE: Duration = Duration::from_secs(100);
 
 /// The limits that no step has of its own.
 #[derive(Clone, Copy)]
@@ -22,14 +22,16 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For machines that run so, and may take `limit_s` in all.
-    pub fn of(accel: Accel, limit_s: Option<u64>) -> Self {
+    /// For machines that run so, with a kernel for which one needs so much patience, and may take
+    /// `limit_s` in all.
+    pub fn of(accel: Accel, patience: u64, limit_s: Option<u64>) -> Self {
+        let up = match accel {
+            Accel::Kvm => 30,
+            Accel::Tcg => 120,
+        };
         Limits {
-            up: Duration::from_secs(match accel {
-                Accel::Kvm => 30,
-                Accel::Tcg => 120,
-            }),
-            between: Duration::from_secs(60),
+            up: Duration::from_secs(up * patience),
+            between: Duration::from_secs(60 * patience),
             all: limit_s.map(Duration::from_secs),
         }
     }
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn each_place_has_its_limit() {
-        let limits = Limits::of(Accel::Tcg, None);
+        let limits = Limits::of(Accel::Tcg, 1, None);
         let mut watch = Watch::new(&plan(), &limits);
         assert_eq!(watch.deadline(), watch.since + limits.up);
         watch.saw(&Event::Begin {
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_whole_has_a_limit_of_its_own() {
-        let mut watch = Watch::new(&plan(), &Limits::of(Accel::Tcg, Some(5)));
+        let mut watch = Watch::new(&plan(), &Limits::of(Accel::Tcg, 1, Some(5)));
         watch.saw(&Event::Begin {
             id: "upstream/c/test".into(),
         });

@@ -1,168 +1,156 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The boots that the chosen tests want, and their plans.
+//! Booting the machines of the chosen tests, as many at a time as there are processors for.
 
 use super::catalog::{self, Catalog};
 use super::judge::{self, Judge};
+use super::machines::{Machine, Test, Wanted};
 use super::Context;
 use crate::accel::{Accel, Engine};
 use crate::boot::{self, Boot, Ended};
-use crate::initramfs::Initramfs;
-use crate::parts::{Parts, GUEST_LIMIT_S};
+use crate::parts::Parts;
 use crate::progress::seconds;
+use crate::report::Verdict;
 use anyhow::Result;
-use protocol::{Action, Event, MachinePlan, Phase, Plan, Side, Step};
+use protocol::{Event, Plan};
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
-/// Seconds that one of upstream's tests may take.
-const UPSTREAM_LIMIT_S: u64 = 60;
+/// However many processors there are: machines take memory, too.
+const MAX_AT_ONCE: usize = 4;
 
-/// Seconds for all of our selftests; each case has a limit of its own.
-const SELFTESTS_LIMIT_S: u64 = 300;
-
-/// Seconds that inserting ten times may take, or the like.
-const LIFECYCLE_LIMIT_S: u64 = 120;
-
-/// How often the module is inserted and removed.
-const REINSERT: u32 = 10;
-
-/// Rounds of the Xen guest's work in each phase.
-const GUEST_ROUNDS: u32 = 5;
-
-/// A boot that is wanted.
-pub struct Wanted {
-    /// Names it, and its logs.
-    pub name: &'static str,
-    /// What is to be done in it.
-    pub plan: MachinePlan,
-    memory_mib: u32,
-    initramfs: Initramfs,
+/// What machines are made of, for either kernel; `None` where nothing boots it.
+pub struct Kernels<'a> {
+    pub stock: Parts<'a>,
+    pub debug: Option<Parts<'a>>,
 }
 
-/// Boots what the chosen tests want, one boot after the other, and judges each.
-pub fn run(context: &Context, catalog: &Catalog, parts: &Parts, engine: &Engine) -> Result<()> {
-    let mut accel = engine.accel;
-    let mut logs = Vec::new();
-    for wanted in [short(catalog, parts)?, guest(context, catalog, parts)?] {
-        if wanted.plan.steps.is_empty() {
-            continue;
+/// Something that keeps one processor busy.
+enum Job<'a> {
+    /// What needs no machine.
+    Host(Box<dyn FnOnce() + Send + 'a>),
+    Boot(&'static dyn Machine, &'a [Test]),
+}
+
+/// Boots the machines of the chosen tests and judges each; does `host`, the longest of all, beside
+/// them. Each job keeps one processor busy, most of the time.
+pub fn run<'a>(
+    context: &Context,
+    catalog: &'a Catalog,
+    kernels: &Kernels,
+    engine: &Engine,
+    host: impl FnOnce() + Send + 'a,
+) {
+    let mut jobs: VecDeque<Job> = VecDeque::from([Job::Host(Box::new(host))]);
+    let machines = catalog.machines.iter();
+    jobs.extend(machines.map(|(machine, tests)| Job::Boot(*machine, tests)));
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let workers = workers.min(MAX_AT_ONCE).min(jobs.len());
+    let jobs = Mutex::new(jobs);
+    let boots = Boots {
+        context,
+        kernels,
+        engine,
+        accel: Mutex::new(engine.accel),
+        logs: Mutex::new(Vec::new()),
+    };
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| while boots.next(&jobs) {});
         }
+    });
+    let logs = boots.logs.into_inner();
+    judge::logs(
+        context.report,
+        &logs.unwrap_or_else(PoisonError::into_inner),
+    );
+}
+
+struct Boots<'a> {
+    context: &'a Context<'a>,
+    kernels: &'a Kernels<'a>,
+    engine: &'a Engine,
+    /// Emulation, as soon as KVM has failed once.
+    accel: Mutex<Accel>,
+    logs: Mutex<Vec<judge::Log>>,
+}
+
+impl Boots<'_> {
+    /// Does the next job, if there is one.
+    fn next(&self, jobs: &Mutex<VecDeque<Job>>) -> bool {
+        let job = lock(jobs).pop_front();
+        match job {
+            None => return false,
+            Some(Job::Host(host)) => host(),
+            Some(Job::Boot(machine, tests)) => {
+                if let Err(error) = self.machine(machine, tests) {
+                    let verdict = Verdict::NotOk(format!("{error:#}"), Vec::new());
+                    let name = format!("boot/{}", machine.name());
+                    self.context.report.add(&name, verdict, None);
+                }
+            }
+        }
+        true
+    }
+
+    fn machine(&self, machine: &dyn Machine, tests: &[Test]) -> Result<()> {
+        let stock = &self.kernels.stock;
+        let parts = match &self.kernels.debug {
+            Some(debug) if machine.is_debug() => debug,
+            _ => stock,
+        };
         let Wanted {
-            name,
             plan,
             memory_mib,
             initramfs,
-        } = wanted;
-        let initramfs = initramfs.finish(&Plan::Machine(plan.clone()));
+            expected,
+        } = machine.prepare(&catalog::chosen(tests), parts)?;
+        let name = machine.name();
+        let accel = *lock(&self.accel);
         let mut boot = Boot {
             name,
-            engine,
+            engine: self.engine,
             accel,
-            kernel: &parts.paths.kernel,
-            append: "",
+            kernel: &parts.kernel,
             smp: 2,
             memory_mib,
-            initramfs,
+            initramfs: initramfs.finish(&Plan::Machine(plan.clone())),
             plan: &plan,
-            limit_s: context.common.timeout,
+            limit_s: self.context.common.timeout,
             terminal: None,
         };
-        let mut judge = Judge::new(context.report, &plan);
-        let mut ended = once(context, &mut boot, &mut judge)?;
+        let mut judge = Judge::new(self.context.report, &plan, &expected);
+        let mut ended = self.once(&mut boot, &mut judge)?;
         if accel == Accel::Kvm && !ended.came_up() {
             // It could run a VM, yet not this one.
-            context
+            self.context
                 .screen
                 .line("# the machine did not come up under KVM: emulation from here on");
-            accel = Accel::Tcg;
-            boot.accel = accel;
-            ended = once(context, &mut boot, &mut judge)?;
+            *lock(&self.accel) = Accel::Tcg;
+            boot.accel = Accel::Tcg;
+            ended = self.once(&mut boot, &mut judge)?;
         }
         let took = seconds(ended.took);
-        context
+        self.context
             .screen
             .line(format!("# machine {name} was off after {took}"));
-        judge.end(ended.fault.as_deref());
-        logs.push(judge::Log::new(name, &ended));
+        judge.end(&ended);
+        lock(&self.logs).push(judge::Log::new(machine, &expected, &ended));
+        Ok(())
     }
-    judge::logs(context.report, &logs);
-    Ok(())
+
+    fn once(&self, boot: &mut Boot, judge: &mut Judge) -> Result<Ended> {
+        let step = self.context.screen.step(format!("Machine {}", boot.name));
+        boot::run(boot, &self.context.paths.logs, &mut |event| {
+            if let Event::Begin { id } = event {
+                step.note(id.as_str());
+            }
+            judge.event(event);
+        })
+    }
 }
 
-fn once(context: &Context, boot: &mut Boot, judge: &mut Judge) -> Result<Ended> {
-    let step = context.screen.step(format!("Machine {}", boot.name));
-    boot::run(boot, &context.paths.logs, &mut |event| {
-        if let Event::Begin { id } = event {
-            step.note(id.as_str());
-        }
-        judge.event(event);
-    })
-}
-
-/// Everything short, in one boot: first on C, then on Rust.
-fn short(catalog: &Catalog, parts: &Parts) -> Result<Wanted> {
-    let (mut initramfs, mut plan) = parts.machine()?;
-    for side in [Side::C, Side::Rust] {
-        for (_, test) in catalog.upstream.iter().filter(|(s, _)| *s == side) {
-            plan.steps.push(Step {
-                id: catalog::upstream(side, test),
-                side: Some(side),
-                limit_s: UPSTREAM_LIMIT_S,
-                action: Action::Exec(parts.upstream(&mut initramfs, test)?),
-            });
-        }
-        for (_, cases) in catalog.selftests.iter().filter(|(s, _)| *s == side) {
-            plan.steps.push(Step {
-                id: catalog::selftests(side),
-                side: Some(side),
-                limit_s: SELFTESTS_LIMIT_S,
-                action: Action::Exec(parts.selftests(&mut initramfs, cases)?),
-            });
-        }
-    }
-    for name in &catalog.lifecycle {
-        let action = match *name {
-            "reinsert" => Action::Reinsert { times: REINSERT },
-            _ => Action::InsertBeforeKvm {
-                proof: parts.upstream(&mut initramfs, "xen_vmcall_test")?,
-            },
-        };
-        plan.steps.push(Step {
-            id: format!("lifecycle/{name}"),
-            side: None,
-            limit_s: LIFECYCLE_LIMIT_S,
-            action,
-        });
-    }
-    Ok(Wanted {
-        name: "short",
-        plan,
-        memory_mib: 1024,
-        initramfs,
-    })
-}
-
-/// The Xen guest, in a machine of its own.
-fn guest(context: &Context, catalog: &Catalog, parts: &Parts) -> Result<Wanted> {
-    let (mut initramfs, mut plan) = parts.machine()?;
-    if catalog.guest {
-        let sides: &[Side] = match context.common.no_module {
-            true => &[Side::C],
-            false => &[Side::Rust, Side::C, Side::Rust],
-        };
-        let phases = sides.iter().map(|&side| Phase {
-            side,
-            rounds: GUEST_ROUNDS,
-        });
-        plan.steps.push(Step {
-            id: "guest/xen-hvm".into(),
-            side: None,
-            limit_s: GUEST_LIMIT_S,
-            action: Action::Guest(parts.xen_guest(&mut initramfs, phases.collect(), true)?),
-        });
-    }
-    Ok(Wanted {
-        name: "xen-guest",
-        plan,
-        memory_mib: 1536,
-        initramfs,
-    })
+/// A panic elsewhere is told there.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All tests, by name, and those of them that are chosen.
 
+use super::machines::{self, Chosen, Facts, Machine, Test};
 use crate::cli::Common;
+use crate::parts::Programs;
 use crate::paths::Paths;
 use crate::select::Selection;
 use anyhow::{bail, Context, Result};
-use protocol::Side;
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::Command;
-
-/// Upstream's tests of KVM's Xen code.
-pub const UPSTREAM: [&str; 2] = ["xen_shinfo_test", "xen_vmcall_test"];
 
 /// Facts of the module file, and what each must be.
 pub const MODINFO: [(&str, Option<&str>); 5] = [
@@ -24,14 +20,8 @@ pub const MODINFO: [(&str, Option<&str>); 5] = [
 
 /// The chosen tests.
 pub struct Catalog {
-    /// Upstream's, on either side.
-    pub upstream: Vec<(Side, &'static str)>,
-    /// Our selftests: the names of cases, on either side.
-    pub selftests: Vec<(Side, Vec<String>)>,
-    /// The module's lifecycle.
-    pub lifecycle: Vec<&'static str>,
-    /// The Xen guest.
-    pub guest: bool,
+    /// Those that run in machines; no machine without one.
+    pub machines: Vec<(&'static dyn Machine, Vec<Test>)>,
     /// Facts of the module file.
     pub modinfo: Vec<(&'static str, Option<&'static str>)>,
     /// Checks of the module file and its source.
@@ -46,50 +36,33 @@ impl Catalog {
     /// What `selection` chooses of all there is.
     pub fn new(
         paths: &Paths,
-        programs: &HashMap<String, PathBuf>,
+        programs: &Programs,
         common: &Common,
         selection: &Selection,
     ) -> Result<Self> {
-        let sides: &[Side] = if common.no_module {
-            &[Side::C]
-        } else {
-            &[Side::C, Side::Rust]
-        };
-        let cases = cases(programs)?;
         let module = !common.no_module;
+        let facts = Facts {
+            cases: cases(programs)?,
+            module,
+        };
+        let machines =
+            machines::ALL.map(|machine| (machine, of_machine(machine, &facts, selection)));
         let chosen = |group: &str, names: &[&'static str]| -> Vec<&'static str> {
             let names = names.iter().copied();
             names
                 .filter(|name| selection.has(&join(group, name)))
                 .collect()
         };
-        let upstream = sides.iter().flat_map(|&side| {
-            let names = chosen(&format!("upstream/{}", side.name()), &UPSTREAM);
-            names.into_iter().map(move |name| (side, name))
-        });
-        let selftests = sides.iter().map(|&side| {
-            let of_side = cases
-                .iter()
-                .filter(|case| selection.has(&selftest(side, case)));
-            (side, of_side.cloned().collect::<Vec<_>>())
-        });
         let only = |yes, names: &'static [&'static str]| if yes { names } else { &[] };
         let modinfo = MODINFO
             .into_iter()
-            .filter(|(field, _)| selection.has(&join("modinfo", field)));
+            .filter(|(field, _)| module && selection.has(&join("modinfo", field)));
         Ok(Catalog {
-            upstream: upstream.collect(),
-            selftests: selftests.filter(|(_, cases)| !cases.is_empty()).collect(),
-            lifecycle: chosen(
-                "lifecycle",
-                only(module, &["reinsert", "insert-before-kvm"]),
-            ),
-            guest: selection.has("guest/xen-hvm"),
-            modinfo: if module {
-                modinfo.collect()
-            } else {
-                Vec::new()
-            },
+            machines: machines
+                .into_iter()
+                .filter(|(_, tests)| !tests.is_empty())
+                .collect(),
+            modinfo: modinfo.collect(),
             module: chosen("module", only(module, &["no-panic", "rustfmt", "clippy"])),
             crates: crates(paths)?
                 .into_iter()
@@ -99,15 +72,44 @@ impl Catalog {
         })
     }
 
-    /// Takes the tests away that want our module to be built; returns their names.
-    pub fn take_those_of_module(&mut self) -> Vec<String> {
+    /// Whether tests on the debug kernel, or on the stock kernel, are chosen that want our module.
+    pub fn wants_module(&self, is_debug: bool) -> bool {
+        let mut machines = self.machines.iter();
+        let by_machine = machines.any(|(machine, tests)| {
+            machine.is_debug() == is_debug && tests.iter().any(|test| test.wants_module)
+        });
+        let wants_file = !self.modinfo.is_empty() || self.module.contains(&"no-panic");
+        by_machine || (wants_file && !is_debug)
+    }
+
+    /// Whether tests on the debug kernel are chosen.
+    pub fn wants_debug_kernel(&self) -> bool {
+        self.machines.iter().any(|(machine, _)| machine.is_debug())
+    }
+
+    /// Takes the tests away that want our module for one of the kernels; returns their names.
+    pub fn take_those_of_module(&mut self, is_debug: bool) -> Vec<String> {
+        self.take(
+            |machine, test| machine.is_debug() == is_debug && test.wants_module,
+            !is_debug,
+        )
+    }
+
+    /// Takes the tests away that want the debug kernel; returns their names.
+    pub fn take_those_of_debug_kernel(&mut self) -> Vec<String> {
+        self.take(|machine, _| machine.is_debug(), false)
+    }
+
+    fn take(&mut self, taken: impl Fn(&dyn Machine, &Test) -> bool, file: bool) -> Vec<String> {
         let before = self.names();
-        self.upstream.retain(|(side, _)| *side == Side::C);
-        self.selftests.retain(|(side, _)| *side == Side::C);
-        self.lifecycle.clear();
-        self.guest = false;
-        self.modinfo.clear();
-        self.module.retain(|name| *name != "no-panic");
+        for (machine, tests) in &mut self.machines {
+            tests.retain(|test| !taken(*machine, test));
+        }
+        self.machines.retain(|(_, tests)| !tests.is_empty());
+        if file {
+            self.modinfo.clear();
+            self.module.retain(|name| *name != "no-panic");
+        }
         let after = self.names();
         before
             .into_iter()
@@ -118,16 +120,9 @@ impl Catalog {
     /// The names, in the order of the list. Of a crate's tests only the crate is known.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        names.extend(
-            self.upstream
-                .iter()
-                .map(|(side, name)| upstream(*side, name)),
-        );
-        for (side, cases) in &self.selftests {
-            names.extend(cases.iter().map(|case| selftest(*side, case)));
+        for (_, tests) in &self.machines {
+            names.extend(tests.iter().map(|test| test.name.clone()));
         }
-        names.extend(self.lifecycle.iter().map(|name| join("lifecycle", name)));
-        names.extend(self.guest.then(|| "guest/xen-hvm".to_owned()));
         names.extend(self.modinfo.iter().map(|(field, _)| join("modinfo", field)));
         names.extend(self.module.iter().map(|name| join("module", name)));
         names.extend(self.crates.iter().map(|name| join("host", name)));
@@ -136,19 +131,19 @@ impl Catalog {
     }
 }
 
-/// The name of one of upstream's tests.
-pub fn upstream(side: Side, name: &str) -> String {
-    format!("upstream/{}/{name}", side.name())
+/// The names of these tests.
+pub fn chosen(tests: &[Test]) -> Chosen {
+    Chosen(tests.iter().map(|test| test.name.clone()).collect())
 }
 
-/// What the names of our cases begin with.
-pub fn selftests(side: Side) -> String {
-    format!("selftests/{}", side.name())
-}
-
-/// The name of one of our cases.
-fn selftest(side: Side, case: &str) -> String {
-    join(&selftests(side), case)
+/// The chosen tests of a machine.
+fn of_machine(machine: &dyn Machine, facts: &Facts, selection: &Selection) -> Vec<Test> {
+    let all = machine.tests(facts);
+    let is_chosen = |test: &&Test| selection.has(&test.name);
+    if all.iter().any(|test| test.wants_others && is_chosen(&test)) {
+        return all;
+    }
+    all.iter().filter(is_chosen).cloned().collect()
 }
 
 fn join(group: &str, name: &str) -> String {
@@ -158,7 +153,7 @@ fn join(group: &str, name: &str) -> String {
     }
 }
 
-fn cases(programs: &HashMap<String, PathBuf>) -> Result<Vec<String>> {
+fn cases(programs: &Programs) -> Result<Vec<String>> {
     let path = programs
         .get("kvm-xen-selftests")
         .context("cargo has built no kvm-xen-selftests")?;

@@ -1,27 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 //! From what a boot told to the results of its tests.
 
+use super::lock_order;
+use super::machines::Machine;
 use crate::boot::Ended;
 use crate::klog::{self, Splat};
 use crate::ktap;
 use crate::record::{self, StepRecord};
 use crate::report::{Report, Verdict};
 use protocol::{Action, Event, ExecAction, MachinePlan, Outcome, Output, Step};
+use std::path::Path;
 use std::time::Duration;
+
+/// What must have come of a step when its boot is over.
+pub enum Expected {
+    /// The kernel has reported something in it, and the report has all these words.
+    Report(&'static [&'static str]),
+    /// What lockdep has seen, which is the step's output, is in the declared order.
+    LockOrder,
+}
 
 /// Judges a boot's steps, each as it ends.
 pub struct Judge<'a> {
     report: &'a Report,
     plan: &'a MachinePlan,
+    expected: &'a [(String, Expected)],
     events: Vec<Event>,
 }
 
 impl<'a> Judge<'a> {
     /// For a boot that begins.
-    pub fn new(report: &'a Report, plan: &'a MachinePlan) -> Self {
+    pub fn new(
+        report: &'a Report,
+        plan: &'a MachinePlan,
+        expected: &'a [(String, Expected)],
+    ) -> Self {
         Judge {
             report,
             plan,
+            expected,
             events: Vec::new(),
         }
     }
@@ -32,14 +49,21 @@ impl<'a> Judge<'a> {
         if let Event::End { id, .. } = event {
             let records = record::steps(&self.events);
             let record = records.iter().find(|record| record.id == *id);
-            if let Some(step) = self.plan.steps.iter().find(|step| step.id == *id) {
+            let step = self.plan.steps.iter().find(|step| step.id == *id);
+            if let Some(step) = step.filter(|step| !self.is_expected(step)) {
                 self.add(step_results(step, record, None));
             }
         }
     }
 
-    /// The boot is over: adds the results of the steps that have not ended.
-    pub fn end(&self, fault: Option<&[String]>) {
+    fn is_expected(&self, step: &Step) -> bool {
+        self.expected.iter().any(|(id, _)| *id == step.id)
+    }
+
+    /// The boot is over: adds the results of the steps that have not ended, and of those from which
+    /// something else than their end is expected.
+    pub fn end(&self, ended: &Ended) {
+        let fault = ended.fault.as_deref();
         let records = record::steps(&self.events);
         let record = |step: &Step| records.iter().find(|record| record.id == step.id);
         let has_ended = |step: &&Step| record(step).is_some_and(|record| record.outcome.is_some());
@@ -52,6 +76,13 @@ impl<'a> Judge<'a> {
         for step in &left {
             self.add(step_results(step, record(step), fault));
         }
+        let splats = klog::splats(&ended.kernel_log);
+        for (id, expected) in self.expected {
+            if let Some(record) = records.iter().find(|r| r.id == *id && r.outcome.is_some()) {
+                let verdict = expected.verdict(record, &splats, &ended.logs);
+                self.report.add(id, verdict, Some(record.took));
+            }
+        }
         // A fault after the last step is nobody's but the boot's.
         if let (Some([reason, lines @ ..]), true) = (fault, left.is_empty()) {
             self.report
@@ -63,6 +94,37 @@ impl<'a> Judge<'a> {
         for result in results {
             let verdict = of_side(&result.name, result.verdict);
             self.report.add(&result.name, verdict, result.took);
+        }
+    }
+}
+
+impl Expected {
+    /// Whether that came of the step.
+    fn verdict(&self, record: &StepRecord, splats: &[Splat], logs: &Path) -> Verdict {
+        match self {
+            Expected::Report(words) => {
+                let in_step: Vec<_> = splats
+                    .iter()
+                    .filter(|splat| splat.step.as_ref() == Some(&record.id))
+                    .collect();
+                let has =
+                    |splat: &&&Splat, word| splat.lines.iter().any(|line| line.contains(word));
+                let found = in_step
+                    .iter()
+                    .any(|splat| words.iter().all(|&word| has(&splat, word)));
+                if found {
+                    return Verdict::Ok;
+                }
+                let lines = in_step.iter().flat_map(|splat| splat.lines.clone());
+                let reason = format!("the kernel reported nothing with {}", words.join(", "));
+                Verdict::NotOk(reason, lines.chain(record.output.clone()).collect())
+            }
+            Expected::LockOrder => match record.outcome.clone() {
+                Some(Outcome::Ok) => lock_order::verdict(&record.output, logs),
+                Some(Outcome::Skip { reason }) => Verdict::Skip(reason),
+                Some(Outcome::Failed { reason }) => Verdict::NotOk(reason, record.output.clone()),
+                None => Verdict::NotOk("it did not end".into(), Vec::new()),
+            },
         }
     }
 }
@@ -181,38 +243,51 @@ fn cases(id: &str, output: &[String], outcome: Outcome, fault: &[String]) -> Vec
     results
 }
 
-/// What the kernels of a boot complained of.
+/// What the kernels of a boot complained of, of which they were not expected to.
 pub struct Log {
     boot: &'static str,
     machine: Vec<Splat>,
+    /// Whether C's complaints count, too: a debug kernel tells all that there is.
+    is_debug: bool,
     /// The Xen guest's; none where there was no guest.
     guest: Option<Vec<Splat>>,
 }
 
 impl Log {
     /// From the log of a boot, and of its guest.
-    pub fn new(boot: &'static str, ended: &Ended) -> Self {
+    pub fn new(machine: &dyn Machine, expected: &[(String, Expected)], ended: &Ended) -> Self {
         let steps = record::steps(&ended.events);
         let guest: Vec<&str> = steps
             .iter()
             .flat_map(|s| &s.guest_kernel)
             .map(String::as_str)
             .collect();
+        let mut splats = klog::splats(&ended.kernel_log);
+        splats.retain(|splat| {
+            !expected
+                .iter()
+                .any(|(id, _)| splat.step.as_ref() == Some(id))
+        });
         Log {
-            boot,
-            machine: klog::splats(&ended.kernel_log),
+            boot: machine.name(),
+            machine: splats,
+            is_debug: machine.is_debug(),
             guest: (!guest.is_empty()).then(|| klog::splats(&guest.join("\n"))),
         }
     }
 }
 
-/// Adds a result for each kernel log: nothing in it that C does not also give. A guest's kernel
-/// doesn't know who serves it, and has nothing to complain of.
+/// Adds a result for each kernel log: nothing in it that C does not also give, and nothing at all
+/// in a debug kernel's. A guest's kernel doesn't know who serves it, and has nothing to complain of.
 pub fn logs(report: &Report, logs: &[Log]) {
-    let all: Vec<Splat> = logs.iter().flat_map(|log| log.machine.clone()).collect();
+    let stock = logs.iter().filter(|log| !log.is_debug);
+    let all: Vec<Splat> = stock.flat_map(|log| log.machine.clone()).collect();
     let faults = klog::only_in_rust(&all);
     for log in logs {
-        let own: Vec<&Splat> = log.machine.iter().filter(|s| faults.contains(s)).collect();
+        let own = log.machine.iter();
+        let own: Vec<&Splat> = own
+            .filter(|splat| log.is_debug || faults.contains(splat))
+            .collect();
         report.add(&format!("klog/{}", log.boot), verdict(&own), None);
         if let Some(guest) = &log.guest {
             let own: Vec<&Splat> = guest.iter().collect();

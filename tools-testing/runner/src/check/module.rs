@@ -48,7 +48,11 @@ pub fn source(context: &Context, catalog: &Catalog) {
     if catalog.module.contains(&"clippy") {
         let objects = context.paths.source.join("build/clippy");
         let objects = format!("MO={}", objects.display());
-        let mut clippy = make(context.paths, &["modules", "CLIPPY=1", &objects]);
+        let mut clippy = make(
+            context.paths,
+            &context.paths.kernel,
+            &["modules", "CLIPPY=1", &objects],
+        );
         // A lint that only warns fails nothing, so its words count.
         host::silent(context, "module/clippy", &mut clippy, |line| {
             line.starts_with("warning:") || line.starts_with("error")

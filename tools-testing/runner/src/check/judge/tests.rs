@@ -162,3 +162,47 @@ fn what_c_fails_is_told_and_not_counted() {
     assert_eq!(of_side("upstream/rust/xen_shinfo_test", failed()), failed());
     assert_eq!(of_side("selftests/c/case", Verdict::Ok), Verdict::Ok);
 }
+
+#[test]
+fn an_expected_report_has_all_words() {
+    let log = "kvm-xen-init: begin debug/c\n[ BUG: Invalid wait context ]\n\
+        trying to lock (&gpc->lock)\n </TASK>\nkvm-xen-init: end debug/c\n";
+    let splats = klog::splats(log);
+    let expected = |words| Expected::Report(words);
+    let logs = Path::new("/nonexistent");
+    let verdict = |id, words| expected(words).verdict(&record(id, None, &["said"]), &splats, logs);
+    assert_eq!(
+        verdict("debug/c", &["Invalid wait", "&gpc->lock"]),
+        Verdict::Ok
+    );
+    // One word is missing; and another step's report proves nothing.
+    for (id, words) in [
+        ("debug/c", &["Invalid wait", "xen_timer"][..]),
+        ("debug/d", &["Invalid wait"]),
+    ] {
+        let Verdict::NotOk(reason, lines) = verdict(id, words) else {
+            panic!("{id} has no {words:?}");
+        };
+        assert!(reason.starts_with("the kernel reported nothing with Invalid wait"));
+        assert_eq!(lines.last().map(String::as_str), Some("said"));
+    }
+}
+
+#[test]
+fn a_debug_kernel_tells_all() {
+    let splats =
+        klog::splats("------------[ cut here ]------------\nWARNING: at a.c:1 f+0x1/0x2\n");
+    let is_good = |is_debug| {
+        let report = Report::new(&crate::progress::Screen::new());
+        let log = Log {
+            boot: "machine",
+            machine: splats.clone(),
+            is_debug,
+            guest: None,
+        };
+        logs(&report, &[log]);
+        report.is_good()
+    };
+    // C, which is in charge until Rust is, also gives it.
+    assert!(is_good(false) && !is_good(true));
+}

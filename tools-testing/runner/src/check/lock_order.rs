@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The declared lock order against what lockdep has seen of it.
+
+use super::machines::LOCK_ORDER;
+use crate::cli::Common;
+use crate::paths::Paths;
+use crate::report::Verdict;
+use anyhow::{Context, Result};
+use lockgraph::compare::Comparison;
+use lockgraph::lockdep::Observed;
+use lockgraph::picture;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Where what lockdep has seen is kept, among the logs of its boot.
+const LOCKDEP: &str = "lockdep";
+
+/// Keeps what lockdep has seen; fails where nobody has declared an order that is in it.
+pub fn verdict(lockdep: &[String], logs: &Path) -> Verdict {
+    let text = lockdep.join("\n") + "\n";
+    let compared = fs::write(logs.join(LOCKDEP), &text)
+        .context("keeping what lockdep saw")
+        .and_then(|()| compare(&text));
+    let comparison = match compared {
+        Ok(comparison) => comparison,
+        Err(error) => return Verdict::NotOk(format!("{error:#}"), Vec::new()),
+    };
+    match comparison.undeclared.first() {
+        None => Verdict::Ok,
+        Some(edge) => Verdict::NotOk(
+            format!("lockdep saw {edge}, which rust/sync/order.rs does not declare"),
+            comparison.to_string().lines().map(str::to_owned).collect(),
+        ),
+    }
+}
+
+/// `lockgraph`: runs the tests on the debug kernel, and draws what was declared and seen.
+pub fn run(common: &Common) -> Result<bool> {
+    let paths = Paths::new(common)?;
+    let lockdep = paths.logs.join("debug-rust").join(LOCKDEP);
+    // That of another run would be drawn if this one does not get so far.
+    match fs::remove_file(&lockdep) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| lockdep.display().to_string())
+        }
+        _ => {}
+    }
+    if !super::run(common, &[LOCK_ORDER.to_owned()], false)? {
+        return Ok(false);
+    }
+    let text = fs::read_to_string(&lockdep).with_context(|| lockdep.display().to_string())?;
+    let comparison = compare(&text)?;
+    let svg = paths.source.join("Documentation/lock-order.svg");
+    fs::write(&svg, picture::draw(Some(&comparison))).with_context(|| svg.display().to_string())?;
+    println!("{comparison}\nDrawn: {}", svg.display());
+    Ok(true)
+}
+
+fn compare(lockdep: &str) -> Result<Comparison> {
+    Ok(Comparison::new(&Observed::parse(lockdep)?))
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The machines that tests run in: each says what its tests are called, and how to run some.
+
+mod debug;
+mod guest;
+mod short;
+
+use super::judge::Expected;
+use crate::initramfs::Initramfs;
+use crate::parts::Parts;
+use anyhow::Result;
+use protocol::{Action, MachinePlan, Side, Step};
+
+pub use debug::LOCK_ORDER;
+
+/// All of them, those that take longest first: two run at a time.
+pub const ALL: [&dyn Machine; 4] = [
+    &short::Short,
+    &debug::DebugRust,
+    &guest::Guest,
+    &debug::DebugC,
+];
+
+/// A machine, booted once for all of its tests.
+pub trait Machine: Sync {
+    /// Names it, and its logs.
+    fn name(&self) -> &'static str;
+
+    /// Whether it boots the debug kernel, rather than the stock one.
+    fn is_debug(&self) -> bool {
+        false
+    }
+
+    /// All of its tests.
+    fn tests(&self, facts: &Facts) -> Vec<Test>;
+
+    /// How to run those that are chosen.
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted>;
+}
+
+/// What the names of tests depend on.
+pub struct Facts {
+    /// The names of our selftests' cases.
+    pub cases: Vec<String>,
+    /// Whether our module is to be tested, rather than C alone.
+    pub module: bool,
+}
+
+impl Facts {
+    /// Who can be in charge.
+    pub fn sides(&self) -> &'static [Side] {
+        match self.module {
+            true => &[Side::C, Side::Rust],
+            false => &[Side::C],
+        }
+    }
+}
+
+/// A test of a machine.
+#[derive(Clone)]
+pub struct Test {
+    /// Its name.
+    pub name: String,
+    /// Whether it can't run without our module.
+    pub wants_module: bool,
+    /// Whether it looks at what the others have done, so that all of them run with it.
+    pub wants_others: bool,
+}
+
+impl Test {
+    /// A test on one side, which Rust's needs our module for.
+    pub fn on(side: Side, name: String) -> Self {
+        Test {
+            name,
+            wants_module: side == Side::Rust,
+            wants_others: false,
+        }
+    }
+}
+
+/// The names of tests that are to run.
+pub struct Chosen(pub Vec<String>);
+
+impl Chosen {
+    /// Whether that one is.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|chosen| chosen == name)
+    }
+
+    /// The rest of the names that begin with `group` and a slash.
+    pub fn in_group(&self, group: &str) -> Vec<String> {
+        let names = self.0.iter();
+        names
+            .filter_map(|name| name.strip_prefix(group)?.strip_prefix('/'))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// A boot that is wanted.
+pub struct Wanted {
+    /// What is to be done in it.
+    pub plan: MachinePlan,
+    /// Its memory.
+    pub memory_mib: u32,
+    /// What it boots into.
+    pub initramfs: Initramfs,
+    /// Steps that are not judged by their own end, but by what came of the whole boot.
+    pub expected: Vec<(String, Expected)>,
+}
+
+impl Wanted {
+    /// A machine with KVM and our module, and nothing to do yet.
+    pub fn new(parts: &Parts, memory_mib: u32) -> Result<Self> {
+        let (initramfs, plan) = parts.machine()?;
+        Ok(Wanted {
+            plan,
+            memory_mib,
+            initramfs,
+            expected: Vec::new(),
+        })
+    }
+
+    /// Adds a step that is a test.
+    pub fn step(&mut self, id: impl Into<String>, side: Option<Side>, limit_s: u64, what: Action) {
+        self.plan.steps.push(Step {
+            id: id.into(),
+            side,
+            limit_s,
+            action: what,
+        });
+    }
+}
+
+/// Seconds that one of upstream's tests may take.
+const UPSTREAM_LIMIT_S: u64 = 60;
+
+/// Seconds for all of our selftests; each case has a limit of its own.
+const SELFTESTS_LIMIT_S: u64 = 300;
+
+/// Seconds that inserting ten times may take, or the like.
+const LIFECYCLE_LIMIT_S: u64 = 120;
+
+/// Upstream's tests of KVM's Xen code.
+const UPSTREAM: [&str; 2] = ["xen_shinfo_test", "xen_vmcall_test"];
+
+/// Adds the chosen ones of upstream's tests, named `group/test`.
+fn add_upstream(
+    wanted: &mut Wanted,
+    chosen: &Chosen,
+    parts: &Parts,
+    group: &str,
+    side: Side,
+) -> Result<()> {
+    for test in UPSTREAM {
+        let id = format!("{group}/{test}");
+        if chosen.has(&id) {
+            let exec = parts.upstream(&mut wanted.initramfs, test)?;
+            let limit_s = UPSTREAM_LIMIT_S * parts.kernel.patience();
+            wanted.step(id, Some(side), limit_s, Action::Exec(exec));
+        }
+    }
+    Ok(())
+}
+
+/// Adds the chosen cases of our selftests, named `group/case`.
+fn add_selftests(
+    wanted: &mut Wanted,
+    chosen: &Chosen,
+    parts: &Parts,
+    group: &str,
+    side: Side,
+) -> Result<()> {
+    let cases = chosen.in_group(group);
+    if !cases.is_empty() {
+        let exec = parts.selftests(&mut wanted.initramfs, &cases)?;
+        let limit_s = SELFTESTS_LIMIT_S * parts.kernel.patience();
+        wanted.step(group, Some(side), limit_s, Action::Exec(exec));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique() {
+        let facts = Facts {
+            cases: vec!["topic/case".into()],
+            module: true,
+        };
+        let tests = ALL.iter().flat_map(|machine| machine.tests(&facts));
+        let names: Vec<_> = tests.map(|test| test.name).collect();
+        let unique: BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), unique.len());
+        assert!(names.contains(&"debug/selftests/topic/case".to_owned()));
+    }
+
+    #[test]
+    fn without_our_module_all_is_on_c() {
+        let facts = Facts {
+            cases: vec!["topic/case".into()],
+            module: false,
+        };
+        let mut tests = ALL.iter().flat_map(|machine| machine.tests(&facts));
+        assert!(tests.all(|test| !test.wants_module));
+    }
+
+    #[test]
+    fn a_group_is_more_than_a_beginning() {
+        let names = ["a/b/c", "a/bc", "a/b", "a/b/d"].map(str::to_owned);
+        assert_eq!(Chosen(names.into()).in_group("a/b"), ["c", "d"]);
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The debug kernel: all on Rust without a word from it, and C for a word that it must have.
+
+use super::{add_selftests, add_upstream, Chosen, Facts, Machine, Test, Wanted};
+use super::{LIFECYCLE_LIMIT_S, UPSTREAM, UPSTREAM_LIMIT_S};
+use crate::check::judge::Expected;
+use crate::parts::Parts;
+use anyhow::Result;
+use protocol::{Action, Side};
+
+/// KASAN and kmemleak have memory of their own.
+const MEMORY_MIB: u32 = 1536;
+
+/// Seconds for what looks through all memory, or all of lockdep's classes.
+const SCAN_LIMIT_S: u64 = 240;
+
+/// Rust on the debug kernel. The module is inserted before anything else, so that nothing that
+/// lockdep sees of Xen is C's.
+pub struct DebugRust;
+
+const GROUP_UPSTREAM: &str = "debug/upstream";
+const GROUP_SELFTESTS: &str = "debug/selftests";
+const REINSERT: &str = "debug/reinsert";
+const KMEMLEAK: &str = "debug/kmemleak";
+const LOCKDEP: &str = "debug/lockdep-saw-all";
+
+/// The test that compares what lockdep saw with the order that is declared.
+pub const LOCK_ORDER: &str = "lock-order/observed";
+
+impl Machine for DebugRust {
+    fn name(&self) -> &'static str {
+        "debug-rust"
+    }
+
+    fn is_debug(&self) -> bool {
+        true
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        if !facts.module {
+            return Vec::new();
+        }
+        let upstream = UPSTREAM.map(|name| format!("{GROUP_UPSTREAM}/{name}"));
+        let cases = facts.cases.iter();
+        let cases = cases.map(|case| format!("{GROUP_SELFTESTS}/{case}"));
+        let whole = [REINSERT, KMEMLEAK, LOCKDEP].map(str::to_owned);
+        let names = upstream.into_iter().chain(cases).chain(whole);
+        let tests = names.map(|name| Test::on(Side::Rust, name));
+        let lock_order = Test {
+            wants_others: true,
+            ..Test::on(Side::Rust, LOCK_ORDER.into())
+        };
+        tests.chain([lock_order]).collect()
+    }
+
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, MEMORY_MIB)?;
+        add_upstream(&mut wanted, chosen, parts, GROUP_UPSTREAM, Side::Rust)?;
+        add_selftests(&mut wanted, chosen, parts, GROUP_SELFTESTS, Side::Rust)?;
+        let scans = [
+            (REINSERT, LIFECYCLE_LIMIT_S, Action::Reinsert { times: 1 }),
+            (KMEMLEAK, SCAN_LIMIT_S, Action::Kmemleak),
+            (LOCKDEP, SCAN_LIMIT_S, Action::Lockdep),
+            (
+                LOCK_ORDER,
+                SCAN_LIMIT_S,
+                Action::Read {
+                    path: "/proc/lockdep".into(),
+                },
+            ),
+        ];
+        for (id, limit_s, action) in scans {
+            if chosen.has(id) {
+                wanted.step(id, None, limit_s, action);
+            }
+        }
+        wanted
+            .expected
+            .push((LOCK_ORDER.into(), Expected::LockOrder));
+        Ok(wanted)
+    }
+}
+
+/// C on the debug kernel, which must tell of what is known: or its silence on Rust would prove
+/// nothing.
+pub struct DebugC;
+
+const SLEEPING_LOCK: &str = "debug/c-takes-a-sleeping-lock-in-the-timer";
+
+impl Machine for DebugC {
+    fn name(&self) -> &'static str {
+        "debug-c"
+    }
+
+    fn is_debug(&self) -> bool {
+        true
+    }
+
+    fn tests(&self, _: &Facts) -> Vec<Test> {
+        vec![Test::on(Side::C, SLEEPING_LOCK.into())]
+    }
+
+    fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, MEMORY_MIB)?;
+        let exec = parts.upstream(&mut wanted.initramfs, "xen_shinfo_test")?;
+        let limit_s = UPSTREAM_LIMIT_S * parts.kernel.patience();
+        wanted.step(SLEEPING_LOCK, Some(Side::C), limit_s, Action::Exec(exec));
+        let report =
+            Expected::Report(&["Invalid wait context", "&gpc->lock", "xen_timer_callback"]);
+        wanted.expected.push((SLEEPING_LOCK.into(), report));
+        Ok(wanted)
+    }
+}

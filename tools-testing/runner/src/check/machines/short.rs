@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Everything short on the stock kernel, in one boot: first on C, then on Rust.
+
+use super::{add_selftests, add_upstream, Chosen, Facts, Machine, Test, Wanted};
+use super::{LIFECYCLE_LIMIT_S, UPSTREAM};
+use crate::parts::Parts;
+use anyhow::Result;
+use protocol::{Action, Side};
+
+/// How often the module is inserted and removed.
+const REINSERT: u32 = 10;
+
+const LIFECYCLE: [&str; 2] = ["lifecycle/reinsert", "lifecycle/insert-before-kvm"];
+
+/// The machine.
+pub struct Short;
+
+impl Machine for Short {
+    fn name(&self) -> &'static str {
+        "short"
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        let mut tests = Vec::new();
+        for &side in facts.sides() {
+            let names = UPSTREAM.map(|name| format!("{}/{name}", upstream(side)));
+            tests.extend(names.map(|name| Test::on(side, name)));
+        }
+        for &side in facts.sides() {
+            let cases = facts.cases.iter();
+            let names = cases.map(|case| format!("{}/{case}", selftests(side)));
+            tests.extend(names.map(|name| Test::on(side, name)));
+        }
+        if facts.module {
+            tests.extend(LIFECYCLE.map(|name| Test::on(Side::Rust, name.into())));
+        }
+        tests
+    }
+
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, 1024)?;
+        for side in [Side::C, Side::Rust] {
+            add_upstream(&mut wanted, chosen, parts, &upstream(side), side)?;
+            add_selftests(&mut wanted, chosen, parts, &selftests(side), side)?;
+        }
+        let [reinsert, before_kvm] = LIFECYCLE;
+        if chosen.has(reinsert) {
+            let action = Action::Reinsert { times: REINSERT };
+            wanted.step(reinsert, None, LIFECYCLE_LIMIT_S, action);
+        }
+        if chosen.has(before_kvm) {
+            let proof = parts.upstream(&mut wanted.initramfs, "xen_vmcall_test")?;
+            let action = Action::InsertBeforeKvm { proof };
+            wanted.step(before_kvm, None, LIFECYCLE_LIMIT_S, action);
+        }
+        Ok(wanted)
+    }
+}
+
+fn upstream(side: Side) -> String {
+    format!("upstream/{}", side.name())
+}
+
+fn selftests(side: Side) -> String {
+    format!("selftests/{}", side.name())
+}
