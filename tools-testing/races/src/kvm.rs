@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `crate::kvm` for the module's files: the model, by the module's names.
+
+pub(crate) use crate::model::{vcpu::Vcpu, vm::Vm};
+
+pub(crate) mod eventfd {
+    pub(crate) use crate::model::table::EventFd;
+}
+
+pub(crate) mod params {
+    /// As by default.
+    pub(crate) fn poll_timeout_is_absolute() -> bool {
+        false
+    }
+}
+
+pub(crate) mod routing {
+    pub(crate) use crate::model::table::Route;
+}
+
+pub(crate) mod sender {
+    pub(crate) use crate::model::table::{find, Leads, Owned, Sender, Sink};
+}
+
+pub(crate) mod uapi {
+    pub(crate) use crate::model::table::{EvtchnAttr, PRIO_2LEVEL};
+}
+
+pub(crate) mod vcpu {
+    pub(crate) use crate::model::vcpu::Polled;
+}
+
+pub(crate) mod task {
+    use super::Vm;
+    use crate::sync::{Ctx, InKvmSrcu, MayRefresh};
+
+    /// Unless the thread has set its state to sleep.
+    pub(crate) fn may_refresh_now<'g, H: InKvmSrcu>(
+        vm: Vm<'_>,
+        _cx: &'g mut Ctx<'_, H>,
+    ) -> Option<Ctx<'g, MayRefresh>> {
+        // SAFETY: The section is there; a thread of the test that does not sleep may.
+        (!vm.state().asleep.has_current()).then(|| unsafe { Ctx::assert() })
+    }
+}
+
+/// Clocks that stand still: the tests have timers fire themselves.
+pub(crate) mod clock {
+    use super::Vm;
+
+    pub(crate) fn kvmclock_ns(_vm: Vm<'_>) -> u64 {
+        1
+    }
+
+    pub(crate) fn monotonic_ns() -> i64 {
+        1
+    }
+
+    pub(crate) fn monotonic_and_tsc() -> (i64, u64) {
+        (1, 1)
+    }
+}

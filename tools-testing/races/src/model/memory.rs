@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Guest memory, mapped or away.
+
+use super::{fully_ordered, Broken};
+use crate::{
+    abi::layout::{Bits, Field, Structure, Words},
+    prelude::*,
+    sync::{
+        order::{GpcLock, GpcRefreshLock},
+        Ctx, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, Within,
+    },
+};
+use loom::sync::{
+    atomic::{
+        AtomicBool, AtomicU32,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+    RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
+use std::{collections::BTreeMap, marker::PhantomData};
+
+/// The word of 32 bits that a bit is in, and the bit in that word.
+pub(crate) fn word_of<S: Structure>(bits: &Bits<S>, nr: u32) -> (usize, u32) {
+    let (array, nr) = bits.locate(nr);
+    (array + nr as usize / 32 * 4, 1 << (nr % 32))
+}
+
+/// A page, as far as it is used: its words of 32 bits by their offset.
+pub(crate) struct Page {
+    /// `gpc->lock`, where somebody waits for it. Elsewhere it is nothing, and orders nothing.
+    lock: Option<RwLock<()>>,
+    words: BTreeMap<usize, AtomicU32>,
+    valid: AtomicBool,
+    active: bool,
+    broken: Option<Broken>,
+}
+
+impl Page {
+    /// A page of zeros, mapped.
+    pub(crate) fn new(
+        words: impl IntoIterator<Item = usize>,
+        locked: bool,
+        broken: Option<Broken>,
+    ) -> Self {
+        let words = words.into_iter().map(|at| (at / 4 * 4, AtomicU32::new(0)));
+        Self {
+            lock: locked.then(|| RwLock::new(())),
+            words: words.collect(),
+            valid: AtomicBool::new(true),
+            active: true,
+            broken,
+        }
+    }
+
+    /// A page that there is none of.
+    pub(crate) fn inactive() -> Self {
+        Self {
+            lock: None,
+            words: BTreeMap::new(),
+            valid: AtomicBool::new(false),
+            active: false,
+            broken: None,
+        }
+    }
+
+    /// Takes the mapping away, as an MMU notifier does.
+    pub(crate) fn invalidate(&self) {
+        self.valid.store(false, Release);
+    }
+
+    /// The word at an offset.
+    pub(crate) fn word(&self, offset: usize) -> &AtomicU32 {
+        let word = self.words.get(&(offset / 4 * 4));
+        word.unwrap_or_else(|| panic!("the model has no word at {offset:#x}"))
+    }
+}
+
+/// A pfn cache for a structure `S`.
+pub(crate) struct Gpc<'a, S> {
+    page: &'a Page,
+    _of: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Gpc<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Gpc<'_, S> {}
+
+impl<'a, S: Structure> Gpc<'a, S> {
+    pub(crate) fn new(page: &'a Page) -> Self {
+        Self {
+            page,
+            _of: PhantomData,
+        }
+    }
+
+    pub(crate) fn is_active(self) -> bool {
+        self.page.active
+    }
+
+    fn mapping<'g>(self, lock: ReadLock<'g>) -> Option<Mapping<'g, S>>
+    where
+        'a: 'g,
+    {
+        self.page.valid.load(Acquire).then_some(Mapping {
+            page: self.page,
+            _lock: lock,
+            _of: PhantomData,
+        })
+    }
+
+    pub(crate) fn try_read<'g, H: InKvmSrcu>(
+        self,
+        _cx: &'g mut Ctx<'_, H>,
+    ) -> Option<Mapping<'g, S>>
+    where
+        'a: 'g,
+    {
+        let lock = match &self.page.lock {
+            Some(lock) => Some(lock.try_read().ok()?),
+            None => None,
+        };
+        self.mapping(lock)
+    }
+
+    pub(crate) fn lock<'g, H>(self, _cx: &'g mut Ctx<'_, H>) -> Locked<'g, S>
+    where
+        'a: 'g,
+        H: InKvmSrcu + MayEnter<GpcLock>,
+    {
+        let lock = self.page.lock.as_ref();
+        Locked {
+            gpc: self,
+            lock: lock.map(|lock| lock.read().expect("never poisoned")),
+        }
+    }
+
+    pub(crate) fn lock_alone<H: MayEnter<GpcLock>>(self, _cx: &mut Ctx<'_, H>) -> WriteLock<'a> {
+        if self.page.broken == Some(Broken::Gate) {
+            return None;
+        }
+        let lock = self.page.lock.as_ref().expect("the test waits for it");
+        Some(lock.write().expect("never poisoned"))
+    }
+
+    pub(crate) fn wait_for_readers<H: MaySleep + MayEnter<GpcLock>>(self, cx: &mut Ctx<'_, H>) {
+        drop(self.lock_alone(cx));
+    }
+
+    pub(crate) fn read<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> Result<Mapping<'g, S>>
+    where
+        'a: 'g,
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        // Once: whoever takes the page away again and again keeps nobody waiting for good.
+        self.refresh(cx)?;
+        Ok(Mapping {
+            page: self.page,
+            _lock: None,
+            _of: PhantomData,
+        })
+    }
+
+    pub(crate) fn refresh<H>(self, _cx: &mut Ctx<'_, H>) -> Result
+    where
+        H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
+    {
+        if !self.page.active {
+            return Err(EINVAL);
+        }
+        self.page.valid.store(true, Release);
+        Ok(())
+    }
+}
+
+/// `gpc->lock`, held for reading.
+type ReadLock<'g> = Option<RwLockReadGuard<'g, ()>>;
+/// `gpc->lock`, held for writing.
+pub(crate) type WriteLock<'g> = Option<RwLockWriteGuard<'g, ()>>;
+
+/// A cache with its lock held for reading.
+pub(crate) struct Locked<'g, S> {
+    gpc: Gpc<'g, S>,
+    lock: ReadLock<'g>,
+}
+
+impl<'g, S: Structure> Locked<'g, S> {
+    pub(crate) fn map(self) -> Option<Mapping<'g, S>> {
+        self.gpc.mapping(self.lock)
+    }
+}
+
+/// A structure of the guest's, mapped.
+pub(crate) struct Mapping<'g, S> {
+    page: &'g Page,
+    _lock: ReadLock<'g>,
+    _of: PhantomData<fn() -> S>,
+}
+
+/// Integers that are in one word.
+pub(crate) trait Plain: Copy {
+    fn from_word(word: u32) -> Self;
+    fn into_word(self) -> u32;
+}
+
+impl Plain for u8 {
+    fn from_word(word: u32) -> Self {
+        word as u8
+    }
+
+    fn into_word(self) -> u32 {
+        self.into()
+    }
+}
+
+impl<S: Structure> Mapping<'_, S> {
+    pub(crate) fn cx(&mut self) -> Ctx<'_, Within<GpcLock, InSection>> {
+        // SAFETY: In a read section, and with the lock held where it is one.
+        unsafe { Ctx::assert() }
+    }
+
+    pub(crate) fn load<T: Plain>(&self, field: &Field<S, T>) -> T {
+        T::from_word(self.page.word(field.offset()).load(Relaxed))
+    }
+
+    pub(crate) fn store<T: Plain>(&self, field: &Field<S, T>, value: T) {
+        assert!(field.offset() % 4 == 0, "the first byte of a word");
+        self.page
+            .word(field.offset())
+            .store(value.into_word(), Relaxed);
+    }
+
+    pub(crate) fn load_words<const N: usize>(&self, _words: &Words<S, N>) -> [u64; N] {
+        // No clock is told.
+        [0; N]
+    }
+
+    pub(crate) fn test_and_set(&self, bits: &Bits<S>, nr: u32) -> bool {
+        let (at, mask) = word_of(bits, nr);
+        let word = self.page.word(at);
+        let was = match self.page.broken {
+            Some(Broken::PendingWithoutBarrier) => word.fetch_or(mask, Relaxed),
+            _ => fully_ordered(|| word.fetch_or(mask, Relaxed)),
+        };
+        was & mask != 0
+    }
+
+    pub(crate) fn test(&self, bits: &Bits<S>, nr: u32) -> bool {
+        let (at, mask) = word_of(bits, nr);
+        self.page.word(at).load(Relaxed) & mask != 0
+    }
+
+    pub(crate) fn mark_dirty(&self) {}
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table of senders, and what they lead to.
+
+use super::{memory::Locked, vm::Vm, Broken};
+use crate::{
+    abi::shared_info::SharedInfo,
+    alloc::Flags,
+    evtchn::port::Target,
+    prelude::*,
+    sync::{
+        order::{GpcLock, XenLock},
+        Ctx, MayEnter, MayWaitForSrcu, VmIoctl,
+    },
+};
+use loom::{
+    cell::UnsafeCell,
+    sync::{
+        atomic::{
+            AtomicI32, AtomicU32, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+        Mutex, MutexGuard,
+    },
+};
+use std::{
+    marker::PhantomData,
+    sync::{Arc, Mutex as Bookkeeping},
+};
+
+/// Of the 2-level ABI.
+pub(crate) const PRIO_2LEVEL: u32 = u32::MAX;
+
+/// As the module has it.
+pub(crate) struct EvtchnAttr {
+    pub(crate) send_port: u32,
+    pub(crate) kind: u32,
+    pub(crate) flags: u32,
+    pub(crate) port: u32,
+    pub(crate) vcpu: u32,
+    pub(crate) priority: u32,
+    pub(crate) fd: i32,
+}
+
+/// As the module has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Route {
+    pub(crate) port: u32,
+    pub(crate) target: Target,
+    pub(crate) priority: u32,
+}
+
+/// What there is of the eventfd: how often it was signalled.
+#[derive(Clone, Default)]
+pub(crate) struct EventFd(Arc<Signals>);
+
+#[derive(Default)]
+struct Signals(std::sync::atomic::AtomicUsize);
+
+impl EventFd {
+    /// Any descriptor is the eventfd that the thread before it has got ready.
+    pub(crate) fn from_fd(_fd: i32) -> Result<Self> {
+        Ok(Self::default())
+    }
+}
+
+/// As the module has it.
+pub(crate) enum Sink {
+    Port {
+        port: u32,
+        target: Target,
+        priority: u32,
+    },
+    EventFd(EventFd),
+}
+
+/// As the module has it; loom tells when it is read while it is freed.
+pub(crate) struct Sender {
+    kind: u32,
+    vcpu_id: AtomicU32,
+    vcpu_idx: AtomicI32,
+    sink: UnsafeCell<Sink>,
+}
+
+impl Sender {
+    pub(crate) fn new(_send_port: u32, kind: u32, sink: Sink) -> Self {
+        let target = match sink {
+            Sink::Port { target, .. } => target,
+            Sink::EventFd(_) => Target::by_id(0),
+        };
+        Self {
+            kind,
+            vcpu_id: AtomicU32::new(target.id()),
+            vcpu_idx: AtomicI32::new(target.raw_index()),
+            sink: UnsafeCell::new(sink),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> u32 {
+        self.kind
+    }
+
+    pub(crate) fn port(&self) -> u32 {
+        match self.leads() {
+            Leads::ToPort(route) => route.port,
+            Leads::ToEventFd(_) => 0,
+        }
+    }
+
+    fn leads<'s>(&self) -> Leads<'s> {
+        self.sink.with(|sink| {
+            // SAFETY: loom has made sure that nobody writes to it now.
+            match unsafe { &*sink } {
+                &Sink::Port { port, priority, .. } => Leads::ToPort(Route {
+                    port,
+                    target: Target::new(self.vcpu_id.load(Relaxed), self.vcpu_idx.load(Relaxed)),
+                    priority,
+                }),
+                Sink::EventFd(eventfd) => {
+                    Leads::ToEventFd(EventFdRef(eventfd.clone(), PhantomData))
+                }
+            }
+        })
+    }
+
+    /// Has it lead to another vCPU, by words.
+    fn bind(&self, target: Target) {
+        self.vcpu_id.store(target.id(), Relaxed);
+        self.vcpu_idx.store(target.raw_index(), Relaxed);
+    }
+}
+
+impl Freed for Sender {
+    fn freed(&self) {
+        // To write to it is what readers must not meet.
+        self.sink.with_mut(|_| ());
+    }
+}
+
+/// As the module has it.
+pub(crate) struct Owned(KBox<Sender>);
+
+impl Owned {
+    pub(crate) fn new(sender: Sender, flags: Flags) -> Result<Self> {
+        KBox::new(sender, flags).map(Self)
+    }
+}
+
+/// As the module has it.
+pub(crate) enum Leads<'s> {
+    ToPort(Route),
+    ToEventFd(EventFdRef<'s>),
+}
+
+/// As the module has it.
+pub(crate) struct EventFdRef<'s>(EventFd, PhantomData<&'s ()>);
+
+impl EventFdRef<'_> {
+    pub(crate) fn signal(&self) {
+        let counter = &self.0 .0 .0;
+        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// As the module has it: dropped without a grace period it is leaked.
+#[must_use]
+pub(crate) struct Retired<T>(std::mem::ManuallyDrop<T>);
+
+impl<T> Retired<T> {
+    fn new(retired: T) -> Self {
+        Self(std::mem::ManuallyDrop::new(retired))
+    }
+
+    fn into_inner(self) -> T {
+        std::mem::ManuallyDrop::into_inner(self.0)
+    }
+
+    pub(crate) fn free<H: MayWaitForSrcu>(self, srcu: super::srcu::OfVm<'_>, cx: &mut Ctx<'_, H>) {
+        if srcu.is_broken(Broken::Leaked) {
+            return;
+        }
+        srcu.wait_for_readers(cx);
+        drop(self.into_inner());
+    }
+}
+
+impl Retired<Owned> {
+    /// As the module does when no C is running: waits for the gate, and leaves the rest to SRCU.
+    pub(crate) fn retire<H>(self, cx: &mut Ctx<'_, H>, vm: Vm<'_>)
+    where
+        H: MayWaitForSrcu + MayEnter<GpcLock>,
+    {
+        vm.shared_info().wait_for_readers(cx);
+        let vm = vm.state().clone();
+        loom::thread::spawn(move || {
+            vm.srcu.synchronize();
+            drop(self.into_inner());
+        });
+    }
+}
+
+/// A slot for each of the first ports: which of all senders that there ever were is in it.
+pub(crate) struct Table {
+    lock: Mutex<()>,
+    slots: [AtomicUsize; 2],
+    senders: Bookkeeping<Vec<Arc<Sender>>>,
+    broken: Option<Broken>,
+}
+
+/// No sender.
+const NONE: usize = 0;
+
+impl Table {
+    pub(crate) fn new(broken: Option<Broken>) -> Self {
+        Self {
+            lock: Mutex::new(()),
+            slots: [AtomicUsize::new(NONE), AtomicUsize::new(NONE)],
+            senders: Bookkeeping::default(),
+            broken,
+        }
+    }
+
+    fn keep(&self, sender: KBox<Sender>) -> usize {
+        let mut senders = self.senders.lock().expect("never poisoned");
+        senders.push(sender.into_raw());
+        senders.len()
+    }
+
+    fn get(&self, number: usize) -> Option<Arc<Sender>> {
+        let senders = self.senders.lock().expect("never poisoned");
+        number.checked_sub(1).map(|index| senders[index].clone())
+    }
+
+    fn slot(&self, port: u32) -> Option<&AtomicUsize> {
+        self.slots.get(port as usize)
+    }
+}
+
+/// As the module has it.
+pub(crate) fn find<'s>(
+    _table: &Locked<'s, SharedInfo>,
+    vm: Vm<'_>,
+    port: u32,
+) -> Option<Leads<'s>> {
+    let table = &vm.state().table;
+    let sender = table.get(table.slot(port)?.load(Acquire))?;
+    Some(sender.leads())
+}
+
+/// As the module has it.
+pub(crate) struct XenState<'g> {
+    vm: Vm<'g>,
+    table: &'g Table,
+    _lock: MutexGuard<'g, ()>,
+}
+
+impl<'a> Vm<'a> {
+    pub(crate) fn lock_xen<H>(self, _cx: &mut Ctx<'_, H>) -> XenState<'a>
+    where
+        H: MayEnter<XenLock>,
+    {
+        let table = &self.state().table;
+        XenState {
+            vm: self,
+            table,
+            _lock: table.lock.lock().expect("never poisoned"),
+        }
+    }
+}
+
+impl XenState<'_> {
+    pub(crate) fn sender(&self, port: u32) -> Option<Arc<Sender>> {
+        self.table.get(self.table.slot(port)?.load(Relaxed))
+    }
+
+    pub(crate) fn add_sender(&mut self, port: u32, sender: Owned) -> Result {
+        let slot = self.table.slot(port).ok_or(EINVAL)?;
+        if slot.load(Relaxed) != NONE {
+            return Err(EEXIST);
+        }
+        let order = match self.table.broken {
+            Some(Broken::PublishedWithoutOrder) => Relaxed,
+            _ => Release,
+        };
+        slot.store(self.table.keep(sender.0), order);
+        Ok(())
+    }
+
+    pub(crate) fn remove_sender(&mut self, port: u32) -> Option<Retired<Owned>> {
+        let number = self.table.slot(port)?.swap(NONE, Release);
+        let sender = self.table.get(number)?;
+        Some(Retired::new(Owned(KBox::from_raw(sender))))
+    }
+
+    /// As the module does it: with `shared_info` locked for writing.
+    pub(crate) fn bind_sender(&mut self, port: u32, target: Target) {
+        // SAFETY: The lock order is the module's business.
+        let mut cx = unsafe { Ctx::<VmIoctl>::assert() };
+        let _alone = self.vm.shared_info().lock_alone(&mut cx);
+        if let Some(sender) = self.sender(port) {
+            sender.bind(target);
+        }
+    }
+
+    pub(crate) fn remove_all_senders(&mut self) -> Result<Retired<Vec<Owned>>> {
+        let ports = 0..self.table.slots.len() as u32;
+        let senders = ports.filter_map(|port| self.remove_sender(port));
+        Ok(Retired::new(senders.map(Retired::into_inner).collect()))
+    }
+}

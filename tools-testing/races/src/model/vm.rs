@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct kvm`.
+
+use super::{
+    fully_ordered,
+    memory::{word_of, Gpc, Page},
+    sleep::Asleep,
+    srcu::{OfVm, Srcu},
+    table::Table,
+    vcpu::{Vcpu, VcpuState},
+    Broken,
+};
+use crate::{
+    abi::{
+        shared_info::{self, SharedInfo},
+        WordSize,
+    },
+    evtchn::port::Target,
+    prelude::*,
+    sync::{order::VmMm, Ctx, Held, MayEnter, Within},
+};
+use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+
+/// A VM of 64-bit words.
+pub(crate) struct VmState {
+    pub(super) srcu: Srcu,
+    pub(super) table: Table,
+    pub(super) poll_mask: AtomicU64,
+    pub(super) vcpus: Vec<VcpuState>,
+    pub(super) broken: Option<Broken>,
+    /// Who is about to sleep.
+    pub(crate) asleep: Asleep,
+    /// The words of `shared_info` that are in use.
+    pub(crate) shared_info: Page,
+    /// Whether guests take interrupts: the upcall then wakes them.
+    pub(crate) interrupts: bool,
+}
+
+/// What of a VM a test needs.
+pub(crate) struct Config<'a> {
+    /// How many vCPUs there are.
+    pub(crate) vcpus: usize,
+    /// The ports in use.
+    pub(crate) ports: &'a [u32],
+    /// Whether guests take interrupts.
+    pub(crate) interrupts: bool,
+    /// Whether grace periods are awaited, and the gate that senders pass.
+    pub(crate) grace_periods: bool,
+    /// The rule that does not hold.
+    pub(crate) broken: Option<Broken>,
+}
+
+impl VmState {
+    #[allow(
+        clippy::arc_with_non_send_sync,
+        reason = "loom runs its threads on one of the system's"
+    )]
+    pub(crate) fn new(config: &Config<'_>) -> Arc<Self> {
+        let Config {
+            ports,
+            interrupts,
+            broken,
+            ..
+        } = *config;
+        let bits = |port: &u32| {
+            [
+                word_of(&shared_info::evtchn_pending(WordSize::Bits64), *port).0,
+                word_of(&shared_info::evtchn_mask(WordSize::Bits64), *port).0,
+            ]
+        };
+        Arc::new(Self {
+            srcu: Srcu::new(config.grace_periods, broken),
+            table: Table::new(broken),
+            poll_mask: AtomicU64::new(0),
+            vcpus: (0..config.vcpus).map(|_| VcpuState::new(broken)).collect(),
+            broken,
+            asleep: Asleep::default(),
+            shared_info: Page::new(ports.iter().flat_map(bits), config.grace_periods, broken),
+            interrupts,
+        })
+    }
+}
+
+/// As the module has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Vm<'a>(pub(super) &'a Arc<VmState>);
+
+impl<'a> Vm<'a> {
+    pub(crate) fn of(state: &'a Arc<VmState>) -> Self {
+        Self(state)
+    }
+
+    pub(crate) fn state(self) -> &'a Arc<VmState> {
+        self.0
+    }
+
+    pub(crate) fn srcu(self) -> OfVm<'a> {
+        OfVm(&self.0.srcu)
+    }
+
+    pub(crate) fn shared_info(self) -> Gpc<'a, SharedInfo> {
+        Gpc::new(&self.0.shared_info)
+    }
+
+    pub(crate) fn word_size(self) -> WordSize {
+        WordSize::Bits64
+    }
+
+    pub(crate) fn vcpu(self, index: u32) -> Option<Vcpu<'a>> {
+        ((index as usize) < self.0.vcpus.len()).then_some(Vcpu { vm: self, index })
+    }
+
+    pub(crate) fn vcpu_by_id(self, id: u32) -> Option<Vcpu<'a>> {
+        self.vcpu(id)
+    }
+
+    pub(crate) fn bind(self, id: u32) -> Target {
+        self.vcpu_by_id(id).map_or(Target::by_id(id), Target::of)
+    }
+
+    pub(crate) fn target(self, target: Target) -> Option<Vcpu<'a>> {
+        // Here both are the same number.
+        let index = target.index().unwrap_or(target.id());
+        assert_eq!(index, target.id(), "a torn target");
+        self.vcpu(index)
+    }
+
+    pub(crate) fn has_pollers(self) -> bool {
+        self.0.poll_mask.load(Relaxed) != 0
+    }
+
+    pub(crate) fn for_each_poller(self, f: impl FnMut(Vcpu<'a>)) {
+        let bits = self.0.poll_mask.load(Relaxed);
+        let set = (0..u64::BITS).filter(|nr| bits & (1 << nr) != 0);
+        set.filter_map(|nr| self.vcpu(nr)).for_each(f);
+    }
+
+    pub(crate) fn add_poller(self, vcpu: Vcpu<'_>) {
+        match self.0.broken {
+            Some(Broken::ListedWhenAsleep) => {}
+            Some(Broken::ListedWithoutBarrier) => {
+                self.0.poll_mask.fetch_or(1 << vcpu.index, Relaxed);
+            }
+            _ => self.list(vcpu),
+        }
+    }
+
+    pub(super) fn list(self, vcpu: Vcpu<'_>) {
+        fully_ordered(|| self.0.poll_mask.fetch_or(1 << vcpu.index, Relaxed));
+    }
+
+    pub(crate) fn take_poller(self, vcpu: Vcpu<'_>) -> bool {
+        let bit = 1 << vcpu.index;
+        let was = fully_ordered(|| self.0.poll_mask.fetch_and(!bit, Relaxed));
+        was & bit != 0
+    }
+
+    pub(crate) fn enter_mm<'g, H: MayEnter<VmMm>>(
+        self,
+        cx: &'g mut Ctx<'_, H>,
+    ) -> Result<MmGuard<'g, H>> {
+        Ok(MmGuard(cx.reborrow()))
+    }
+}
+
+/// The VM's address space, borrowed.
+pub(crate) struct MmGuard<'g, H>(Ctx<'g, H>);
+
+impl<H: Held> MmGuard<'_, H> {
+    pub(crate) fn cx(&mut self) -> Ctx<'_, Within<VmMm, H>> {
+        // SAFETY: All threads are of one process.
+        unsafe { self.0.enter() }
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lock order and the contexts, which are the module's; what enters them is the model's.
+
+#[path = "../../../rust/sync/alloc.rs"]
+mod alloc;
+#[path = "../../../rust/sync/context.rs"]
+#[allow(
+    dead_code,
+    reason = "used by the module, and here by some files of it alone"
+)]
+pub(crate) mod context;
+#[path = "../../../rust/sync/order.rs"]
+#[allow(
+    dead_code,
+    reason = "used by the module, and here by some files of it alone"
+)]
+pub(crate) mod order;
+#[path = "../../../rust/sync/weaken.rs"]
+#[allow(
+    dead_code,
+    reason = "used by the module, and here by some files of it alone"
+)]
+pub(crate) mod weaken;
+
+pub(crate) mod gpc {
+    pub(crate) use crate::model::memory::Mapping;
+}
+
+pub(crate) use {context::*, weaken::*};

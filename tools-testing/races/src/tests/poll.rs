@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `SCHEDOP_poll` loses no wake-up.
+
+use super::{explore, guest};
+use crate::{
+    abi::WordSize::Bits64,
+    evtchn::poll::{self, Ports},
+    kvm::Vm,
+    model::{
+        vm::{Config, VmState},
+        Broken,
+    },
+};
+use loom::thread;
+use std::sync::Arc;
+
+/// In words of their own.
+const PORT: u32 = 5;
+const OTHER: u32 = 70;
+const NO_TIMEOUT: u64 = 0;
+
+fn config(broken: Option<Broken>) -> Config<'static> {
+    Config {
+        vcpus: 2,
+        ports: &[PORT, OTHER],
+        // A poller has them off: the upcall is not what wakes it.
+        interrupts: false,
+        grace_periods: false,
+        broken,
+    }
+}
+
+/// Polls on vCPU 0.
+fn poll(vm: Vm<'_>, ports: &[u32], timeout: u64) {
+    let numbers: Vec<[u8; 4]> = ports.iter().map(|port| port.to_le_bytes()).collect();
+    let ports = Ports::new(&numbers, Bits64).expect("ports that there are");
+    let vcpu = vm.vcpu(0).expect("is there");
+    vcpu.run(|cx| poll::wait(cx, vcpu, &ports, timeout));
+}
+
+/// An event for a vCPU, from a thread.
+fn event(state: &Arc<VmState>, port: u32, vcpu: u32) {
+    let state = state.clone();
+    thread::spawn(move || guest::vmm_sends(Vm::of(&state), port, vcpu));
+}
+
+/// Nobody is woken for good if an event is lost, which loom calls a deadlock.
+fn one_sender(masked: bool, vcpu: u32, broken: Option<Broken>) {
+    explore(3, config(broken), move |state| {
+        let vm = Vm::of(&state);
+        if masked {
+            guest::mask(vm, PORT);
+        }
+        event(&state, PORT, vcpu);
+        poll(vm, &[PORT], NO_TIMEOUT);
+        assert!(guest::pending(vm, PORT), "woken for nothing");
+        assert!(!vm.has_pollers(), "it polls no more");
+    });
+}
+
+#[test]
+fn a_masked_port_wakes() {
+    one_sender(true, 0, None);
+}
+
+#[test]
+fn a_port_of_another_vcpu_wakes() {
+    one_sender(false, 1, None);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_poller_that_looks_first_is_found_asleep() {
+    one_sender(true, 1, Some(Broken::ListedWhenAsleep));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_poller_without_a_barrier_is_found_asleep() {
+    one_sender(true, 1, Some(Broken::ListedWithoutBarrier));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_sender_without_a_barrier_is_found_unheard() {
+    one_sender(true, 1, Some(Broken::PendingWithoutBarrier));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_wake_up_without_a_request_is_found_unheard() {
+    one_sender(true, 1, Some(Broken::WokenWithoutRequest));
+}
+
+#[test]
+fn either_of_two_senders_wakes() {
+    explore(3, config(None), |state| {
+        let vm = Vm::of(&state);
+        guest::mask(vm, PORT);
+        event(&state, PORT, 0);
+        event(&state, OTHER, 1);
+        poll(vm, &[PORT, OTHER], NO_TIMEOUT);
+        let pending = [PORT, OTHER].map(|port| guest::pending(vm, port));
+        assert!(pending.contains(&true), "woken for nothing");
+    });
+}
+
+#[test]
+fn two_senders_to_one_port_wake() {
+    explore(3, config(None), |state| {
+        let vm = Vm::of(&state);
+        for vcpu in [0, 1] {
+            event(&state, PORT, vcpu);
+        }
+        poll(vm, &[PORT], NO_TIMEOUT);
+        assert!(guest::pending(vm, PORT), "woken for nothing");
+    });
+}
+
+#[test]
+fn the_timer_wakes_beside_senders_of_another_port() {
+    explore(3, config(None), |state| {
+        let vm = Vm::of(&state);
+        event(&state, OTHER, 1);
+        poll(vm, &[PORT], 1);
+    });
+}
+
+#[test]
+fn sender_sender_and_timer_wake() {
+    explore(2, config(None), |state| {
+        let vm = Vm::of(&state);
+        event(&state, PORT, 1);
+        event(&state, OTHER, 1);
+        poll(vm, &[PORT, OTHER], 1);
+    });
+}
