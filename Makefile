@@ -15,7 +15,7 @@ RUN = $(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/run
 RUN_DEBUG = $(BUILDROOT)/provision --debug && $(BUILDROOT)/enter tools-testing/run
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples demo check lockgraph shell fmt clippy clean help
+.PHONY: modules samples demo check lockgraph mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -51,6 +51,10 @@ check:
 ## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
 lockgraph:
 	@$(RUN_DEBUG) lockgraph
+
+## mutants: change the pure code in all small ways, and see that tests notice (half an hour)
+mutants:
+	@$(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/mutants
 
 ## shell: a prompt in a machine with KVM and the module
 shell:

@@ -12,6 +12,8 @@ mod abi;
 pub mod sync;
 
 #[cfg(test)]
+mod abi_tests;
+#[cfg(test)]
 mod callers_tests;
 #[cfg(test)]
 mod model;
