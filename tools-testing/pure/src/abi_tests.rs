@@ -5,8 +5,10 @@
 
 use crate::abi::{
     hypercall::{singleshot_timer_size, SchedPoll},
+    pvclock::{linux_workaround, Scale, WORDS},
+    runstate::{Runstate, State, UPDATE},
     shared_info::{evtchn_mask, evtchn_pending, wall_clock},
-    vcpu_info::evtchn_pending_sel,
+    vcpu_info::{evtchn_pending_sel, TIME},
     WordSize::{Bits32, Bits64},
 };
 
@@ -39,4 +41,45 @@ fn the_wall_clock_is_in_its_place() {
             [at, at + 4, at + 8, sec_hi]
         );
     }
+}
+
+#[test]
+fn clocks_are_in_their_places() {
+    assert_eq!((TIME.offset(), WORDS.offset()), (32, 0));
+}
+
+#[test]
+fn the_last_shift_that_leaves_a_bit_counts() {
+    // The multiplier and the shift are in the last word.
+    let scale = |shift: u64| Scale::from_words([0, 0, 0, 1 | shift << 32]);
+    assert_eq!(scale(63).system_time(1), 1 << 31);
+    assert_eq!(scale(64).system_time(1), 0);
+}
+
+#[test]
+fn the_workaround_begins_below_0() {
+    assert_eq!(linux_workaround(0, -1), -1);
+    assert_eq!(linux_workaround(1 << 63, -1), 100_000_000);
+}
+
+#[test]
+fn runstates_are_adjusted_and_checked() {
+    let mut runstate = Runstate {
+        state: State::Running,
+        entry_time: 1111,
+        times: [1, 10, 100, 1000],
+    };
+    assert!(runstate.adds_up());
+    let by = Runstate {
+        state: State::Offline,
+        entry_time: 10,
+        times: [1, 2, 3, 4],
+    };
+    runstate.adjust(&by);
+    assert_eq!(runstate.state, State::Running);
+    assert_eq!(runstate.entry_time, 1121);
+    assert_eq!(runstate.times, [2, 12, 103, 1004]);
+    runstate.entry_time += 1;
+    assert!(!runstate.adds_up());
+    assert_eq!(UPDATE, 0x8000_0000_0000_0000);
 }
