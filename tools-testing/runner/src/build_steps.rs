@@ -70,6 +70,22 @@ pub fn make(paths: &Paths, kernel: &Kernel, arguments: &[&str]) -> Command {
     command
 }
 
+/// Builds the module that makes mistakes with locks for that kernel.
+pub fn samples(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
+    let log = paths.logs.join("host/samples-build.log");
+    let objects = paths.samples_objects(kernel);
+    let argument = format!("MO={}", objects.display());
+    let output = run(
+        &mut make(paths, kernel, &["samples", &argument]),
+        &log,
+        |_| {},
+    )?;
+    if !output.ok {
+        bail!("make samples failed:\n{}", output.tail(30).join("\n"));
+    }
+    Ok(objects.join("kvm_xen_broken_order.ko"))
+}
+
 /// Builds our module for that kernel.
 pub fn module(paths: &Paths, kernel: &Kernel, each: impl FnMut(&str)) -> Result<PathBuf> {
     let objects = paths.module_objects(kernel);

@@ -40,7 +40,9 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
     let selection = Selection::new(patterns)?;
 
     let step = screen.step("Building the programs of the machines");
-    let programs = build_steps::programs(&paths, &["init", "selftests"], |what| step.note(what))?;
+    let programs = build_steps::programs(&paths, &["init", "selftests", "samples"], |what| {
+        step.note(what)
+    })?;
     let programs = Arc::new(programs);
     let mut catalog = Catalog::new(&paths, &programs, common, &selection)?;
     if list {

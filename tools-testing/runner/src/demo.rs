@@ -31,7 +31,7 @@ pub fn run(common: &Common, rounds: u32) -> Result<()> {
         false => &[Side::Rust, Side::C, Side::Rust],
     };
     let phases = sides.iter().map(|&side| Phase { side, rounds });
-    let guest = parts.xen_guest(&mut initramfs, phases.collect(), true)?;
+    let guest = parts.xen_guest(&mut initramfs, 2, phases.collect(), true)?;
     plan.steps = vec![Step {
         id: "demo".into(),
         side: None,

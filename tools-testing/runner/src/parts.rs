@@ -51,7 +51,8 @@ pub type Programs = Arc<HashMap<String, PathBuf>>;
 
 /// Everything built for machines with one kernel.
 pub struct Parts<'a> {
-    paths: &'a Paths,
+    /// Where everything is.
+    pub paths: &'a Paths,
     /// The kernel that machines boot.
     pub kernel: Kernel,
     programs: Programs,
@@ -127,13 +128,19 @@ impl<'a> Parts<'a> {
     }
 
     /// Our selftests, to run in the machine: these cases, or all.
-    pub fn selftests(&self, initramfs: &mut Initramfs, cases: &[String]) -> Result<ExecAction> {
+    pub fn selftests(
+        &self,
+        initramfs: &mut Initramfs,
+        flags: &[&str],
+        cases: &[String],
+    ) -> Result<ExecAction> {
         let path = "/tests/kvm-xen-selftests".to_owned();
         initramfs.stripped(&path, self.program("kvm-xen-selftests")?)?;
         let limit = CASE_LIMIT_S * self.kernel.patience();
         Ok(ExecAction {
             argv: [path, format!("--timeout={limit}")]
                 .into_iter()
+                .chain(flags.iter().map(|&flag| flag.to_owned()))
                 .chain(cases.iter().map(|case| exactly(case)))
                 .collect(),
             output: Output::Ktap,
@@ -144,11 +151,14 @@ impl<'a> Parts<'a> {
     pub fn xen_guest(
         &self,
         initramfs: &mut Initramfs,
+        smp: u32,
         phases: Vec<Phase>,
         count: bool,
     ) -> Result<GuestAction> {
         let mut inner = Initramfs::new(self.program("kvm-xen-init")?)?;
-        let modules = inner.modules(&self.modules, &["xen-blkfront"])?;
+        // A guest has the stock kernel, whatever it runs on.
+        let stock = Modules::open(&self.paths.kernel.modules())?;
+        let modules = inner.modules(&stock, &["xen-blkfront"])?;
         let disk = DiskPlan {
             device: "/dev/xvda".into(),
             block: 64 << 10,
@@ -166,7 +176,7 @@ impl<'a> Parts<'a> {
         initramfs.file(GUEST_KERNEL, &self.paths.kernel.image())?;
         qemu::add_to(initramfs)?;
         Ok(GuestAction {
-            qemu: qemu::xen_guest(GUEST_KERNEL, GUEST_INITRAMFS, GUEST_APPEND),
+            qemu: qemu::xen_guest(smp, GUEST_KERNEL, GUEST_INITRAMFS, GUEST_APPEND),
             disk_mib: 16,
             guest,
             phases,

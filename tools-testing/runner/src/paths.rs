@@ -62,6 +62,12 @@ impl Paths {
         self.source.join(format!("build/module{suffix}"))
     }
 
+    /// Where the samples are built for that kernel.
+    pub fn samples_objects(&self, kernel: &Kernel) -> PathBuf {
+        let suffix = if kernel.is_debug { "-debug" } else { "" };
+        self.source.join(format!("build/samples{suffix}"))
+    }
+
     /// The Cargo workspace.
     pub fn workspace(&self) -> PathBuf {
         self.source.join("tools-testing")

@@ -87,7 +87,7 @@ impl Machine<'_> {
 }
 
 /// QEMU and its arguments for a Xen guest of two processors.
-pub fn xen_guest(kernel: &str, initrd: &str, append: &str) -> Vec<String> {
+pub fn xen_guest(smp: u32, kernel: &str, initrd: &str, append: &str) -> Vec<String> {
     let mut line: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
     add(&[QEMU, "-name", "xen-guest", "-M", "pc"]);
@@ -95,7 +95,7 @@ pub fn xen_guest(kernel: &str, initrd: &str, append: &str) -> Vec<String> {
     add(&["-cpu", "host,+xen-vapic"]);
     add(&BARE);
     add(&["panic=exit-failure"]);
-    add(&["-smp", "2", "-m", "256"]);
+    add(&["-smp", &smp.to_string(), "-m", "256"]);
     add(&["-kernel", kernel, "-initrd", initrd, "-append", append]);
     add(&[
         "-drive",

@@ -49,12 +49,12 @@ pub fn run(common: &Common, guest: bool) -> Result<()> {
     };
     if guest {
         let phases = vec![Phase { side, rounds: 1 }];
-        shell.guest = Some(parts.xen_guest(&mut initramfs, phases, false)?);
+        shell.guest = Some(parts.xen_guest(&mut initramfs, 2, phases, false)?);
     } else {
         for test in ["xen_shinfo_test", "xen_vmcall_test"] {
             parts.upstream(&mut initramfs, test)?;
         }
-        parts.selftests(&mut initramfs, &[])?;
+        parts.selftests(&mut initramfs, &[], &[])?;
     }
     plan.steps = vec![Step {
         id: "shell".into(),

@@ -26,6 +26,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Parser;
 use nix::errno::Errno;
 
+use livepatch::kmod;
+
 use device::Device;
 use expected::Expected;
 use guest::Bare;
@@ -48,6 +50,10 @@ struct Arguments {
     #[arg(long, conflicts_with = "mistake")]
     control: bool,
 
+    /// Insert the module from this file first.
+    #[arg(long, value_name = "FILE")]
+    module: Option<String>,
+
     /// Make bad requests, and expect each to be refused.
     #[arg(long, conflicts_with_all = ["mistake", "control"])]
     refusals: bool,
@@ -68,11 +74,17 @@ enum Outcome {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = match arguments.mistake {
+    let insert = || {
+        arguments
+            .module
+            .iter()
+            .try_for_each(|file| kmod::load(file))
+    };
+    let outcome = insert().and_then(|()| match arguments.mistake {
         Some(mistake) => commit(mistake),
         None if arguments.control => control::run(),
         None => refusals::run(),
-    };
+    });
     match outcome {
         Ok(Outcome::Seen(what)) => {
             println!("{what}");

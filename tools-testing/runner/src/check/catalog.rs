@@ -42,7 +42,8 @@ impl Catalog {
     ) -> Result<Self> {
         let module = !common.no_module;
         let facts = Facts {
-            cases: cases(programs)?,
+            cases: cases(programs, &[])?,
+            failing_allocations: cases(programs, &["--failing-allocations"])?,
             module,
         };
         let machines =
@@ -153,12 +154,13 @@ fn join(group: &str, name: &str) -> String {
     }
 }
 
-fn cases(programs: &Programs) -> Result<Vec<String>> {
+fn cases(programs: &Programs, flags: &[&str]) -> Result<Vec<String>> {
     let path = programs
         .get("kvm-xen-selftests")
         .context("cargo has built no kvm-xen-selftests")?;
     let output = Command::new(path)
         .arg("--list")
+        .args(flags)
         .output()
         .context("kvm-xen-selftests --list")?;
     if !output.status.success() {

@@ -3,6 +3,7 @@
 
 mod debug;
 mod guest;
+mod samples;
 mod short;
 
 use super::judge::Expected;
@@ -13,13 +14,57 @@ use protocol::{Action, MachinePlan, Side, Step};
 
 pub use debug::LOCK_ORDER;
 
+use guest::Guest;
+use samples::Mistake;
+
 /// All of them, those that take longest first: two run at a time.
-pub const ALL: [&dyn Machine; 4] = [
+pub const ALL: [&dyn Machine; 14] = [
     &short::Short,
     &debug::DebugRust,
-    &guest::Guest,
+    &Guest {
+        machine: "xen-guest-debug",
+        test: "debug/xen-hvm",
+        smp: 2,
+        sides: &[Side::Rust],
+        rounds: 2,
+        is_debug: true,
+    },
+    &Guest {
+        machine: "xen-guest-4-debug",
+        test: "debug/xen-hvm-4-vcpus",
+        smp: 4,
+        sides: &[Side::Rust],
+        rounds: 2,
+        is_debug: true,
+    },
+    &Guest {
+        machine: "xen-guest",
+        test: "guest/xen-hvm",
+        smp: 2,
+        sides: &[Side::Rust, Side::C, Side::Rust],
+        rounds: 5,
+        is_debug: false,
+    },
+    &Guest {
+        machine: "xen-guest-4",
+        test: "guest/xen-hvm-4-vcpus",
+        smp: 4,
+        sides: &[Side::Rust],
+        rounds: 5,
+        is_debug: false,
+    },
+    &debug::Failures,
     &debug::DebugC,
+    &samples::Control,
+    &Mistake("kvm_lock_inside_srcu"),
+    &Mistake("kvm_lock_inside_vcpu_mutex"),
+    &Mistake("synchronize_under_xen_lock"),
+    &Mistake("slots_lock_inside_srcu"),
+    &Mistake("gpc_lock_blocking_in_timer"),
 ];
+
+/// KASAN and kmemleak have memory of their own.
+const DEBUG_MEMORY_MIB: u32 = 1536;
 
 /// A machine, booted once for all of its tests.
 pub trait Machine: Sync {
@@ -42,6 +87,8 @@ pub trait Machine: Sync {
 pub struct Facts {
     /// The names of our selftests' cases.
     pub cases: Vec<String>,
+    /// The names of those cases in which allocations fail.
+    pub failing_allocations: Vec<String>,
     /// Whether our module is to be tested, rather than C alone.
     pub module: bool,
 }
@@ -173,7 +220,7 @@ fn add_selftests(
 ) -> Result<()> {
     let cases = chosen.in_group(group);
     if !cases.is_empty() {
-        let exec = parts.selftests(&mut wanted.initramfs, &cases)?;
+        let exec = parts.selftests(&mut wanted.initramfs, &[], &cases)?;
         let limit_s = SELFTESTS_LIMIT_S * parts.kernel.patience();
         wanted.step(group, Some(side), limit_s, Action::Exec(exec));
     }
@@ -189,6 +236,7 @@ mod tests {
     fn names_are_unique() {
         let facts = Facts {
             cases: vec!["topic/case".into()],
+            failing_allocations: vec!["topic/case".into()],
             module: true,
         };
         let tests = ALL.iter().flat_map(|machine| machine.tests(&facts));

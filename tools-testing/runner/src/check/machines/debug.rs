@@ -2,14 +2,11 @@
 //! The debug kernel: all on Rust without a word from it, and C for a word that it must have.
 
 use super::{add_selftests, add_upstream, Chosen, Facts, Machine, Test, Wanted};
-use super::{LIFECYCLE_LIMIT_S, UPSTREAM, UPSTREAM_LIMIT_S};
+use super::{DEBUG_MEMORY_MIB, LIFECYCLE_LIMIT_S, SELFTESTS_LIMIT_S, UPSTREAM, UPSTREAM_LIMIT_S};
 use crate::check::judge::Expected;
 use crate::parts::Parts;
 use anyhow::Result;
 use protocol::{Action, Side};
-
-/// KASAN and kmemleak have memory of their own.
-const MEMORY_MIB: u32 = 1536;
 
 /// Seconds for what looks through all memory, or all of lockdep's classes.
 const SCAN_LIMIT_S: u64 = 240;
@@ -54,7 +51,7 @@ impl Machine for DebugRust {
     }
 
     fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let mut wanted = Wanted::new(parts, MEMORY_MIB)?;
+        let mut wanted = Wanted::new(parts, DEBUG_MEMORY_MIB)?;
         add_upstream(&mut wanted, chosen, parts, GROUP_UPSTREAM, Side::Rust)?;
         add_selftests(&mut wanted, chosen, parts, GROUP_SELFTESTS, Side::Rust)?;
         let scans = [
@@ -81,6 +78,52 @@ impl Machine for DebugRust {
     }
 }
 
+/// Each allocation fails once, and nothing is left behind.
+pub struct Failures;
+
+const GROUP_FAILURES: &str = "debug/selftests";
+const KMEMLEAK_OF_FAILURES: &str = "debug/kmemleak-of-failing-allocations";
+
+impl Machine for Failures {
+    fn name(&self) -> &'static str {
+        "debug-failures"
+    }
+
+    fn is_debug(&self) -> bool {
+        true
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        if !facts.module {
+            return Vec::new();
+        }
+        let cases = facts.failing_allocations.iter();
+        let cases = cases.map(|case| format!("{GROUP_FAILURES}/{case}"));
+        let names = cases.chain([KMEMLEAK_OF_FAILURES.to_owned()]);
+        names.map(|name| Test::on(Side::Rust, name)).collect()
+    }
+
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, DEBUG_MEMORY_MIB)?;
+        let cases = chosen.in_group(GROUP_FAILURES);
+        if !cases.is_empty() {
+            let flags = ["--failing-allocations"];
+            let exec = parts.selftests(&mut wanted.initramfs, &flags, &cases)?;
+            let limit_s = SELFTESTS_LIMIT_S * parts.kernel.patience();
+            wanted.step(
+                GROUP_FAILURES,
+                Some(Side::Rust),
+                limit_s,
+                Action::Exec(exec),
+            );
+        }
+        if chosen.has(KMEMLEAK_OF_FAILURES) {
+            wanted.step(KMEMLEAK_OF_FAILURES, None, SCAN_LIMIT_S, Action::Kmemleak);
+        }
+        Ok(wanted)
+    }
+}
+
 /// C on the debug kernel, which must tell of what is known: or its silence on Rust would prove
 /// nothing.
 pub struct DebugC;
@@ -101,7 +144,7 @@ impl Machine for DebugC {
     }
 
     fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let mut wanted = Wanted::new(parts, MEMORY_MIB)?;
+        let mut wanted = Wanted::new(parts, DEBUG_MEMORY_MIB)?;
         let exec = parts.upstream(&mut wanted.initramfs, "xen_shinfo_test")?;
         let limit_s = UPSTREAM_LIMIT_S * parts.kernel.patience();
         wanted.step(SLEEPING_LOCK, Some(Side::C), limit_s, Action::Exec(exec));

@@ -1,42 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A Xen guest, in a machine of its own.
 
-use super::{Chosen, Facts, Machine, Test, Wanted};
+use super::{Chosen, Facts, Machine, Test, Wanted, DEBUG_MEMORY_MIB};
 use crate::parts::{Parts, GUEST_LIMIT_S};
 use anyhow::Result;
 use protocol::{Action, Phase, Side};
 
-/// Rounds of the guest's work in each phase.
-const ROUNDS: u32 = 5;
+/// The guest has 256 MiB, and QEMU some.
+const MEMORY_MIB: u32 = 1536;
 
-const TEST: &str = "guest/xen-hvm";
-
-/// The machine.
-pub struct Guest;
+/// A guest.
+pub struct Guest {
+    /// Names the machine.
+    pub machine: &'static str,
+    /// The test.
+    pub test: &'static str,
+    /// The guest's vCPUs.
+    pub smp: u32,
+    /// Who serves it, one after the other, while it runs.
+    pub sides: &'static [Side],
+    /// Rounds of the guest's work in each phase.
+    pub rounds: u32,
+    /// Whether the machine has the debug kernel. The guest never has.
+    pub is_debug: bool,
+}
 
 impl Machine for Guest {
     fn name(&self) -> &'static str {
-        "xen-guest"
+        self.machine
+    }
+
+    fn is_debug(&self) -> bool {
+        self.is_debug
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
-        vec![Test {
-            name: TEST.into(),
+        // Without our module one guest on C is enough.
+        let is_wanted = facts.module || self.sides.contains(&Side::C);
+        let test = Test {
+            name: self.test.into(),
             wants_module: facts.module,
             wants_others: false,
-        }]
+        };
+        is_wanted.then_some(test).into_iter().collect()
     }
 
     fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let mut wanted = Wanted::new(parts, 1536)?;
-        let sides: &[Side] = match parts.has_module() {
-            true => &[Side::Rust, Side::C, Side::Rust],
+        let more = if self.is_debug { DEBUG_MEMORY_MIB } else { 0 };
+        let mut wanted = Wanted::new(parts, MEMORY_MIB + more)?;
+        let sides = match parts.has_module() {
+            true => self.sides,
             false => &[Side::C],
         };
-        let rounds = ROUNDS;
+        let rounds = self.rounds;
         let phases = sides.iter().map(|&side| Phase { side, rounds }).collect();
-        let guest = parts.xen_guest(&mut wanted.initramfs, phases, true)?;
-        wanted.step(TEST, None, GUEST_LIMIT_S, Action::Guest(guest));
+        let guest = parts.xen_guest(&mut wanted.initramfs, self.smp, phases, true)?;
+        let limit_s = GUEST_LIMIT_S * parts.kernel.patience();
+        wanted.step(self.test, None, limit_s, Action::Guest(guest));
         Ok(wanted)
     }
 }

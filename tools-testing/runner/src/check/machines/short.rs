@@ -10,7 +10,11 @@ use protocol::{Action, Side};
 /// How often the module is inserted and removed.
 const REINSERT: u32 = 10;
 
-const LIFECYCLE: [&str; 2] = ["lifecycle/reinsert", "lifecycle/insert-before-kvm"];
+const LIFECYCLE: [&str; 3] = [
+    "lifecycle/reinsert",
+    "lifecycle/insert-before-kvm",
+    "lifecycle/xen-poll-timeout",
+];
 
 /// The machine.
 pub struct Short;
@@ -43,7 +47,7 @@ impl Machine for Short {
             add_upstream(&mut wanted, chosen, parts, &upstream(side), side)?;
             add_selftests(&mut wanted, chosen, parts, &selftests(side), side)?;
         }
-        let [reinsert, before_kvm] = LIFECYCLE;
+        let [reinsert, before_kvm, poll_timeout] = LIFECYCLE;
         if chosen.has(reinsert) {
             let action = Action::Reinsert { times: REINSERT };
             wanted.step(reinsert, None, LIFECYCLE_LIMIT_S, action);
@@ -52,6 +56,15 @@ impl Machine for Short {
             let proof = parts.upstream(&mut wanted.initramfs, "xen_vmcall_test")?;
             let action = Action::InsertBeforeKvm { proof };
             wanted.step(before_kvm, None, LIFECYCLE_LIMIT_S, action);
+        }
+        if chosen.has(poll_timeout) {
+            let flags = ["--xen-poll-timeout"];
+            let proof = parts.selftests(&mut wanted.initramfs, &flags, &[])?;
+            let action = Action::InsertWith {
+                parameters: "xen_poll_timeout=1".into(),
+                proof,
+            };
+            wanted.step(poll_timeout, None, LIFECYCLE_LIMIT_S, action);
         }
         Ok(wanted)
     }

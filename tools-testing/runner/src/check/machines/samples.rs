@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The lock order broken on purpose: lockdep must report each mistake, and nothing of the same done
+//! by our module. Lockdep goes off with its first report, so each has a machine.
+
+use super::{Chosen, Facts, Machine, Test, Wanted, DEBUG_MEMORY_MIB};
+use crate::build_steps;
+use crate::check::judge::Expected;
+use crate::parts::Parts;
+use anyhow::{anyhow, Result};
+use protocol::{Action, ExecAction, Output, Side};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+const GROUP: &str = "samples";
+
+/// Where the module that makes mistakes is in a machine.
+const MODULE: &str = "/kvm_xen_broken_order.ko";
+
+const PROGRAM: &str = "kvm-xen-broken-order";
+
+/// Seconds for one run of the program.
+const LIMIT_S: u64 = 60;
+
+/// A mistake, by its name.
+pub struct Mistake(pub &'static str);
+
+impl Machine for Mistake {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn is_debug(&self) -> bool {
+        true
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        // On C, yet of no use to who tests C alone.
+        let test = Test::on(Side::C, format!("{GROUP}/{}", self.0));
+        facts.module.then_some(test).into_iter().collect()
+    }
+
+    fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, DEBUG_MEMORY_MIB)?;
+        let id = format!("{GROUP}/{}", self.0);
+        let action = program(&mut wanted, parts, &[self.0])?;
+        let limit_s = LIMIT_S * parts.kernel.patience();
+        wanted.step(&id, Some(Side::C), limit_s, action);
+        wanted.expected.push((id, Expected::ReportItTells));
+        Ok(wanted)
+    }
+}
+
+/// The same without a mistake, and requests that are refused.
+pub struct Control;
+
+const CONTROL: [&str; 2] = ["control", "refusals"];
+
+impl Machine for Control {
+    fn name(&self) -> &'static str {
+        "samples-control"
+    }
+
+    fn is_debug(&self) -> bool {
+        true
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        let names = CONTROL.map(|name| Test::on(Side::Rust, format!("{GROUP}/{name}")));
+        names.into_iter().filter(|_| facts.module).collect()
+    }
+
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, DEBUG_MEMORY_MIB)?;
+        for name in CONTROL {
+            let id = format!("{GROUP}/{name}");
+            if chosen.has(&id) {
+                let action = program(&mut wanted, parts, &[&format!("--{name}")])?;
+                let limit_s = LIMIT_S * parts.kernel.patience();
+                wanted.step(id, Some(Side::Rust), limit_s, action);
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn program(wanted: &mut Wanted, parts: &Parts, arguments: &[&str]) -> Result<Action> {
+    wanted.initramfs.file(MODULE, &module(parts)?)?;
+    let path = format!("/tests/{PROGRAM}");
+    wanted.initramfs.stripped(&path, parts.program(PROGRAM)?)?;
+    let own = [path, format!("--module={MODULE}")];
+    let arguments = arguments.iter().map(|&argument| argument.to_owned());
+    Ok(Action::Exec(ExecAction {
+        argv: own.into_iter().chain(arguments).collect(),
+        output: Output::Text,
+    }))
+}
+
+/// The module, built for the first machine that wants it.
+fn module(parts: &Parts) -> Result<PathBuf> {
+    static MODULE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    MODULE
+        .get_or_init(|| {
+            build_steps::samples(parts.paths, &parts.kernel).map_err(|error| format!("{error:#}"))
+        })
+        .clone()
+        .map_err(|error| anyhow!(error))
+}
