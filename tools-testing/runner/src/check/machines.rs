@@ -250,6 +250,7 @@ mod tests {
     fn without_our_module_all_is_on_c() {
         let facts = Facts {
             cases: vec!["topic/case".into()],
+            failing_allocations: Vec::new(),
             module: false,
         };
         let mut tests = ALL.iter().flat_map(|machine| machine.tests(&facts));
