@@ -126,7 +126,8 @@ pub fn load(vm: &Vm, vcpu: &Vcpu, abi: Abi) -> Outcome {
     Ok(())
 }
 
-fn system_registers(sregs: &mut kvm_sregs, abi: Abi) {
+/// Has `sregs` be those of the kernel of a guest of this word size.
+pub fn system_registers(sregs: &mut kvm_sregs, abi: Abi) {
     let data = kvm_segment {
         limit: u32::MAX,
         selector: DATA_SELECTOR,
@@ -184,13 +185,24 @@ pub fn enter_compatibility_mode(vcpu: &Vcpu) -> Outcome {
     Ok(())
 }
 
-/// Has the vCPU run in ring 3.
-pub fn enter_ring3(vcpu: &Vcpu) -> Outcome {
-    let mut sregs = vcpu.fd.get_sregs()?;
+/// Changes those of a 64-bit kernel to run 32-bit code.
+pub fn compat_registers(sregs: &mut kvm_sregs) {
+    sregs.cs.selector = CODE32_SELECTOR;
+    (sregs.cs.l, sregs.cs.db) = (0, 1);
+}
+
+/// Changes them to run in ring 3.
+pub fn ring3_registers(sregs: &mut kvm_sregs) {
     for segment in [&mut sregs.cs, &mut sregs.ss, &mut sregs.ds, &mut sregs.es] {
         segment.dpl = 3;
         segment.selector |= 3;
     }
+}
+
+/// Has the vCPU run in ring 3.
+pub fn enter_ring3(vcpu: &Vcpu) -> Outcome {
+    let mut sregs = vcpu.fd.get_sregs()?;
+    ring3_registers(&mut sregs);
     vcpu.fd.set_sregs(&sregs)?;
     Ok(())
 }

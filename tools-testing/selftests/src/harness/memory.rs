@@ -10,14 +10,17 @@ use super::outcome::Outcome;
 use super::vm::Vm;
 use crate::abi::PAGE_SIZE;
 
-/// Slot and size of the RAM at guest address 0.
-const RAM_SLOT: u32 = 0;
-const RAM_SIZE: usize = 0x4_0000;
+/// Slot of the RAM at guest address 0.
+pub const RAM_SLOT: u32 = 0;
+/// Its size.
+pub const RAM_SIZE: usize = 0x4_0000;
 
-/// Slot, place and size of the area for Xen's structures.
-const AREA_SLOT: u32 = 1;
-const OTHER_SLOT: u32 = 2;
-const OTHER_GPA: u64 = 0x2000_0000;
+/// Slot of the area for Xen's structures.
+pub const AREA_SLOT: u32 = 1;
+/// A second slot, that cases add elsewhere.
+pub const OTHER_SLOT: u32 = 2;
+/// Where that is.
+pub const OTHER_GPA: u64 = 0x2000_0000;
 /// Guest address of the area's first page.
 pub const AREA_GPA: u64 = 0x1000_0000;
 /// Pages of the area.
@@ -35,9 +38,14 @@ pub struct Ram(MmapRegion);
 impl Ram {
     /// Maps it and gives it to `vm`.
     pub fn new(vm: &Vm) -> Outcome<Self> {
-        let region = MmapRegion::new(RAM_SIZE)?;
-        vm.set_slot(RAM_SLOT, 0, &region, 0)?;
-        Ok(Self(region))
+        let ram = Self::unattached()?;
+        vm.set_slot(RAM_SLOT, 0, &ram.0, 0)?;
+        Ok(ram)
+    }
+
+    /// Maps it.
+    pub fn unattached() -> Outcome<Self> {
+        Ok(Self(MmapRegion::new(RAM_SIZE)?))
     }
 
     /// Writes `bytes` at guest address `gpa`.
@@ -105,6 +113,11 @@ impl Area {
         vm.set_slot(OTHER_SLOT, OTHER_GPA, &self.0, 0)
     }
 
+    /// Makes it memory of the guest anywhere, or moves the slot that it has.
+    pub fn put(&self, vm: &Vm, slot: u32, gpa: u64, flags: u32) -> Outcome {
+        vm.set_slot(slot, gpa, &self.0, flags)
+    }
+
     /// Takes the memory at [`AREA_GPA`] from the guest.
     pub fn detach(vm: &Vm) -> Outcome {
         vm.delete_slot(AREA_SLOT)
@@ -124,6 +137,12 @@ impl Area {
     pub fn hva(&self, page: usize, offset: usize) -> u64 {
         assert!(page < AREA_PAGES && offset < PAGE_SIZE);
         self.0.as_ptr() as u64 + (page * PAGE_SIZE + offset) as u64
+    }
+
+    /// Zeroes all of it.
+    pub fn clear(&self) -> Outcome {
+        let zeros = vec![0; AREA_PAGES * PAGE_SIZE];
+        Ok(self.0.as_volatile_slice().write_slice(&zeros, 0)?)
     }
 
     /// A page.
@@ -161,6 +180,35 @@ impl Area {
     /// Takes all access to a page's address; KVM then can't map it either.
     pub fn forbid(&self, page: usize) -> Outcome {
         self.protect(page, libc::PROT_NONE)
+    }
+
+    /// Takes write access to a page's address.
+    pub fn write_protect(&self, page: usize) -> Outcome {
+        self.protect(page, libc::PROT_READ)
+    }
+
+    /// Unmaps a page.
+    pub fn unmap(&self, page: usize) -> Outcome {
+        let start = ptr::with_exposed_provenance_mut(self.hva(page, 0) as usize);
+        // SAFETY: the page belongs to this mapping. A case that touches it while unmapped
+        // dies of it, which fails the case and nothing else.
+        let result = unsafe { libc::munmap(start, PAGE_SIZE) };
+        nix::errno::Errno::result(result)?;
+        Ok(())
+    }
+
+    /// Maps a new page of zeros in the place of one.
+    pub fn map(&self, page: usize) -> Outcome {
+        let start = ptr::with_exposed_provenance_mut(self.hva(page, 0) as usize);
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        // SAFETY: the address belongs to this mapping, which is only ever read and written
+        // as volatile memory that may change at any time.
+        let mapped = unsafe { libc::mmap(start, PAGE_SIZE, protection, flags, -1, 0) };
+        if mapped == libc::MAP_FAILED {
+            return Err(nix::errno::Errno::last().into());
+        }
+        Ok(())
     }
 
     /// Undoes [`Area::forbid`]; the page's content has stayed.

@@ -3,8 +3,8 @@
 
 use kvm_bindings::{
     kvm_enable_cap, kvm_irq_routing_xen_evtchn, kvm_userspace_memory_region, kvm_xen_hvm_config,
-    KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_INVAL, KVM_MSR_EXIT_REASON_UNKNOWN,
-    KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
+    KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_INVAL,
+    KVM_MSR_EXIT_REASON_UNKNOWN, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
 };
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use nix::errno::Errno;
@@ -31,10 +31,28 @@ pub struct Vm {
 impl Vm {
     /// Makes a VM that has an in-kernel interrupt controller and nothing else.
     pub fn new() -> Outcome<Self> {
+        let vm = Self::without_irqchip()?;
+        vm.fd.create_irq_chip()?;
+        Ok(vm)
+    }
+
+    /// Makes a VM that has nothing.
+    pub fn without_irqchip() -> Outcome<Self> {
         let kvm = Kvm::new()?;
         let fd = kvm.create_vm()?;
-        fd.create_irq_chip()?;
         Ok(Self { kvm, fd })
+    }
+
+    /// Makes a VM that has the local APICs in the kernel, and the VMM all else.
+    pub fn with_split_irqchip() -> Outcome<Self> {
+        const LINES: u64 = 24;
+        let vm = Self::without_irqchip()?;
+        vm.fd.enable_cap(&kvm_enable_cap {
+            cap: KVM_CAP_SPLIT_IRQCHIP,
+            args: [LINES, 0, 0, 0],
+            ..Default::default()
+        })?;
+        Ok(vm)
     }
 
     /// KVM_CAP_XEN_HVM: what KVM can do for Xen guests.

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tests KVM's Xen emulation in C against ours in Rust, by random sequences.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use fuzz::pool::Manner;
+use fuzz::session::{Outcome, Session, Side, Switch};
+use fuzz::{generate, rules};
+
+/// Runs random sequences of what a VMM and its guest do on KVM's Xen emulation in
+/// C and on ours in Rust, and compares all that can be seen.
+///
+/// Needs a working /dev/kvm, and root, to insert the module and to remove it.
+/// Prints KTAP. Exits with 0 if all were equal, or differed where Rust is known
+/// to be better, and with 1 otherwise.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// kvm_xen_rs.ko
+    #[arg(long, value_name = "FILE", required_unless_present = "control")]
+    module: Option<String>,
+
+    /// What determines the sequences [default: the time]
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// Number of the first sequence
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    first: u64,
+
+    /// How many sequences
+    #[arg(long, default_value_t = 20_000, value_name = "NUMBER")]
+    count: u64,
+
+    /// Instead of so many, go on for so long
+    #[arg(long)]
+    minutes: Option<f64>,
+
+    /// Sequences between two changes of the side
+    #[arg(long, default_value_t = 5000, value_name = "NUMBER")]
+    batch: u64,
+
+    /// Sequences at once
+    #[arg(long, default_value_t = 4)]
+    workers: usize,
+
+    /// Compare C with C, to see what differs by chance
+    #[arg(long)]
+    control: bool,
+
+    /// Print the sequences and do nothing
+    #[arg(long)]
+    print: bool,
+}
+
+/// The livepatch.
+struct Livepatch(String);
+
+impl Switch for Livepatch {
+    fn switch(&mut self, to: Side) -> Result<()> {
+        let took = match to {
+            Side::Rust => livepatch::insert(&self.0),
+            Side::C => livepatch::remove(),
+        };
+        took.with_context(|| format!("having {to:?} in charge"))?;
+        Ok(())
+    }
+}
+
+/// C, whatever is asked for.
+struct Control;
+
+impl Switch for Control {
+    fn switch(&mut self, _: Side) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let seed = options.seed.unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(1, |now| now.as_nanos() as u64)
+    });
+    if options.print {
+        for index in options.first..options.first + options.count {
+            println!("{index}: {:#?}", generate::program(seed, index));
+        }
+        return ExitCode::SUCCESS;
+    }
+    println!("KTAP version 1\n1..1");
+    println!("# seed {seed}");
+    let mut outcome = Outcome::default();
+    let result = run(&options, seed, &mut outcome);
+    tell(&outcome);
+    if let Err(error) = &result {
+        println!("# {error:#}");
+    }
+    let ok = result.is_ok() && outcome.differ == 0 && outcome.lost.is_empty();
+    println!(
+        "{} 1 c_and_rust_show_the_same",
+        if ok { "ok" } else { "not ok" }
+    );
+    ExitCode::from(u8::from(!ok))
+}
+
+fn run(options: &Options, seed: u64, outcome: &mut Outcome) -> Result<()> {
+    let mut control = Control;
+    let mut livepatch;
+    let switch: &mut dyn Switch = match (&options.module, options.control) {
+        (Some(module), false) => {
+            livepatch = Livepatch(module.clone());
+            &mut livepatch
+        }
+        _ => &mut control,
+    };
+    let manner = Manner {
+        workers: options.workers,
+        patience: 1,
+    };
+    let mut session = Session::new(switch, manner)?;
+    let deadline = options
+        .minutes
+        .map(|minutes| Instant::now() + Duration::from_secs_f64(minutes * 60.0));
+    loop {
+        let left = match deadline {
+            Some(deadline) if Instant::now() >= deadline => 0,
+            Some(_) => options.batch,
+            None => options.count - outcome.tried,
+        };
+        if left == 0 {
+            return Ok(());
+        }
+        let number = left.min(options.batch) as usize;
+        let first = options.first + outcome.tried;
+        session.batch(
+            first,
+            number,
+            &|index| generate::program(seed, index),
+            outcome,
+        )?;
+    }
+}
+
+fn tell(outcome: &Outcome) {
+    println!(
+        "# {} sequences on both sides, {} observations each; {} differed by chance",
+        outcome.tried, outcome.items, outcome.by_chance
+    );
+    for rule in rules::RULES {
+        let times = outcome.explained.get(rule.name).unwrap_or(&0);
+        println!(
+            "# {times} times Rust is better: {} ({})",
+            rule.name, rule.reason
+        );
+    }
+    for text in &outcome.lost {
+        for line in text.lines() {
+            println!("# {line}");
+        }
+    }
+    println!("# {} differ without a reason", outcome.differ);
+}

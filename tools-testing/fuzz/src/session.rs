@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Has sequences run on both sides, and tells apart what differs always, what by
+//! chance, and what may.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{bail, Result};
+
+use crate::op::Program;
+use crate::pool::{Manner, Pool};
+use crate::rules::{explain, Case};
+use crate::shrink::shrink;
+use crate::trace::{first_difference, Difference, Kind, Trace};
+
+/// Who serves KVM's Xen guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// kvm.ko.
+    C,
+    /// The livepatch.
+    Rust,
+}
+
+/// How the two sides are had in turns.
+pub trait Switch {
+    /// Puts a side in charge.
+    fn switch(&mut self, to: Side) -> Result<()>;
+}
+
+/// How often a sequence has to show the same on each side to be taken for different.
+const REPEATS: usize = 3;
+/// Alone, and with time.
+const CAREFUL: Manner = Manner {
+    workers: 2,
+    patience: 4,
+};
+/// Differences to make short; of more, most are the same.
+const TO_SHRINK: usize = 4;
+
+/// A difference that no rule explains.
+pub struct Finding {
+    /// Number of the sequence.
+    pub index: u64,
+    /// The sequence, as short as it got.
+    pub program: Program,
+    /// What C showed.
+    pub c: Trace,
+    /// Where they part.
+    pub difference: Difference,
+}
+
+/// What came of some sequences.
+#[derive(Default)]
+pub struct Outcome {
+    /// Sequences that were run on both sides.
+    pub tried: u64,
+    /// Things seen on each side.
+    pub items: u64,
+    /// Sequences whose traces differed at first, but not when repeated.
+    pub by_chance: u64,
+    /// How often each rule applied.
+    pub explained: BTreeMap<&'static str, u64>,
+    /// Sequences with a difference that no rule explains.
+    pub differ: u64,
+    /// Some of them.
+    pub findings: Vec<Finding>,
+    /// What was told of sequences that hung or died.
+    pub lost: Vec<String>,
+}
+
+/// Runs sequences on both sides.
+pub struct Session<'a> {
+    pool: Pool,
+    switch: &'a mut dyn Switch,
+    side: Side,
+    manner: Manner,
+}
+
+impl<'a> Session<'a> {
+    /// While C is in charge. Rust is so from then on: what the kernel warns of once, and
+    /// Rust gives reason to, is not then taken for C's.
+    pub fn new(switch: &'a mut dyn Switch, manner: Manner) -> Result<Self> {
+        switch.switch(Side::Rust)?;
+        Ok(Self {
+            pool: Pool::new()?,
+            switch,
+            side: Side::Rust,
+            manner,
+        })
+    }
+
+    /// Runs the sequences on both sides, the one in charge first.
+    fn both(
+        &mut self,
+        number: usize,
+        program: &dyn Fn(usize) -> Program,
+        manner: Manner,
+        lost: &mut Vec<String>,
+    ) -> Result<[Vec<Trace>; 2]> {
+        let mut traces = [Vec::new(), Vec::new()];
+        if number == 0 {
+            return Ok(traces);
+        }
+        let other = match self.side {
+            Side::C => Side::Rust,
+            Side::Rust => Side::C,
+        };
+        for side in [self.side, other] {
+            if side != self.side {
+                self.switch.switch(side)?;
+                self.side = side;
+            }
+            let begun = Instant::now();
+            let (all, told) = self.pool.run(number, program, manner)?;
+            if number > 1000 {
+                println!(
+                    "# {number} sequences on {side:?}: {:.1} s of the machine's time",
+                    begun.elapsed().as_secs_f32()
+                );
+            }
+            traces[side as usize] = all;
+            lost.extend(told.into_iter().map(|text| format!("{side:?}: {text}")));
+        }
+        Ok(traces)
+    }
+
+    /// Tries so many sequences, from the `first`.
+    pub fn batch(
+        &mut self,
+        first: u64,
+        number: usize,
+        program: &dyn Fn(u64) -> Program,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let by_number = |index: usize| program(first + index as u64);
+        let [c, rust] = self.both(number, &by_number, self.manner, &mut outcome.lost)?;
+        outcome.tried += number as u64;
+        outcome.items += c.iter().map(|trace| trace.len() as u64).sum::<u64>();
+        let differ: Vec<(u64, Difference)> = (0..number)
+            .filter_map(|at| Some((first + at as u64, first_difference(&c[at], &rust[at])?)))
+            .collect();
+        drop((c, rust));
+
+        let new = self.confirm(&differ, program, outcome)?;
+        outcome.differ += new.len() as u64;
+        for finding in new {
+            if outcome.findings.len() < TO_SHRINK {
+                let short = self.shorten(finding)?;
+                println!("# sequence {}: {}", short.index, short.difference);
+                println!("{}", crate::render::case(&short));
+                outcome.findings.push(short);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of sequences that differ, those that do so whenever they are run, and that no
+    /// rule explains.
+    fn confirm(
+        &mut self,
+        differ: &[(u64, Difference)],
+        program: &dyn Fn(u64) -> Program,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<Finding>> {
+        let programs: Vec<Program> = differ.iter().map(|&(index, _)| program(index)).collect();
+        let repeated = |at: usize| programs[at / REPEATS].clone();
+        let number = programs.len() * REPEATS;
+        let [c, rust] = self.both(number, &repeated, CAREFUL, &mut outcome.lost)?;
+        let mut findings = Vec::new();
+        for (at, &(index, first)) in differ.iter().enumerate() {
+            let of = |traces: &[Trace]| traces[at * REPEATS..][..REPEATS].to_vec();
+            let (c, rust) = (of(&c), of(&rust));
+            let steady = |traces: &[Trace]| traces.windows(2).all(|pair| pair[0] == pair[1]);
+            let difference = first_difference(&c[0], &rust[0]);
+            match difference {
+                Some(difference) if steady(&c) && steady(&rust) => {
+                    let case = Case {
+                        program: &programs[at],
+                        c: &c[0],
+                        rust: &rust[0],
+                        difference,
+                    };
+                    match explain(&case) {
+                        Some(rule) => *outcome.explained.entry(rule.name).or_default() += 1,
+                        None => findings.push(Finding {
+                            index,
+                            program: programs[at].clone(),
+                            c: c[0].clone(),
+                            difference,
+                        }),
+                    }
+                }
+                _ => {
+                    outcome.by_chance += 1;
+                    println!(
+                        "# sequence {index} differs by chance: {}",
+                        chance(&c, &rust, &first)
+                    );
+                }
+            }
+        }
+        Ok(findings)
+    }
+
+    /// The same difference in a shorter sequence.
+    fn shorten(&mut self, finding: Finding) -> Result<Finding> {
+        let kind = kind_of(&finding.difference);
+        let begun = Instant::now();
+        let program = shrink(finding.program.clone(), |candidates| {
+            let [c, rust] = self.both(
+                candidates.len(),
+                &|at| candidates[at].clone(),
+                CAREFUL,
+                &mut Vec::new(),
+            )?;
+            let shows = |at: usize| {
+                let Some(difference) = first_difference(&c[at], &rust[at]) else {
+                    return false;
+                };
+                let case = Case {
+                    program: &candidates[at],
+                    c: &c[at],
+                    rust: &rust[at],
+                    difference,
+                };
+                kind_of(&difference) == kind && explain(&case).is_none()
+            };
+            anyhow::Ok((0..candidates.len()).map(shows).collect())
+        })?;
+        println!(
+            "# sequence {}: {} operations shrunk to {} in {:.1} s",
+            finding.index,
+            finding.program.ops.len(),
+            program.ops.len(),
+            begun.elapsed().as_secs_f32()
+        );
+        let [mut c, mut rust] = self.both(1, &|_| program.clone(), CAREFUL, &mut Vec::new())?;
+        let (Some(c), Some(rust)) = (c.pop(), rust.pop()) else {
+            bail!("a sequence has left no trace");
+        };
+        match first_difference(&c, &rust) {
+            Some(difference) => Ok(Finding {
+                program,
+                c,
+                difference,
+                ..finding
+            }),
+            // Told as it was found.
+            None => Ok(finding),
+        }
+    }
+}
+
+fn kind_of(difference: &Difference) -> Option<Kind> {
+    difference.c.or(difference.rust).map(|item| item.kind)
+}
+
+/// Where runs part that should not: on one side, or not any more.
+fn chance(c: &[Trace], rust: &[Trace], first: &Difference) -> String {
+    for (side, traces) in [("C", c), ("Rust", rust)] {
+        for trace in &traces[1..] {
+            if let Some(Difference { c, rust }) = first_difference(&traces[0], trace) {
+                let text = |item: Option<_>| {
+                    item.map_or("nothing".into(), |item: crate::trace::Item| {
+                        item.to_string()
+                    })
+                };
+                return format!("{side} once: {}; again: {}", text(c), text(rust));
+            }
+        }
+    }
+    format!("once {first}")
+}
