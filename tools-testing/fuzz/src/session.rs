@@ -38,6 +38,9 @@ const CAREFUL: Manner = Manner {
 /// Differences to make short; of more, most are the same.
 const TO_SHRINK: usize = 4;
 
+/// Sequences that differ by chance of which that is told.
+const TO_TELL: u64 = 20;
+
 /// A difference that no rule explains.
 pub struct Finding {
     /// Number of the sequence.
@@ -193,10 +196,12 @@ impl<'a> Session<'a> {
                 }
                 _ => {
                     outcome.by_chance += 1;
-                    println!(
-                        "# sequence {index} differs by chance: {}",
-                        chance(&c, &rust, &first)
-                    );
+                    if outcome.by_chance <= TO_TELL {
+                        println!(
+                            "# sequence {index} differs by chance: {}",
+                            chance(&c, &rust, &first)
+                        );
+                    }
                 }
             }
         }
