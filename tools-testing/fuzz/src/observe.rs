@@ -135,7 +135,7 @@ fn describe(clock: Clock, start: usize, area: &[u8]) -> Vec<Item> {
 fn wall(area: &[u8], wc: usize, sec_hi: usize) -> u64 {
     const DAY: u64 = 24 * 60 * 60;
     let [version, sec, nsec] = [0, 4, 8].map(|field| u32_at(area, wc + field));
-    let sec = u64::from(u32_at(area, sec_hi)) << 32 | u64::from(sec);
+    let sec = (u64::from(u32_at(area, sec_hi)) << 32) | u64::from(sec);
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs());
@@ -144,7 +144,7 @@ fn wall(area: &[u8], wc: usize, sec_hi: usize) -> u64 {
         (sec, 0..1_000_000_000) if sec.abs_diff(now) < DAY => 1,
         _ => 2,
     };
-    u64::from(version) << 32 | plausible
+    (u64::from(version) << 32) | plausible
 }
 
 /// How the time stamp counter is scaled, the flags, and which of the times are set.
@@ -155,9 +155,9 @@ fn pvclock(area: &[u8], at: usize) -> u64 {
         | bit(version != 0, 1)
         | bit(u64_at(area, at + 8) != 0, 2)
         | bit(u64_at(area, at + 16) != 0, 3)
-        | u64::from(area[at + 28]) << 8
-        | u64::from(area[at + 29]) << 16
-        | u64::from(u32_at(area, at + 24)) << 32
+        | (u64::from(area[at + 28]) << 8)
+        | (u64::from(area[at + 29]) << 16)
+        | (u64::from(u32_at(area, at + 24)) << 32)
 }
 
 /// The state; whether the times add up to when the state began, which says too that no
@@ -187,11 +187,11 @@ fn guest_runstate(area: &[u8], at: usize) -> u64 {
     };
     let adds_up = |value: u64| value & (1 << 32) != 0;
     match (by_layout(4), by_layout(8)) {
-        (compat, long) if adds_up(compat) && adds_up(long) => compat | 1 << 63,
-        (compat, _) if adds_up(compat) => compat | 1 << 62,
+        (compat, long) if adds_up(compat) && adds_up(long) => compat | (1 << 63),
+        (compat, _) if adds_up(compat) => compat | (1 << 62),
         (_, long) if adds_up(long) => long,
         // Only the state can be told.
-        _ => u64::from(u32_at(area, at)) | 1 << 61,
+        _ => u64::from(u32_at(area, at)) | (1 << 61),
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(good, runstate(2, 90, [30, 30, 20, 10]));
         assert_ne!(good, runstate(2, 80, [40, 30, 0, 10]));
         // An update that has not ended does.
-        assert_ne!(good, runstate(2, 100 | 1 << 63, [40, 30, 20, 10]));
+        assert_ne!(good, runstate(2, 100 | (1 << 63), [40, 30, 20, 10]));
     }
 
     #[test]
@@ -221,10 +221,10 @@ mod tests {
             }
             let seen = guest_runstate(&area, 0);
             assert_eq!(seen & 0xffff_ffff, 1);
-            assert_eq!(seen & 1 << 62 != 0, entry == 4);
-            assert_eq!(seen & 1 << 61, 0);
+            assert_eq!(seen & (1 << 62) != 0, entry == 4);
+            assert_eq!(seen & (1 << 61), 0);
             area[entry] ^= 1;
-            assert_ne!(guest_runstate(&area, 0) & 1 << 61, 0);
+            assert_ne!(guest_runstate(&area, 0) & (1 << 61), 0);
         }
     }
 
@@ -237,9 +237,9 @@ mod tests {
         let mut area = vec![0; PAGE_SIZE];
         area[0xc00..0xc04].copy_from_slice(&2_u32.to_le_bytes());
         area[0xc04..0xc08].copy_from_slice(&(now as u32).to_le_bytes());
-        assert_eq!(wall(&area, 0xc00, 0xc0c), 2 << 32 | 1);
+        assert_eq!(wall(&area, 0xc00, 0xc0c), (2 << 32) | 1);
         area[0xc0c] = 1;
-        assert_eq!(wall(&area, 0xc00, 0xc0c), 2 << 32 | 2);
+        assert_eq!(wall(&area, 0xc00, 0xc0c), (2 << 32) | 2);
         assert_eq!(wall(&area, 0x900, 0x924), 0);
     }
 }

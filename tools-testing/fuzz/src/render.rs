@@ -31,10 +31,12 @@ pub fn case(finding: &Finding) -> String {
         out.op(number as u16, op);
     }
     out.line(1, "// At the end, C shows:");
+    let told = |item: &&Item| !matches!(item.kind, Kind::Result | Kind::Attr);
     for item in finding
         .c
         .iter()
-        .filter(|item| item.op == AFTER && item.kind != Kind::Result)
+        .filter(|item| item.op == AFTER)
+        .filter(told)
     {
         out.line(1, &format!("//   {item}"));
     }
@@ -302,10 +304,8 @@ impl Source<'_> {
                 );
                 for (at, port) in ports.iter().enumerate() {
                     let at = 4 * at;
-                    self.line(
-                        1,
-                        &format!("ram.write(PORTS + {at}, &{port}_u32.to_le_bytes())?;"),
-                    );
+                    let source = format!("ram.write(PORTS + {at}, &{port}_u32.to_le_bytes())?;");
+                    self.line(1, &source);
                 }
             }
             Some(Data::Time(time)) => {

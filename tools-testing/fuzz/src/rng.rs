@@ -9,12 +9,12 @@ impl Rng {
     pub fn new(seed: u64, index: u64) -> Self {
         let mut rng = Self(seed);
         // Neighbours must not be each other's stream, shifted by one.
-        let base = rng.next();
+        let base = rng.word();
         Self(base ^ index.wrapping_mul(0xd6e8_feb8_6659_fd93))
     }
 
     /// The next word.
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +25,7 @@ impl Rng {
     /// So many bytes.
     pub fn bytes(&mut self, number: usize) -> Vec<u8> {
         let words = number.div_ceil(8);
-        let mut bytes: Vec<u8> = (0..words).flat_map(|_| self.next().to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = (0..words).flat_map(|_| self.word().to_le_bytes()).collect();
         bytes.truncate(number);
         bytes
     }

@@ -93,6 +93,14 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Leaves C in charge.
+    pub fn end(self) -> Result<()> {
+        match self.side {
+            Side::C => Ok(()),
+            Side::Rust => self.switch.switch(Side::C),
+        }
+    }
+
     /// Runs the sequences on both sides, the one in charge first.
     fn both(
         &mut self,

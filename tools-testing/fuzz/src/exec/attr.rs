@@ -126,7 +126,7 @@ impl Run<'_> {
             VcpuAttr::RunstateAdjust(words) => (KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST, six(words)),
             VcpuAttr::VcpuId(id) => (KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, first(id.into())),
             VcpuAttr::Timer(port, priority, expires) => {
-                let mut payload = first(u64::from(port) | u64::from(priority) << 32);
+                let mut payload = first(u64::from(port) | (u64::from(priority) << 32));
                 payload[1] = expires;
                 (KVM_XEN_VCPU_ATTR_TYPE_TIMER, payload)
             }

@@ -242,7 +242,7 @@ impl Run<'_> {
                 let value = bytes
                     .iter()
                     .rev()
-                    .fold(0, |value, byte| value << 8 | u64::from(*byte as u8));
+                    .fold(0, |value, byte| (value << 8) | u64::from(*byte as u8));
                 if value != 0 {
                     self.see(Kind::Irr, index + word as u32, value);
                 }

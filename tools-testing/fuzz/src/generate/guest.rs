@@ -91,7 +91,7 @@ fn send(u: &mut Unstructured) -> Result<Call> {
         EVTCHNOP_SEND
     };
     let mut call = plain(EVENT_CHANNEL_OP, [command, pointer(u, DATA)?, 0]);
-    call.data = Some(Data::Port(port(u)?));
+    call.data = Some(Data::Port(sender(u)?));
     Ok(call)
 }
 

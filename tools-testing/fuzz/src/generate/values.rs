@@ -51,6 +51,14 @@ pub fn port(u: &mut Unstructured) -> Result<u32> {
     })
 }
 
+/// A port of the few that senders are assigned to, so that it often is one that has a sender.
+pub fn sender(u: &mut Unstructured) -> Result<u32> {
+    if u.ratio(1, 4)? {
+        return port(u);
+    }
+    u.int_in_range(1..=3)
+}
+
 /// The number of a vCPU, which mostly is there.
 pub fn vcpu(u: &mut Unstructured) -> Result<u32> {
     Ok(match u.int_in_range(0..=9)? {

@@ -12,7 +12,7 @@ use crate::op::*;
 pub fn op(u: &mut Unstructured) -> Result<Op> {
     Ok(match u.int_in_range(0..=99)? {
         0..=16 => Op::Send(port(u)?, vcpu(u)?, priority(u)?),
-        17..=31 => sender(u)?,
+        17..=31 => assign(u)?,
         32..=44 => Op::SetVm(vm_attr(u)?),
         45..=47 => Op::GetVm(u.int_in_range(0..=9)?),
         48..=59 => Op::SetVcpu(index(u)?, vcpu_attr(u)?),
@@ -109,8 +109,8 @@ fn vcpu_attr(u: &mut Unstructured) -> Result<VcpuAttr> {
     })
 }
 
-fn sender(u: &mut Unstructured) -> Result<Op> {
-    let number = port(u)?;
+fn assign(u: &mut Unstructured) -> Result<Op> {
+    let number = sender(u)?;
     let flags = *u.choose(&[
         0,
         0,

@@ -85,7 +85,7 @@ pub fn set_attr(kind: &str, words: &[String]) -> String {
 
 /// The first two words of a timer's attribute.
 pub fn timer(port: u32, priority: u32, expires: String) -> String {
-    let first = hex(u64::from(port) | u64::from(priority) << 32);
+    let first = hex(u64::from(port) | (u64::from(priority) << 32));
     set_attr("KVM_XEN_VCPU_ATTR_TYPE_TIMER", &[first, expires])
 }
 
