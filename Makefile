@@ -15,7 +15,7 @@ RUN = $(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/run
 RUN_DEBUG = $(BUILDROOT)/provision --debug && $(BUILDROOT)/enter tools-testing/run
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples demo check lockgraph mutants shell fmt clippy clean help
+.PHONY: modules samples demo check lockgraph fuzz mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -55,6 +55,11 @@ lockgraph:
 ## mutants: change the pure code in all small ways, and see that tests notice (half an hour)
 mutants:
 	@$(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/mutants
+
+## fuzz: C against Rust by random sequences, MINUTES=10 of them, from another SEED each time
+fuzz:
+	@$(RUN) check --tests 'fuzz/*' --minutes $(or $(MINUTES),10) \
+		--seed $(or $(SEED),$(shell date +%s))
 
 ## shell: a prompt in a machine with KVM and the module
 shell:

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+pub mod klog;
 pub mod kmod;
 
 /// A transition that takes longer than this is stuck.

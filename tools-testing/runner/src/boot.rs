@@ -39,6 +39,8 @@ pub struct Boot<'a> {
     pub accel: Accel,
     /// The kernel.
     pub kernel: &'a Kernel,
+    /// What its command line has besides the usual.
+    pub append: &'a str,
     /// Processors.
     pub smp: u32,
     /// Memory.
@@ -95,7 +97,7 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
         memory_mib: boot.memory_mib,
         kernel: &boot.kernel.image(),
         initrd: &initrd,
-        append: &command_line(boot.kernel.append()),
+        append: &command_line(&[boot.kernel.append(), boot.append]),
         console: &console,
         events: events_there.as_raw_fd(),
         monitor: monitor_there.as_raw_fd(),
@@ -182,7 +184,8 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
 /// The kernel's command line. The console shows what is at least a warning until init is there;
 /// an oops ends the boot, so that nothing is tried on a kernel that is broken; so does our NMI, and
 /// every processor tells where it is.
-fn command_line(more: &str) -> String {
+fn command_line(more: &[&str]) -> String {
+    let more = more.join(" ");
     format!(
         "console=ttyS0 loglevel=5 oops=panic panic=-1 unknown_nmi_panic panic_print=0x40 {more}"
     )

@@ -40,9 +40,8 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
     let selection = Selection::new(patterns)?;
 
     let step = screen.step("Building the programs of the machines");
-    let programs = build_steps::programs(&paths, &["init", "selftests", "samples"], |what| {
-        step.note(what)
-    })?;
+    let crates = ["init", "selftests", "samples", "fuzz"];
+    let programs = build_steps::programs(&paths, &crates, |what| step.note(what))?;
     let programs = Arc::new(programs);
     let mut catalog = Catalog::new(&paths, &programs, common, &selection)?;
     if list {
@@ -66,10 +65,16 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
     let debug_kernel = context.debug_kernel(&mut catalog);
     let (module, debug_module) = context.build_modules(&mut catalog, debug_kernel.as_ref());
     let debug = debug_kernel
-        .map(|kernel| Parts::new(&paths, kernel, &programs, debug_module))
+        .map(|kernel| Parts::new(&paths, common, kernel, &programs, debug_module))
         .transpose()?;
     let kernels = Kernels {
-        stock: Parts::new(&paths, paths.kernel.clone(), &programs, module.clone())?,
+        stock: Parts::new(
+            &paths,
+            common,
+            paths.kernel.clone(),
+            &programs,
+            module.clone(),
+        )?,
         debug,
     };
     let engine = Engine::choose(common.accel)?;

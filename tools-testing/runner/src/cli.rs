@@ -55,6 +55,21 @@ pub struct Common {
     /// Seconds that each boot may take [default: by what it does]
     #[arg(long, value_name = "S", global = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: Option<u64>,
+
+    #[command(flatten)]
+    pub random: Random,
+}
+
+/// What random tests take.
+#[derive(Args, Clone, Copy)]
+pub struct Random {
+    /// What determines random tests
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, global = true)]
+    pub seed: u64,
+
+    /// Minutes for random tests, in place of a fixed number of them
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub minutes: Option<u64>,
 }
 
 #[derive(Subcommand)]

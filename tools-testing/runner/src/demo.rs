@@ -46,6 +46,7 @@ pub fn run(common: &Common, rounds: u32) -> Result<()> {
         engine: &engine,
         accel: engine.accel,
         kernel: &paths.kernel,
+        append: "",
         smp: 2,
         memory_mib: 1536,
         initramfs,

@@ -2,7 +2,7 @@
 //! What machines are made of, and the pieces of plans that name it.
 
 use crate::build_steps;
-use crate::cli::Common;
+use crate::cli::{Common, Random};
 use crate::initramfs::Initramfs;
 use crate::modules::Modules;
 use crate::paths::{Kernel, Paths};
@@ -55,6 +55,8 @@ pub struct Parts<'a> {
     pub paths: &'a Paths,
     /// The kernel that machines boot.
     pub kernel: Kernel,
+    /// What random tests take.
+    pub random: Random,
     programs: Programs,
     module: Option<PathBuf>,
     modules: Modules,
@@ -83,12 +85,14 @@ impl<'a> Parts<'a> {
                 Some(module)
             }
         };
-        Self::new(paths, paths.kernel.clone(), &Arc::new(programs), module)
+        let programs = Arc::new(programs);
+        Self::new(paths, common, paths.kernel.clone(), &programs, module)
     }
 
     /// From what is built already.
     pub fn new(
         paths: &'a Paths,
+        common: &Common,
         kernel: Kernel,
         programs: &Programs,
         module: Option<PathBuf>,
@@ -99,6 +103,7 @@ impl<'a> Parts<'a> {
             kernel,
             programs: programs.clone(),
             module,
+            random: common.random,
         })
     }
 
@@ -143,6 +148,20 @@ impl<'a> Parts<'a> {
                 .chain(flags.iter().map(|&flag| flag.to_owned()))
                 .chain(cases.iter().map(|case| exactly(case)))
                 .collect(),
+            output: Output::Ktap,
+        })
+    }
+
+    /// Random sequences on C and on Rust, to run in the machine.
+    pub fn fuzz(&self, initramfs: &mut Initramfs) -> Result<ExecAction> {
+        let path = "/tests/kvm-xen-fuzz".to_owned();
+        initramfs.stripped(&path, self.program("kvm-xen-fuzz")?)?;
+        let mut argv = vec![path, format!("--module={MODULE}")];
+        argv.push(format!("--seed={}", self.random.seed));
+        let minutes = self.random.minutes;
+        argv.extend(minutes.map(|minutes| format!("--minutes={minutes}")));
+        Ok(ExecAction {
+            argv,
             output: Output::Ktap,
         })
     }

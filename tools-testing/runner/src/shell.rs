@@ -70,6 +70,7 @@ pub fn run(common: &Common, guest: bool) -> Result<()> {
         engine: &engine,
         accel: engine.accel,
         kernel: &paths.kernel,
+        append: "",
         smp: 2,
         memory_mib: 1536,
         initramfs,

@@ -2,6 +2,7 @@
 //! The machines that tests run in: each says what its tests are called, and how to run some.
 
 mod debug;
+mod fuzz;
 mod guest;
 mod samples;
 mod short;
@@ -18,7 +19,8 @@ use guest::Guest;
 use samples::Mistake;
 
 /// All of them, those that take longest first: two run at a time.
-pub const ALL: [&dyn Machine; 14] = [
+pub const ALL: [&dyn Machine; 15] = [
+    &fuzz::Fuzz,
     &short::Short,
     &debug::DebugRust,
     &Guest {
@@ -74,6 +76,16 @@ pub trait Machine: Sync {
     /// Whether it boots the debug kernel, rather than the stock one.
     fn is_debug(&self) -> bool {
         false
+    }
+
+    /// Processors.
+    fn smp(&self) -> u32 {
+        2
+    }
+
+    /// What the kernel's command line has besides the usual.
+    fn append(&self) -> &'static str {
+        ""
     }
 
     /// All of its tests.
