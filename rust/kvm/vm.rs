@@ -135,6 +135,7 @@ impl<'a> Vm<'a> {
     }
 
     /// The vCPU that KVM gave the number `index`. Any context.
+    #[inline(never)]
     pub(crate) fn vcpu(self, index: u32) -> Option<Vcpu<'a>> {
         let online = self.online_vcpus();
         if index >= online {
