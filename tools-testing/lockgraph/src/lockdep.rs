@@ -58,6 +58,13 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Adds what was seen in another boot.
+    pub fn add(&mut self, other: Self) {
+        for (class, inner) in other.after {
+            self.after.entry(class).or_default().extend(inner);
+        }
+    }
+
     /// Reads the text of `/proc/lockdep`.
     ///
     /// # Errors

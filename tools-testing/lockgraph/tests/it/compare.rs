@@ -168,6 +168,17 @@ fn an_invalidation_has_more_than_its_own_class() {
 }
 
 #[test]
+fn boots_add_up() {
+    let mut observed = Observed::parse(&lockdep(&[("&kvm->lock", "&vcpu->mutex")])).unwrap();
+    let other = lockdep(&[
+        ("&kvm->lock", "&kvm->slots_lock"),
+        ("&vcpu->mutex", "&kvm->srcu"),
+    ]);
+    observed.add(Observed::parse(&other).unwrap());
+    assert_eq!(Comparison::new(&observed).seen.len(), 3);
+}
+
+#[test]
 fn what_c_has_besides_is_told_apart() {
     let result = compare(&[("&kvm->arch.xen.xen_lock", "&kvm->srcu")]);
     assert!(result.undeclared.is_empty());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The declared lock order against what lockdep has seen of it.
 
-use super::machines::LOCK_ORDER;
+use super::machines::{DEBUG_RUST, LOCK_ORDER};
 use crate::cli::Common;
 use crate::paths::Paths;
 use crate::report::Verdict;
@@ -19,11 +19,11 @@ const LOCKDEP: &str = "lockdep";
 /// Keeps what lockdep has seen; fails where nobody has declared an order that is in it.
 pub fn verdict(lockdep: &[String], logs: &Path) -> Verdict {
     let text = lockdep.join("\n") + "\n";
-    let compared = fs::write(logs.join(LOCKDEP), &text)
+    let observed = fs::write(logs.join(LOCKDEP), &text)
         .context("keeping what lockdep saw")
-        .and_then(|()| compare(&text));
-    let comparison = match compared {
-        Ok(comparison) => comparison,
+        .and_then(|()| Observed::parse(&text));
+    let comparison = match observed {
+        Ok(observed) => Comparison::new(&observed),
         Err(error) => return Verdict::NotOk(format!("{error:#}"), Vec::new()),
     };
     match comparison.undeclared.first() {
@@ -38,25 +38,27 @@ pub fn verdict(lockdep: &[String], logs: &Path) -> Verdict {
 /// `lockgraph`: runs the tests on the debug kernel, and draws what was declared and seen.
 pub fn run(common: &Common) -> Result<bool> {
     let paths = Paths::new(common)?;
-    let lockdep = paths.logs.join("debug-rust").join(LOCKDEP);
-    // That of another run would be drawn if this one does not get so far.
-    match fs::remove_file(&lockdep) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).with_context(|| lockdep.display().to_string())
+    let files = DEBUG_RUST.map(|machine| paths.logs.join(machine).join(LOCKDEP));
+    // Those of another run would be drawn if this one does not get so far.
+    for file in &files {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| file.display().to_string())
+            }
+            _ => {}
         }
-        _ => {}
     }
     if !super::run(common, &[LOCK_ORDER.to_owned()], false)? {
         return Ok(false);
     }
-    let text = fs::read_to_string(&lockdep).with_context(|| lockdep.display().to_string())?;
-    let comparison = compare(&text)?;
+    let mut observed = Observed::default();
+    for file in &files {
+        let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        observed.add(Observed::parse(&text)?);
+    }
+    let comparison = Comparison::new(&observed);
     let svg = paths.source.join("Documentation/lock-order.svg");
     fs::write(&svg, picture::draw(Some(&comparison))).with_context(|| svg.display().to_string())?;
     println!("{comparison}\nDrawn: {}", svg.display());
     Ok(true)
-}
-
-fn compare(lockdep: &str) -> Result<Comparison> {
-    Ok(Comparison::new(&Observed::parse(lockdep)?))
 }

@@ -13,16 +13,17 @@ use crate::parts::Parts;
 use anyhow::Result;
 use protocol::{Action, MachinePlan, Side, Step};
 
-pub use debug::LOCK_ORDER;
+pub use debug::{DEBUG_RUST, LOCK_ORDER};
 
 use guest::Guest;
 use samples::Mistake;
 
 /// All of them, those that take longest first: two run at a time.
-pub const ALL: [&dyn Machine; 15] = [
+pub const ALL: [&dyn Machine; 16] = [
     &fuzz::Fuzz,
     &short::Short,
-    &debug::DebugRust,
+    &debug::DebugRust { half: 0 },
+    &debug::DebugRust { half: 1 },
     &Guest {
         machine: "xen-guest-debug",
         test: "debug/xen-hvm",

@@ -11,9 +11,15 @@ use protocol::{Action, Side};
 /// Seconds for what looks through all memory, or all of lockdep's classes.
 const SCAN_LIMIT_S: u64 = 240;
 
-/// Rust on the debug kernel. The module is inserted before anything else, so that nothing that
-/// lockdep sees of Xen is C's.
-pub struct DebugRust;
+/// Rust on the debug kernel, with half of our selftests: two boots take half the time. The module is
+/// inserted before anything else, so that nothing that lockdep sees of Xen is C's.
+pub struct DebugRust {
+    /// Which half, counted from 0.
+    pub half: usize,
+}
+
+/// What the tests of a whole boot end with.
+const HALVES: [&str; 2] = ["first-half", "second-half"];
 
 const GROUP_UPSTREAM: &str = "debug/upstream";
 const GROUP_SELFTESTS: &str = "debug/selftests";
@@ -24,9 +30,19 @@ const LOCKDEP: &str = "debug/lockdep-saw-all";
 /// The test that compares what lockdep saw with the order that is declared.
 pub const LOCK_ORDER: &str = "lock-order/observed";
 
+/// The machines with Rust on the debug kernel.
+pub const DEBUG_RUST: [&str; HALVES.len()] = ["debug-rust-1", "debug-rust-2"];
+
+impl DebugRust {
+    /// The name of a test that each half has.
+    fn of_half(&self, test: &str) -> String {
+        format!("{test}/{}", HALVES[self.half])
+    }
+}
+
 impl Machine for DebugRust {
     fn name(&self) -> &'static str {
-        "debug-rust"
+        DEBUG_RUST[self.half]
     }
 
     fn is_debug(&self) -> bool {
@@ -37,15 +53,18 @@ impl Machine for DebugRust {
         if !facts.module {
             return Vec::new();
         }
-        let upstream = UPSTREAM.map(|name| format!("{GROUP_UPSTREAM}/{name}"));
-        let cases = facts.cases.iter();
-        let cases = cases.map(|case| format!("{GROUP_SELFTESTS}/{case}"));
-        let whole = [REINSERT, KMEMLEAK, LOCKDEP].map(str::to_owned);
-        let names = upstream.into_iter().chain(cases).chain(whole);
-        let tests = names.map(|name| Test::on(Side::Rust, name));
+        let mut names = Vec::new();
+        if self.half == 0 {
+            names.extend(UPSTREAM.map(|name| format!("{GROUP_UPSTREAM}/{name}")));
+        }
+        // Every other one: those of a topic take about as long as each other.
+        let cases = facts.cases.iter().skip(self.half).step_by(HALVES.len());
+        names.extend(cases.map(|case| format!("{GROUP_SELFTESTS}/{case}")));
+        names.extend([REINSERT, KMEMLEAK, LOCKDEP].map(|test| self.of_half(test)));
+        let tests = names.into_iter().map(|name| Test::on(Side::Rust, name));
         let lock_order = Test {
             wants_others: true,
-            ..Test::on(Side::Rust, LOCK_ORDER.into())
+            ..Test::on(Side::Rust, self.of_half(LOCK_ORDER))
         };
         tests.chain([lock_order]).collect()
     }
@@ -54,26 +73,21 @@ impl Machine for DebugRust {
         let mut wanted = Wanted::new(parts, DEBUG_MEMORY_MIB)?;
         add_upstream(&mut wanted, chosen, parts, GROUP_UPSTREAM, Side::Rust)?;
         add_selftests(&mut wanted, chosen, parts, GROUP_SELFTESTS, Side::Rust)?;
+        let path = "/proc/lockdep".to_owned();
         let scans = [
             (REINSERT, LIFECYCLE_LIMIT_S, Action::Reinsert { times: 1 }),
             (KMEMLEAK, SCAN_LIMIT_S, Action::Kmemleak),
             (LOCKDEP, SCAN_LIMIT_S, Action::Lockdep),
-            (
-                LOCK_ORDER,
-                SCAN_LIMIT_S,
-                Action::Read {
-                    path: "/proc/lockdep".into(),
-                },
-            ),
+            (LOCK_ORDER, SCAN_LIMIT_S, Action::Read { path }),
         ];
-        for (id, limit_s, action) in scans {
-            if chosen.has(id) {
+        for (test, limit_s, action) in scans {
+            let id = self.of_half(test);
+            if chosen.has(&id) {
                 wanted.step(id, None, limit_s, action);
             }
         }
-        wanted
-            .expected
-            .push((LOCK_ORDER.into(), Expected::LockOrder));
+        let order = (self.of_half(LOCK_ORDER), Expected::LockOrder);
+        wanted.expected.push(order);
         Ok(wanted)
     }
 }
