@@ -183,11 +183,13 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
 
 /// The kernel's command line. The console shows what is at least a warning until init is there;
 /// an oops ends the boot, so that nothing is tried on a kernel that is broken; so does our NMI, and
-/// every processor tells where it is.
+/// every processor tells where it is. On a busy host an emulated timer may be late, which is no
+/// reason to panic.
 fn command_line(more: &[&str]) -> String {
     let more = more.join(" ");
     format!(
-        "console=ttyS0 loglevel=5 oops=panic panic=-1 unknown_nmi_panic panic_print=0x40 {more}"
+        "console=ttyS0 loglevel=5 oops=panic panic=-1 unknown_nmi_panic panic_print=0x40 \
+         no_timer_check {more}"
     )
 }
 
