@@ -314,6 +314,22 @@ fn send_without_shared_info_logs_no_warning() -> Outcome {
     Ok(())
 }
 
+/// Nor is it one to run a vCPU that the guest has given no vcpu_info.
+fn event_without_vcpu_info_logs_no_warning(abi: Abi) -> Outcome {
+    rearm_warnings()?;
+    let mut machine = Machine::builder(abi).without_vcpu_info().build()?;
+    machine.boot(0)?;
+    let mut log = kernel_log()?;
+    machine.vm.send(5, 0)?;
+    machine.vcpus[0].complete(Entry::Cpuid)?;
+    for record in records(&mut log)? {
+        if record.contains("WARNING") {
+            return Err(fail(format!("the kernel warns: {record}")));
+        }
+    }
+    check("the port to be pending", machine.shared_info().pending(5))
+}
+
 topic! { "c_bugs";
     each_abi memslots_change_beside_a_poller
         better_in_rust("a memslot update hangs while a guest polls"),
@@ -329,4 +345,6 @@ topic! { "c_bugs";
         better_in_rust("events noted for words that the guest lacks keep it awake"),
     once send_without_shared_info_logs_no_warning
         better_in_rust("a send without shared_info sets off a kernel warning"),
+    each_abi event_without_vcpu_info_logs_no_warning
+        better_in_rust("an event for a vCPU without vcpu_info sets off a kernel warning"),
 }
