@@ -4,12 +4,11 @@
 
 use std::fmt::Write;
 
-use nix::errno::Errno;
-
 use crate::op::*;
 use crate::session::Finding;
 use crate::trace::{Item, Kind, AFTER};
 
+mod expected;
 mod values;
 
 use values::{call_name, hex, timer, Value};
@@ -71,19 +70,6 @@ impl Source<'_> {
         self.line(1, "let area = Area::new(&vm)?;");
         self.line(1, "area.clear()?;");
         self.line(1, "let eventfd = EventFd::new(EFD_NONBLOCK)?;");
-    }
-
-    /// What C returned, as the harness has it.
-    fn expected(&self, number: u16) -> String {
-        let result = self
-            .c
-            .iter()
-            .find(|item| item.op == number && item.kind == Kind::Result);
-        match result.map(|item| item.value as i64) {
-            Some(error @ ..0) => format!("Err(Errno::{:?})", Errno::from_raw(-error as i32)),
-            Some(0) | None => "Ok(())".into(),
-            Some(value) => format!("Ok({value})"),
-        }
     }
 
     fn check(&mut self, number: u16, what: &str, expression: &str) {
@@ -270,11 +256,22 @@ impl Source<'_> {
         if ring3 {
             self.line(1, &format!("guest_cpu::enter_ring3(&{vcpu})?;"));
         }
-        self.line(
-            1,
-            &format!("println!(\"# {number}: {{:?}}\", {vcpu}.{what});"),
-        );
-        self.seen(number);
+        let what = format!("{vcpu}.{what}");
+        match self.exit(number) {
+            Some(exit) => {
+                self.line(
+                    1,
+                    &format!("check_eq(\"{number}: exit\", {what}, Ok({exit}))?;"),
+                );
+                let rax = hex(self.value(number, Kind::Rax, 0).unwrap_or(0));
+                let got = format!("{vcpu}.fd.get_regs()?.rax");
+                self.line(1, &format!("check_eq(\"{number}: rax\", {got}, {rax})?;"));
+            }
+            None => {
+                self.line(1, &format!("println!(\"# {number}: {{:?}}\", {what});"));
+                self.seen(number);
+            }
+        }
     }
 
     fn call(&mut self, number: u16, index: u8, call: &Call) {
