@@ -2,14 +2,14 @@
 //! vCPUs, and what the guest does on them.
 
 use super::*;
-use selftests::abi::sched::{sched_poll, singleshot_timer, SCHED_OP};
+use selftests::abi::sched::{sched_poll, singleshot_timer};
 use selftests::abi::Abi;
 use selftests::harness::guest_code::Entry;
 use selftests::harness::guest_cpu::DATA;
 use selftests::harness::host_cpu::hypercall_instruction;
 
 /// Time that a vCPU may sleep before it is taken to sleep for ever.
-const ASLEEP: Duration = Duration::from_millis(10);
+const ASLEEP: Duration = Duration::from_millis(15);
 /// Time for what ends by itself; no more than a limit.
 const AWAKE: Duration = Duration::from_millis(400);
 /// Polls of no more nanoseconds end by themselves.
@@ -138,9 +138,7 @@ impl Run<'_> {
             .and_then(|data| self.data(call.mode, data));
         self.expiries.push(call.params[0]);
         let limit = match timeout {
-            None if call.number == SCHED_OP => ASLEEP,
-            None => AWAKE,
-            Some(1..=SHORT_POLL) => AWAKE,
+            None | Some(1..=SHORT_POLL) => AWAKE,
             Some(_) => ASLEEP,
         };
         let regs = hypercall_registers(call.mode, call.number, call.params);
