@@ -3,6 +3,7 @@
 
 use anyhow::{bail, Context, Result};
 use protocol::MODULE_NAME;
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -21,6 +22,8 @@ pub struct Took {
     pub module: Duration,
     /// Changing over every task.
     pub transition: Duration,
+    /// Taking the functions from ftrace, which begins when the last task has changed over.
+    pub unregistering: Duration,
 }
 
 fn dir() -> PathBuf {
@@ -97,6 +100,7 @@ pub fn insert_with(path: &str, parameters: &str) -> Result<Took> {
     Ok(Took {
         module,
         transition: begun.elapsed() - module,
+        ..Took::default()
     })
 }
 
@@ -105,13 +109,21 @@ pub fn remove() -> Result<Took> {
     let begun = Instant::now();
     let enabled = dir().join("enabled");
     fs::write(&enabled, "0").with_context(|| format!("writing 0 to {}", enabled.display()))?;
-    wait("the transition to C", || !is_present())?;
-    let transition = begun.elapsed();
+    let changed_over = Cell::new(None);
+    wait("the transition to C", || {
+        if changed_over.get().is_none() && tasks_left("0").is_empty() {
+            changed_over.set(Some(begun.elapsed()));
+        }
+        !is_present()
+    })?;
+    let total = begun.elapsed();
+    let transition = changed_over.get().unwrap_or(total);
     let begun = Instant::now();
     kmod::unload(MODULE_NAME)?;
     Ok(Took {
         module: begun.elapsed(),
         transition,
+        unregistering: total - transition,
     })
 }
 
@@ -130,14 +142,20 @@ fn wait(what: &str, done: impl Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// The tasks that have not changed over. `patch_state` is -1 outside a transition, and all tasks
-/// that are done agree.
+/// The tasks that have not changed over.
 fn stuck_tasks() -> String {
     let target = match flag("enabled") {
         Some(true) => "1",
         _ => "0",
     };
-    let mut stuck = Vec::new();
+    let stuck = tasks_left(target);
+    format!("waiting for {} tasks: {}", stuck.len(), stuck.join(", "))
+}
+
+/// The tasks whose `patch_state` is not `target` yet. It is -1 outside a transition, and all tasks
+/// that are done agree.
+fn tasks_left(target: &str) -> Vec<String> {
+    let mut left = Vec::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         for task in fs::read_dir(process.path().join("task"))
             .into_iter()
@@ -146,9 +164,9 @@ fn stuck_tasks() -> String {
         {
             let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
             let state = read("patch_state");
-            if !state.is_empty() && state.trim() != target {
+            if !matches!(state.trim(), "" | "-1") && state.trim() != target {
                 let id = task.file_name();
-                stuck.push(format!(
+                left.push(format!(
                     "{} ({})",
                     read("comm").trim(),
                     id.to_string_lossy()
@@ -156,7 +174,7 @@ fn stuck_tasks() -> String {
             }
         }
     }
-    format!("waiting for {} tasks: {}", stuck.len(), stuck.join(", "))
+    left
 }
 
 #[cfg(test)]

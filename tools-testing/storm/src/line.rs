@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A sender of the VMM: a thread that sends to one port in one way.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::Arc;
+use std::thread::{self, sleep, yield_now, JoinHandle};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use nix::errno::Errno;
+use selftests::harness::child::abandon;
+use selftests::harness::irqfd::Irqfd;
+use selftests::harness::outcome::{fail, Outcome};
+
+use crate::book::Sent;
+use crate::watch::{Beat, PATIENCE};
+use crate::world::World;
+
+/// How it sends.
+pub enum Way {
+    /// KVM_XEN_HVM_EVTCHN_SEND.
+    Ioctl,
+    /// A write to an eventfd with a route to the port.
+    Irqfd(Irqfd),
+}
+
+/// When it sends again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// At once, or after a while, or when the event was seen: by chance.
+    Mixed,
+    /// When the event was seen, so that none is ever coalesced.
+    OneByOne,
+}
+
+/// A sender and what came of it.
+pub struct Line {
+    /// The port, and the vCPU that it is bound to.
+    pub port: u32,
+    vcpu: u32,
+    way: Way,
+    /// When it sends again.
+    pub pace: Pace,
+    ok: AtomicU64,
+    last: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Line {
+    /// One that has not sent yet.
+    pub fn new(port: u32, vcpu: usize, way: Way, pace: Pace) -> Self {
+        Self {
+            port,
+            vcpu: vcpu as u32,
+            way,
+            pace,
+            ok: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Its name in the account.
+    pub fn kind(&self) -> &'static str {
+        match self.way {
+            Way::Ioctl => "ioctl",
+            Way::Irqfd(_) => "irqfd",
+        }
+    }
+
+    /// What it sent.
+    pub fn sent(&self) -> Sent {
+        Sent {
+            port: self.port,
+            ok: self.ok.load(SeqCst),
+            last: self.last.load(SeqCst),
+            refused: self.refused.load(SeqCst),
+        }
+    }
+
+    /// Sends once; returns its ticket if that was accepted.
+    pub fn send(&self, world: &World) -> Outcome<Option<u64>> {
+        let _open = world.gate.read().expect("nobody panics with it");
+        let ticket = world.book.ticket(self.port);
+        let result = match &self.way {
+            Way::Ioctl => world.vm.send(self.port, self.vcpu),
+            Way::Irqfd(irqfd) => {
+                irqfd.signal()?;
+                Ok(())
+            }
+        };
+        match result {
+            Ok(()) => {
+                self.last.store(ticket, SeqCst);
+                self.ok.fetch_add(1, SeqCst);
+                Ok(Some(ticket))
+            }
+            // There is no such vCPU yet.
+            Err(Errno::EINVAL) if self.vcpu as usize >= world.plan.vcpus() => {
+                self.refused.fetch_add(1, SeqCst);
+                Ok(None)
+            }
+            Err(error) => Err(fail(format!(
+                "{} to port {}: {error}",
+                self.kind(),
+                self.port
+            ))),
+        }
+    }
+
+    /// Starts its thread, and has `world` account for it.
+    pub fn start(self, world: &Arc<World>, mut rng: Rng) -> Outcome<JoinHandle<()>> {
+        let line = Arc::new(self);
+        let mut lines = world.lines.lock().expect("nobody panics with it");
+        lines.push(line.clone());
+        let name = format!("{} to port {}", line.kind(), line.port);
+        let beat = world.watch.thread(name.clone());
+        let world = world.clone();
+        let thread = thread::Builder::new().name(name);
+        Ok(thread.spawn(move || {
+            while !world.quiet.load(SeqCst) {
+                line.turn(&world, &beat, &mut rng)
+                    .unwrap_or_else(|stop| abandon(stop));
+            }
+        })?)
+    }
+
+    fn turn(&self, world: &World, beat: &Beat, rng: &mut Rng) -> Outcome {
+        beat.doing("sends");
+        let ticket = self.send(world)?;
+        match (self.pace, ticket) {
+            (Pace::OneByOne, Some(ticket)) => {
+                self.wait_until_seen(world, beat, ticket)?;
+                sleep(Duration::from_micros(rng.u64(0..800)));
+            }
+            (Pace::OneByOne, None) => sleep(Duration::from_millis(1)),
+            (Pace::Mixed, _) => match rng.u32(0..16) {
+                0..4 => {}
+                4..9 => yield_now(),
+                9..14 => sleep(Duration::from_micros(rng.u64(10..600))),
+                _ => {
+                    if let Some(ticket) = ticket {
+                        self.wait_until_seen(world, beat, ticket)?;
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn wait_until_seen(&self, world: &World, beat: &Beat, ticket: u64) -> Outcome {
+        beat.doing("waits for the guest to see an event");
+        let sent = Instant::now();
+        while world.book.seen(self.port) < ticket {
+            if sent.elapsed() > PATIENCE / 2 {
+                return Err(fail(format!(
+                    "an event is lost: {} to port {} succeeded {} s ago, and the guest has not \
+                     seen it\n{}",
+                    self.kind(),
+                    self.port,
+                    sent.elapsed().as_secs(),
+                    world.state()
+                )));
+            }
+            sleep(Duration::from_micros(30));
+        }
+        Ok(())
+    }
+}

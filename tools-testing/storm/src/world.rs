@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A guest in a storm: its VM, its memory, its vCPUs in their threads.
+
+use std::collections::BTreeMap;
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::{self, JoinHandle};
+
+use kvm_bindings::{
+    kvm_regs, kvm_xen_hvm_config, KVM_XEN_HVM_CONFIG_EVTCHN_SEND,
+    KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, KVM_XEN_VCPU_ATTR_TYPE_TIMER,
+    KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID,
+};
+use nix::errno::Errno;
+use selftests::abi::runstate::Runstate;
+use selftests::abi::{Abi, SharedInfo, VcpuInfo};
+use selftests::harness::attr::Payload;
+use selftests::harness::child::abandon;
+use selftests::harness::guest_code::HYPERCALL_PAGE;
+use selftests::harness::guest_cpu::{self, stack_top};
+use selftests::harness::irqfd::Route;
+use selftests::harness::memory::Ram;
+use selftests::harness::outcome::{fail, Outcome};
+use selftests::harness::port::Port;
+use selftests::harness::runstate;
+use selftests::harness::vcpu::{Exit, Vcpu};
+use selftests::harness::vm::{Vm, HYPERCALL_MSR, PRIORITY};
+
+use crate::account;
+use crate::block::{self, Block};
+use crate::book::{Book, VCPUS};
+use crate::guest_code::{program, upcall_offset, VECTOR};
+use crate::line::Line;
+use crate::pages::Pages;
+use crate::plan::{self, Plan, Scan, Upcall};
+use crate::watch::Watch;
+
+/// Guest address of the program; the harness's own code is below.
+const CODE: u64 = 0x2_4000;
+/// The first interrupt line that leads to a port.
+pub const GSI: u32 = 32;
+/// How soon timers fire, in nanoseconds, unless a storm says otherwise.
+const TIMER_DELTA: u64 = 700_000;
+
+/// A guest in a storm.
+pub struct World {
+    pub plan: Plan,
+    pub vm: Vm,
+    pub book: Book,
+    pub pages: Pages,
+    pub watch: Watch,
+    /// Senders of the VMM.
+    pub lines: Mutex<Vec<Arc<Line>>>,
+    /// vCPUs that events can be sent to.
+    pub online: AtomicUsize,
+    /// Senders are to end.
+    pub quiet: AtomicBool,
+    /// Churn is to end.
+    pub calm: AtomicBool,
+    /// Whoever sends holds it for reading; who holds it for writing stops them.
+    pub gate: RwLock<()>,
+    /// What was changed while events were sent, and how often.
+    pub changes: Mutex<BTreeMap<&'static str, u64>>,
+    ram: Ram,
+    sends: [AtomicUsize; VCPUS],
+    vcpus: Mutex<Vec<JoinHandle<Outcome>>>,
+}
+
+impl World {
+    /// Makes the guest of `plan`, with its account in `book`.
+    pub fn new(plan: Plan, book: Book) -> Outcome<Arc<Self>> {
+        let vm = Vm::new()?;
+        let ram = Ram::new(&vm)?;
+        let pages = Pages::new(plan.private)?;
+        guest_cpu::fill(&ram)?;
+        ram.write(CODE, program())?;
+        book.attach(&vm)?;
+        pages.attach(&vm, 0)?;
+        vm.xen_config(&kvm_xen_hvm_config {
+            flags: KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL | KVM_XEN_HVM_CONFIG_EVTCHN_SEND,
+            msr: HYPERCALL_MSR,
+            ..Default::default()
+        })?;
+        vm.set_shared_info(Pages::shared_info() / selftests::abi::PAGE_SIZE as u64)?;
+        vm.set_upcall_vector(VECTOR)?;
+        let routes: Vec<_> = (0..VCPUS)
+            .map(|vcpu| Route::new(GSI + vcpu as u32, plan::by_irqfd(vcpu), vcpu as u32))
+            .collect();
+        let world = Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
+            let weak = weak.clone();
+            Self {
+                plan,
+                vm,
+                book,
+                pages,
+                watch: Watch::start(move || {
+                    weak.upgrade().map_or(String::new(), |world| world.state())
+                }),
+                lines: Mutex::default(),
+                online: AtomicUsize::new(0),
+                quiet: AtomicBool::new(false),
+                calm: AtomicBool::new(false),
+                gate: RwLock::new(()),
+                changes: Mutex::default(),
+                ram,
+                sends: Default::default(),
+                vcpus: Mutex::default(),
+            }
+        });
+        world.vm.set_routes(&routes)?;
+        for vcpu in 0..world.plan.vcpus() {
+            world.add_vcpu(world.plan.upcalls[vcpu])?;
+        }
+        Ok(world)
+    }
+
+    /// Adds a vCPU and lets it run.
+    pub fn add_vcpu(self: &Arc<Self>, upcall: Upcall) -> Outcome {
+        let index = self.online.load(SeqCst);
+        let mut vcpu = self.vm.add_vcpu(index as u32)?;
+        self.write_block(index, upcall);
+        vcpu.boot(&self.vm, Abi::Bits64)?;
+        vcpu.set_vcpu_info(Pages::vcpu_info(index))?;
+        runstate::set_address(&vcpu, Pages::runstate(index))?;
+        let mut timer = Payload::default();
+        timer[0] = u64::from(plan::timer(index)) | (u64::from(PRIORITY) << 32);
+        vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer)?;
+        let mut id = Payload::default();
+        id[0] = index as u64;
+        vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, id)?;
+        if index == 0 {
+            let exit = vcpu.wrmsr(HYPERCALL_MSR, HYPERCALL_PAGE)?;
+            if exit != Exit::Done {
+                return Err(fail(format!("no hypercall page: {exit:?}")));
+            }
+            self.set_gate(&vcpu)?;
+            // It is as it was in the vCPU that wrote the page, otherwise.
+            self.vm.set_long_mode(self.abi().long_mode())?;
+        }
+        if upcall == Upcall::Apic {
+            vcpu.enable_lapic()?;
+            vcpu.set_upcall_vector(VECTOR)?;
+        }
+        for port in self.ports_to(index) {
+            self.vm.assign(port)?;
+        }
+        vcpu.fd.set_regs(&kvm_regs {
+            rip: CODE,
+            rsp: stack_top(vcpu.id),
+            rbx: Book::block_gpa(index),
+            rflags: 2,
+            ..Default::default()
+        })?;
+        let world = self.clone();
+        let thread = thread::Builder::new().name(format!("vcpu{index}"));
+        let thread = thread.spawn(move || world.run(vcpu))?;
+        self.vcpus.lock().expect("nobody panics").push(thread);
+        self.online.store(index + 1, SeqCst);
+        Ok(())
+    }
+
+    /// The ports by which vCPUs send to `to`.
+    fn ports_to(&self, to: usize) -> Vec<Port> {
+        let id = to as u32;
+        let mut ports = Vec::new();
+        if self.plan.ipis || self.plan.ring {
+            ports.extend((0..VCPUS).map(|from| Port::ipi(plan::ipi(from, to), id)));
+        }
+        if let Some(fd) = self.plan.eventfd {
+            ports.push(Port::raw_eventfd(plan::to_eventfd(to), fd));
+        }
+        ports
+    }
+
+    /// Puts the handler of upcalls into the table of the harness.
+    fn set_gate(&self, vcpu: &Vcpu) -> Outcome {
+        let table = vcpu.fd.get_sregs()?.idt.base;
+        let handler = CODE + upcall_offset();
+        let entry = table + u64::from(VECTOR) * 16;
+        self.ram.write(entry, &(handler as u16).to_le_bytes())?;
+        self.ram
+            .write(entry + 6, &((handler >> 16) as u16).to_le_bytes())
+    }
+
+    fn write_block(&self, index: usize, upcall: Upcall) {
+        let book = &self.book;
+        book.open(index);
+        let set = |offset, value| book.of(index, offset).store(value, SeqCst);
+        let set_half = |offset, value| book.half_of(index, offset).store(value, SeqCst);
+        set(offset_of!(Block, vcpu_info), Pages::vcpu_info(index));
+        set(offset_of!(Block, shared_info), Pages::shared_info());
+        let scan = match self.plan.scan {
+            Scan::Bits64 => block::SCAN_SEL64,
+            Scan::Bits32 => block::SCAN_SEL32,
+            Scan::Changing => block::SCAN_OWN,
+        };
+        set_half(offset_of!(Block, scan), scan);
+        let mut flags = match upcall {
+            Upcall::Vm => 0,
+            Upcall::Apic => block::EOI,
+            Upcall::Poll(_) => block::POLL,
+        };
+        if self.plan.rearm {
+            flags |= block::REARM;
+        }
+        if self.plan.spin && index == 0 {
+            flags |= block::SPIN;
+        }
+        set_half(offset_of!(Block, flags), flags);
+        let mut always = match self.plan.scan {
+            Scan::Changing => 1 << plan::first_word(index) | 1 << plan::RESTLESS_WORD,
+            _ => 0,
+        };
+        if let Upcall::Poll(timeout) = upcall {
+            always |= self.polled_words(index);
+            self.write_poll(index, timeout);
+        }
+        set(offset_of!(Block, always), always);
+        if self.plan.timers {
+            set(offset_of!(Block, timer_delta), TIMER_DELTA);
+            set_half(offset_of!(Block, timer_port), plan::timer(index));
+        }
+        self.write_sends(index);
+    }
+
+    /// The words of the guest's layout that have a vCPU's polled ports.
+    fn polled_words(&self, index: usize) -> u64 {
+        let word = plan::polled_word(index);
+        match self.plan.scan {
+            Scan::Bits32 => 0b11 << (word * 2),
+            _ => 1 << word,
+        }
+    }
+
+    fn write_poll(&self, index: usize, timeout: u64) {
+        let polled = Book::block_gpa(index) + offset_of!(Block, polled) as u64;
+        let argument = [polled, block::POLLED as u64, timeout];
+        for (word, value) in argument.into_iter().enumerate() {
+            let offset = offset_of!(Block, poll_argument) + word * 8;
+            self.book.of(index, offset).store(value, SeqCst);
+        }
+        let info = SharedInfo::new(self.pages.shared_info_page(), self.abi());
+        for port in 0..block::POLLED {
+            let offset = offset_of!(Block, polled) + port * 4;
+            let number = plan::masked(index, port);
+            self.book.half_of(index, offset).store(number, SeqCst);
+            info.set_masked(number, true);
+        }
+    }
+
+    fn write_sends(&self, index: usize) {
+        let vcpus = self.plan.vcpus();
+        if self.plan.ipis {
+            for to in (0..vcpus).filter(|to| *to != index) {
+                self.book
+                    .add_send(index, plan::ipi(index, to), plan::ipi(index, to), 0);
+            }
+        }
+        if self.plan.ring {
+            let (before, next) = ((index + vcpus - 1) % vcpus, (index + 1) % vcpus);
+            let port = plan::ipi(index, next);
+            self.book
+                .add_send(index, port, port, plan::ipi(before, index));
+        }
+        if self.plan.restless {
+            let port = plan::restless(index);
+            self.book
+                .add_send(index, plan::restless_send(index), port, 0);
+        }
+        if self.plan.eventfd.is_some() {
+            let port = plan::to_eventfd(index);
+            self.book.add_send(index, port, port, 0);
+        }
+        self.sends[index].store(self.book.sends(index), SeqCst);
+    }
+
+    /// To how many ports a vCPU sends, or did.
+    pub fn sends(&self, vcpu: usize) -> usize {
+        self.sends[vcpu].load(SeqCst)
+    }
+
+    /// Events that the guest sent to an eventfd.
+    pub fn sent_to_eventfd(&self) -> u64 {
+        let online = self.online.load(SeqCst);
+        (0..online).map(|vcpu| self.book.to_eventfd(vcpu)).sum()
+    }
+
+    /// The layout that the guest begins with.
+    pub fn abi(&self) -> Abi {
+        match self.plan.scan {
+            Scan::Bits32 => Abi::Bits32,
+            _ => Abi::Bits64,
+        }
+    }
+
+    /// A vCPU's thread.
+    fn run(self: Arc<Self>, mut vcpu: Vcpu) -> Outcome {
+        const XEN_ENOENT: u64 = -2_i64 as u64;
+        let mut exit = vcpu.run();
+        loop {
+            exit = match exit {
+                Ok(Exit::Done) => break,
+                // A send to a port that KVM does not know, just now.
+                Ok(Exit::Hypercall(_)) => vcpu.return_to_guest(XEN_ENOENT),
+                Err(Errno::EINTR | Errno::EAGAIN) => vcpu.run(),
+                other => {
+                    let what = format!("vCPU {} came back: {other:?}\n{}", vcpu.id, self.state());
+                    abandon(fail(what))
+                }
+            };
+        }
+        self.check_runstate(&vcpu)
+            .unwrap_or_else(|stop| abandon(stop));
+        Ok(())
+    }
+
+    /// Fails unless the guest has the same runstate as KVM.
+    fn check_runstate(&self, vcpu: &Vcpu) -> Outcome {
+        let abi = match self.vm.long_mode()? {
+            0 => Abi::Bits32,
+            _ => Abi::Bits64,
+        };
+        let mut last = None;
+        // The scheduler may change it in between.
+        for _ in 0..20 {
+            let kvm = runstate::in_kvm(vcpu)?;
+            let bytes = self
+                .pages
+                .runstate_bytes(vcpu.id as usize, abi.runstate_size())?;
+            let guest = Runstate::parse(abi, &bytes);
+            if kvm == guest {
+                return Ok(());
+            }
+            last = Some((kvm, guest));
+        }
+        Err(fail(format!(
+            "runstate of vCPU {} in KVM and in the guest: {last:?}",
+            vcpu.id
+        )))
+    }
+
+    /// Ends all vCPUs.
+    pub fn stop_vcpus(&self) -> Outcome {
+        let beat = self.watch.thread("the main thread".into());
+        for vcpu in 0..self.online.load(SeqCst) {
+            let stop = self.book.half_of(vcpu, offset_of!(Block, stop));
+            stop.store(1, SeqCst);
+            beat.doing("asks vCPUs to stop");
+            self.vm.send(plan::bell(vcpu), vcpu as u32)?;
+        }
+        let threads: Vec<_> = self
+            .vcpus
+            .lock()
+            .expect("nobody panics")
+            .drain(..)
+            .collect();
+        for thread in threads {
+            beat.doing("waits for a vCPU to stop, which was sent an event");
+            thread
+                .join()
+                .map_err(|_| fail("a vCPU's thread panicked"))??;
+        }
+        Ok(())
+    }
+
+    /// What there is to see of each vCPU, to explain a failure.
+    pub fn state(&self) -> String {
+        let mut text = String::new();
+        for vcpu in 0..self.online.load(SeqCst) {
+            let info = VcpuInfo::new(self.pages.vcpu_info_slice(vcpu), self.abi());
+            let word = |offset| self.book.of(vcpu, offset).load(SeqCst);
+            text += &format!(
+                "vCPU {vcpu}: {} turns, {} polls, upcall_pending {}, pending_sel {:#x}\n",
+                word(offset_of!(Block, turns)),
+                word(offset_of!(Block, polls)),
+                info.upcall_pending(),
+                info.pending_sel(),
+            );
+        }
+        text + &account::unsettled(self).join("\n")
+    }
+}
