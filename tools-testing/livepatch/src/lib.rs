@@ -3,9 +3,9 @@
 
 use anyhow::{bail, Context, Result};
 use protocol::MODULE_NAME;
-use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -16,14 +16,16 @@ pub mod kmod;
 const TRANSITION_LIMIT: Duration = Duration::from_secs(60);
 
 /// What one change took.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Took {
-    /// Inserting or removing the module.
+    /// Inserting the module, until the transition begins; or removing it.
     pub module: Duration,
     /// Changing over every task.
     pub transition: Duration,
-    /// Taking the functions from ftrace, which begins when the last task has changed over.
-    pub unregistering: Duration,
+    /// What comes after that: functions are taken from ftrace, one by one.
+    pub after: Duration,
+    /// The last tasks that were seen waited for.
+    pub last: Vec<String>,
 }
 
 fn dir() -> PathBuf {
@@ -90,41 +92,87 @@ pub fn insert(path: &str) -> Result<Took> {
 
 /// As [`insert`], with parameters of the module.
 pub fn insert_with(path: &str, parameters: &str) -> Result<Took> {
-    let begun = Instant::now();
-    kmod::load_with(path, parameters)?;
-    let module = begun.elapsed();
-    wait("the transition to Rust", || {
-        flag("enabled") == Some(true) && flag("transition") == Some(false)
-    })?;
-    // The transition begins inside the insertion, so what is waited for after it is its rest.
-    Ok(Took {
-        module,
-        transition: begun.elapsed() - module,
-        ..Took::default()
+    watched("1", || {
+        kmod::load_with(path, parameters)?;
+        wait("the transition to Rust", || {
+            flag("enabled") == Some(true) && flag("transition") == Some(false)
+        })
     })
 }
 
 /// Hands back to C, waits until no task runs our code, and removes the module.
 pub fn remove() -> Result<Took> {
-    let begun = Instant::now();
     let enabled = dir().join("enabled");
-    fs::write(&enabled, "0").with_context(|| format!("writing 0 to {}", enabled.display()))?;
-    let changed_over = Cell::new(None);
-    wait("the transition to C", || {
-        if changed_over.get().is_none() && tasks_left("0").is_empty() {
-            changed_over.set(Some(begun.elapsed()));
-        }
-        !is_present()
+    let took = watched("0", || {
+        fs::write(&enabled, "0").with_context(|| format!("writing 0 to {}", enabled.display()))?;
+        wait("the transition to C", || !is_present())
     })?;
-    let total = begun.elapsed();
-    let transition = changed_over.get().unwrap_or(total);
     let begun = Instant::now();
     kmod::unload(MODULE_NAME)?;
     Ok(Took {
+        // Where the transition was too short to be seen, all before it is what comes after.
+        after: if took.transition.is_zero() {
+            took.module
+        } else {
+            took.after
+        },
         module: begun.elapsed(),
-        transition,
-        unregistering: total - transition,
+        ..took
     })
+}
+
+/// How often tasks are looked at, which takes time that they could use.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Does `change`, with an eye on when the transition begins and ends: both may be before the
+/// call returns that causes them.
+fn watched(target: &str, change: impl FnOnce() -> Result<()>) -> Result<Took> {
+    let begun = Instant::now();
+    let done = AtomicBool::new(false);
+    let (result, mut seen) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| watch(target, begun, &done));
+        let result = change();
+        done.store(true, SeqCst);
+        (result, watch.join().unwrap_or_default())
+    });
+    result?;
+    let total = begun.elapsed();
+    // A transition that was not seen at all took less than a look at it.
+    let from = seen.from.unwrap_or(total);
+    let to = seen.to.unwrap_or(total);
+    Ok(Took {
+        module: from,
+        transition: to.saturating_sub(from),
+        after: total.saturating_sub(to),
+        last: std::mem::take(&mut seen.last),
+    })
+}
+
+/// What was seen of a transition.
+#[derive(Default)]
+struct Seen {
+    from: Option<Duration>,
+    to: Option<Duration>,
+    last: Vec<String>,
+}
+
+fn watch(target: &str, begun: Instant, done: &AtomicBool) -> Seen {
+    let mut seen = Seen::default();
+    while seen.to.is_none() && !done.load(SeqCst) {
+        if flag("transition") == Some(true) {
+            seen.from.get_or_insert_with(|| begun.elapsed());
+            let left = tasks_left(target);
+            // Only in a transition does this task have a state.
+            let own = fs::read_to_string("/proc/thread-self/patch_state").unwrap_or_default();
+            if !left.is_empty() {
+                seen.last = left;
+            } else if own.trim() == target {
+                seen.to = Some(begun.elapsed());
+            }
+        }
+        sleep(LOOK);
+    }
+    seen
 }
 
 fn wait(what: &str, done: impl Fn() -> bool) -> Result<()> {

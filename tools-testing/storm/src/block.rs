@@ -6,7 +6,7 @@ use std::mem::offset_of;
 
 /// Does not wait, but opens a window for interrupts.
 pub const SPIN: u32 = 1;
-/// Waits by SCHEDOP_poll, and not by `hlt`.
+/// Waits by SCHEDOP_poll, and not by `hlt`, in some turns or in all.
 pub const POLL: u32 = 2;
 /// Upcalls come by the local APIC, which is told of their end.
 pub const EOI: u32 = 4;
@@ -66,7 +66,8 @@ pub struct Block {
     pub turns: u64,
     /// The port of the timer, or 0.
     pub timer_port: u32,
-    pub pad: u32,
+    /// Waits by SCHEDOP_poll in those turns whose number has none of these bits.
+    pub poll_every: u32,
     /// Nanoseconds from now to when the timer is set to fire.
     pub timer_delta: u64,
     pub timer_ok: u64,

@@ -19,8 +19,9 @@ use selftests::harness::stacks::kernel_stacks;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::book::Book;
+use crate::line::Pace;
 use crate::plan::Plan;
-use crate::storms::{senders, Churn, Setting};
+use crate::storms::{senders, tell, Churn, Setting};
 use crate::watch::PATIENCE;
 use crate::world::{World, GSI};
 
@@ -45,11 +46,11 @@ pub fn storm(setting: &Setting) -> Outcome {
     while begun.elapsed() < setting.time || sums.vms == 0 {
         one(&mut rng, &mut sums)?;
     }
-    println!(
-        "#   {} VMs killed: their guests took {} events, and sent {} to an eventfd, which got {}; \
+    tell(&format!(
+        "{} VMs killed: their guests took {} events, and sent {} to an eventfd, which got {}; \
          {} signals to their irqfds, before and after",
         sums.vms, sums.taken, sums.sent, sums.got, sums.signals
-    );
+    ));
     Ok(())
 }
 
@@ -153,7 +154,7 @@ fn victim(book: Book, from_guest: &EventFd, to_guest: &EventFd, seed: u64) -> ! 
             ..Churn::default()
         };
         churn.start(&world, &mut rng)?;
-        senders(&world, &mut rng)?;
+        senders(&world, Pace::Mixed, &mut rng)?;
         loop {
             sleep(PATIENCE);
         }

@@ -29,6 +29,8 @@ pub enum Way {
 pub enum Pace {
     /// At once, or after a while, or when the event was seen: by chance.
     Mixed,
+    /// After a while, in which the machine can do other things.
+    Gentle,
     /// When the event was seen, so that none is ever coalesced.
     OneByOne,
 }
@@ -134,6 +136,12 @@ impl Line {
                 sleep(Duration::from_micros(rng.u64(0..800)));
             }
             (Pace::OneByOne, None) => sleep(Duration::from_millis(1)),
+            (Pace::Gentle, ticket) => {
+                sleep(Duration::from_millis(rng.u64(1..20)));
+                if let (Some(ticket), 0) = (ticket, rng.u32(0..4)) {
+                    self.wait_until_seen(world, beat, ticket)?;
+                }
+            }
             (Pace::Mixed, _) => match rng.u32(0..16) {
                 0..4 => {}
                 4..9 => yield_now(),
@@ -162,7 +170,7 @@ impl Line {
                     world.state()
                 )));
             }
-            sleep(Duration::from_micros(30));
+            sleep(Duration::from_micros(100));
         }
         Ok(())
     }

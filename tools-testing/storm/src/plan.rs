@@ -84,8 +84,17 @@ pub enum Upcall {
     Vm,
     /// By the vCPU's local APIC.
     Apic,
-    /// By SCHEDOP_poll of ports that are masked, for so many nanoseconds at most.
-    Poll(u64),
+    /// By SCHEDOP_poll of ports that are masked.
+    Poll,
+    /// The same, for 500 ms at most, and in one turn of four.
+    PollNowAndThen,
+}
+
+impl Upcall {
+    /// Whether there are ports that the vCPU polls for.
+    pub fn polls(self) -> bool {
+        matches!(self, Self::Poll | Self::PollNowAndThen)
+    }
 }
 
 /// Which layout a guest looks at.
@@ -109,8 +118,12 @@ pub struct Plan {
     pub timers: bool,
     /// They do so even before these have fired.
     pub rearm: bool,
+    /// How soon they fire, in nanoseconds.
+    pub timer_delta: u64,
     /// The vCPUs send to each other.
     pub ipis: bool,
+    /// They do so for each event that the VMM sent them, and only then.
+    pub replies: bool,
     /// vCPU 0 never waits, and sends all the time.
     pub spin: bool,
     /// An event goes around the vCPUs; there is but one.
@@ -131,12 +144,25 @@ impl Plan {
             scan: Scan::Bits64,
             timers: true,
             rearm: false,
+            timer_delta: 700_000,
             ipis: true,
+            replies: false,
             spin: false,
             ring: false,
             private: false,
             eventfd: None,
             restless: false,
+        }
+    }
+
+    /// A guest that leaves the machine time for other things.
+    pub fn gentle(upcalls: Vec<Upcall>) -> Self {
+        Self {
+            upcalls,
+            timer_delta: 8_000_000,
+            ipis: false,
+            replies: true,
+            ..Self::usual()
         }
     }
 

@@ -2,7 +2,7 @@
 //! The storms: who sends, and what changes meanwhile.
 
 use std::os::fd::AsRawFd;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::Arc;
 use std::thread::{sleep, JoinHandle};
 use std::time::{Duration, Instant};
@@ -127,7 +127,7 @@ pub const STORMS: &[Storm] = &[
         what: "single events to masked ports that vCPUs poll for without a timeout",
         run: |setting| {
             let plan = Plan {
-                upcalls: vec![Upcall::Poll(0); 3],
+                upcalls: vec![Upcall::Poll; 3],
                 timers: false,
                 ipis: false,
                 ..Plan::usual()
@@ -203,6 +203,16 @@ pub const STORMS: &[Storm] = &[
     },
 ];
 
+/// Whether accounts are printed.
+pub static TELL: AtomicBool = AtomicBool::new(true);
+
+/// Prints a part of an account.
+pub fn tell(text: &str) {
+    if TELL.load(SeqCst) {
+        text.lines().for_each(|line| println!("#   {line}"));
+    }
+}
+
 /// What changes during a storm.
 #[derive(Clone, Copy, Default)]
 pub struct Churn {
@@ -211,6 +221,8 @@ pub struct Churn {
     pub copy_on_write: bool,
     pub long_mode: bool,
     pub ports: bool,
+    /// How many times longer than usual it waits from one change to the next.
+    pub slower: u64,
 }
 
 impl Churn {
@@ -220,6 +232,7 @@ impl Churn {
         copy_on_write: false,
         long_mode: false,
         ports: false,
+        slower: 0,
     };
     const PAGES: Self = Self {
         memslots: false,
@@ -231,6 +244,7 @@ impl Churn {
     pub fn start(self, world: &Arc<World>, rng: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
         let mut threads = Vec::new();
         let mut start = |name, pause, change| -> Outcome {
+            let pause = pause * (1 + self.slower);
             threads.push(churn::start(world, name, pause, rng.fork(), change)?);
             Ok(())
         };
@@ -276,16 +290,16 @@ pub fn by_irqfd(
 }
 
 /// Senders to all vCPUs, in all the VMM's ways.
-pub fn senders(world: &Arc<World>, rng: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
+pub fn senders(world: &Arc<World>, pace: Pace, rng: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
     let mut threads = Vec::new();
     for vcpu in 0..world.plan.vcpus() {
-        let port = match world.plan.upcalls[vcpu] {
-            Upcall::Poll(_) => plan::masked(vcpu, 0),
-            _ => plan::by_ioctl(vcpu),
+        let port = match world.plan.upcalls[vcpu].polls() {
+            true => plan::masked(vcpu, 0),
+            false => plan::by_ioctl(vcpu),
         };
-        threads.push(by_ioctl(world, vcpu, port, Pace::Mixed, rng)?);
-        threads.push(by_ioctl(world, vcpu, plan::common(vcpu), Pace::Mixed, rng)?);
-        threads.push(by_irqfd(world, vcpu, Pace::Mixed, rng)?);
+        threads.push(by_ioctl(world, vcpu, port, pace, rng)?);
+        threads.push(by_ioctl(world, vcpu, plan::common(vcpu), pace, rng)?);
+        threads.push(by_irqfd(world, vcpu, pace, rng)?);
     }
     Ok(threads)
 }
@@ -308,7 +322,7 @@ fn blow(plan: Plan, setting: &Setting, churn: Churn) -> Outcome {
     let mut rng = Rng::with_seed(setting.seed);
     let world = World::new(plan, Book::new()?)?;
     let churn = churn.start(&world, &mut rng)?;
-    let senders = senders(&world, &mut rng)?;
+    let senders = senders(&world, Pace::Mixed, &mut rng)?;
     let begun = Instant::now();
     sleep(setting.time);
     end(&world, senders, churn, begun, false)
@@ -344,9 +358,7 @@ pub fn end(
 ) -> Outcome {
     let time = begun.elapsed();
     finish(world, senders, churn, one_by_one)?;
-    for line in account::report(world, time).lines() {
-        println!("#   {line}");
-    }
+    tell(&account::report(world, time));
     Ok(())
 }
 
@@ -394,14 +406,14 @@ fn ports(setting: &Setting) -> Outcome {
         ..Churn::default()
     };
     let churn = churn.start(&world, &mut rng)?;
-    let senders = senders(&world, &mut rng)?;
+    let senders = senders(&world, Pace::Mixed, &mut rng)?;
     let begun = Instant::now();
     sleep(setting.time);
     end(&world, senders, churn, begun, false)?;
     let sent = world.sent_to_eventfd();
     // It has nothing to read when there was nothing.
     let got = eventfd.read().unwrap_or(0);
-    println!("#   sent to an eventfd {sent}, got {got}");
+    tell(&format!("sent to an eventfd {sent}, got {got}"));
     if sent != got {
         return Err(fail(format!(
             "the guest sent {sent} events to an eventfd that got {got}"
@@ -419,7 +431,7 @@ fn hot_plug(setting: &Setting) -> Outcome {
     let mut rng = Rng::with_seed(setting.seed);
     let world = World::new(plan, Book::new()?)?;
     let churn = Churn::PAGES.start(&world, &mut rng)?;
-    let mut senders = senders(&world, &mut rng)?;
+    let mut senders = senders(&world, Pace::Mixed, &mut rng)?;
     for vcpu in 1..VCPUS {
         let port = plan::by_ioctl(vcpu);
         senders.push(by_ioctl(&world, vcpu, port, Pace::Mixed, &mut rng)?);

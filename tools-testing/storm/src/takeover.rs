@@ -4,6 +4,7 @@
 //! One guest lives through it all. Others are made on one side, with events under
 //! way, and come to their end on the other.
 
+use std::collections::BTreeSet;
 use std::io::{self, stdout};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,16 +19,15 @@ use selftests::harness::outcome::{fail, Outcome};
 
 use crate::account;
 use crate::book::Book;
+use crate::line::Pace;
 use crate::plan::{Plan, Upcall};
-use crate::storms::{self, senders, Churn};
+use crate::storms::{self, senders, tell, Churn};
 use crate::world::World;
 
 /// What a transition may take.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Time for one switch there and back, in which nothing hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Polls end by themselves after this many nanoseconds: a transition waits for them.
-const POLL: u64 = 500_000_000;
 
 /// Which module, and how often.
 #[derive(Args)]
@@ -71,7 +71,7 @@ impl Storm {
     fn begin(plan: Plan, churn: Churn, rng: &mut Rng) -> Outcome<Self> {
         let world = World::new(plan, Book::new()?)?;
         let churn = churn.start(&world, rng)?;
-        let senders = senders(&world, rng)?;
+        let senders = senders(&world, Pace::Gentle, rng)?;
         Ok(Self {
             world,
             senders,
@@ -81,10 +81,7 @@ impl Storm {
 
     /// One that lives until the next switch.
     fn short(rng: &mut Rng) -> Outcome<Self> {
-        let plan = Plan {
-            upcalls: vec![Upcall::Vm, Upcall::Apic],
-            ..Plan::usual()
-        };
+        let plan = Plan::gentle(vec![Upcall::Vm, Upcall::Apic]);
         Self::begin(plan, Churn::default(), rng)
     }
 
@@ -102,13 +99,11 @@ fn under_load(options: &Options, seed: u64) -> Outcome {
     }
     let begun = Instant::now();
     let mut rng = Rng::with_seed(seed);
-    let plan = Plan {
-        upcalls: vec![Upcall::Vm, Upcall::Apic, Upcall::Poll(POLL)],
-        ..Plan::usual()
-    };
+    let plan = Plan::gentle(vec![Upcall::Vm, Upcall::Apic, Upcall::PollNowAndThen]);
     let churn = Churn {
         pages: true,
         memslots: true,
+        slower: 20,
         ..Churn::default()
     };
     let storm = Storm::begin(plan, churn, &mut rng)?;
@@ -132,12 +127,12 @@ fn under_load(options: &Options, seed: u64) -> Outcome {
     }
     let time = begun.elapsed();
     storms::end(&storm.world, storm.senders, storm.churn, begun, false)?;
-    println!("#   {others} other guests, made on one side and destroyed on the other: {events} events, lost 0");
-    println!(
-        "#   {} times on and off in {:.0} s",
+    tell(&format!("{others} other guests, made on one side and destroyed on the other: {events} events, lost 0"));
+    tell(&format!(
+        "{} times on and off in {:.0} s",
         times.on.len(),
         time.as_secs_f64()
-    );
+    ));
     times.report();
     times.check()
 }
@@ -159,37 +154,44 @@ impl Times {
             let mut times: Vec<_> = took.iter().map(part).collect();
             times.sort();
             let ms = |index: usize| times.get(index).map_or(0, Duration::as_millis);
-            println!(
-                "#   {what}: {} ms at least, {} ms as a rule, {} ms at most",
+            tell(&format!(
+                "{what}: {} ms at least, {} ms as a rule, {} ms at most",
                 ms(0),
                 ms(times.len() / 2),
                 ms(times.len().saturating_sub(1))
-            );
+            ));
         };
-        line("inserting", &self.on, |took| took.module);
-        line("the rest of the transition to Rust", &self.on, |took| {
-            took.transition
-        });
-        line("the transition to C", &self.off, |took| took.transition);
         line(
-            "taking the functions from ftrace after it",
-            &self.off,
-            |took| took.unregistering,
+            "inserting, with functions given to ftrace",
+            &self.on,
+            |took| took.module,
         );
+        line("the transition to Rust", &self.on, |took| took.transition);
+        line("the transition to C", &self.off, |took| took.transition);
+        line("taking functions from ftrace", &self.off, |took| took.after);
         line("removing", &self.off, |took| took.module);
+        for (to, took) in [("Rust", &self.on), ("C", &self.off)] {
+            let last = took.iter().flat_map(|took| took.last.iter());
+            let names: BTreeSet<_> = last.filter_map(|task| task.split(' ').next()).collect();
+            let names: Vec<_> = names.into_iter().collect();
+            tell(&format!(
+                "last to change over to {to}: {}",
+                names.join(", ")
+            ));
+        }
     }
 
     /// Fails if some transition took too long.
     fn check(&self) -> Outcome {
-        let transitions = self.on.iter().chain(&self.off).map(|took| took.transition);
-        let longest = transitions.max().unwrap_or_default();
-        if longest > LIMIT {
-            return Err(fail(format!(
-                "a transition took {:.1} s, and must end within {} s",
-                longest.as_secs_f64(),
-                LIMIT.as_secs()
-            )));
+        let all = self.on.iter().chain(&self.off);
+        match all.max_by_key(|took| took.transition) {
+            Some(longest) if longest.transition > LIMIT => Err(fail(format!(
+                "a transition took {:.1} s, and must end within {} s; it waited for {}",
+                longest.transition.as_secs_f64(),
+                LIMIT.as_secs(),
+                longest.last.join(", ")
+            ))),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

@@ -38,10 +38,10 @@ use crate::watch::Watch;
 
 /// Guest address of the program; the harness's own code is below.
 const CODE: u64 = 0x2_4000;
+/// Timeout of polls that have one, in nanoseconds.
+const POLL: u64 = 500_000_000;
 /// The first interrupt line that leads to a port.
 pub const GSI: u32 = 32;
-/// How soon timers fire, in nanoseconds, unless a storm says otherwise.
-const TIMER_DELTA: u64 = 700_000;
 
 /// A guest in a storm.
 pub struct World {
@@ -164,7 +164,7 @@ impl World {
     fn ports_to(&self, to: usize) -> Vec<Port> {
         let id = to as u32;
         let mut ports = Vec::new();
-        if self.plan.ipis || self.plan.ring {
+        if self.plan.ipis || self.plan.ring || self.plan.replies {
             ports.extend((0..VCPUS).map(|from| Port::ipi(plan::ipi(from, to), id)));
         }
         if let Some(fd) = self.plan.eventfd {
@@ -199,7 +199,7 @@ impl World {
         let mut flags = match upcall {
             Upcall::Vm => 0,
             Upcall::Apic => block::EOI,
-            Upcall::Poll(_) => block::POLL,
+            Upcall::Poll | Upcall::PollNowAndThen => block::POLL,
         };
         if self.plan.rearm {
             flags |= block::REARM;
@@ -212,13 +212,18 @@ impl World {
             Scan::Changing => 1 << plan::first_word(index) | 1 << plan::RESTLESS_WORD,
             _ => 0,
         };
-        if let Upcall::Poll(timeout) = upcall {
+        if upcall.polls() {
             always |= self.polled_words(index);
+            let (timeout, every) = match upcall {
+                Upcall::Poll => (0, 0),
+                _ => (POLL, 3),
+            };
             self.write_poll(index, timeout);
+            set_half(offset_of!(Block, poll_every), every);
         }
         set(offset_of!(Block, always), always);
         if self.plan.timers {
-            set(offset_of!(Block, timer_delta), TIMER_DELTA);
+            set(offset_of!(Block, timer_delta), self.plan.timer_delta);
             set_half(offset_of!(Block, timer_port), plan::timer(index));
         }
         self.write_sends(index);
@@ -256,6 +261,11 @@ impl World {
                 self.book
                     .add_send(index, plan::ipi(index, to), plan::ipi(index, to), 0);
             }
+        }
+        if self.plan.replies {
+            let port = plan::ipi(index, (index + 1) % vcpus);
+            let trigger = plan::by_ioctl(index);
+            self.book.add_send(index, port, port, trigger);
         }
         if self.plan.ring {
             let (before, next) = ((index + vcpus - 1) % vcpus, (index + 1) % vcpus);
