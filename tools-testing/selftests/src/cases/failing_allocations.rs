@@ -298,9 +298,7 @@ fn hypercalls(abi: Abi) -> Outcome {
     let mut machine = polling_guest(abi, &[0])?;
     machine.vm.set_xen_version(0x4_0011)?;
     machine.ram.write(DATA, &PORT.to_le_bytes())?;
-    for port in [Port::ipi(PORT, 0)] {
-        machine.vm.assign(port)?;
-    }
+    machine.vm.assign(Port::ipi(PORT, 0))?;
     guest_call_fails_cleanly(
         &mut machine,
         |machine| {
@@ -331,7 +329,7 @@ fn attributes_of_a_vm(abi: Abi) -> Outcome {
             config.flags |= KVM_XEN_HVM_CONFIG_EVTCHN_SEND;
             machine.vm.xen_config(&config)
         },
-        |machine| machine.vm.set_long_mode(machine.abi.long_mode().into()),
+        |machine| machine.vm.set_long_mode(machine.abi.long_mode()),
         |machine| machine.vm.set_upcall_vector(0x60),
         |machine| machine.vm.set_xen_version(0x4_0011),
         |machine| machine.vm.set_runstate_update_flag(1),
