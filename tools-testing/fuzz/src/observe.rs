@@ -65,8 +65,16 @@ impl Footprint {
             }
         }
         self.clocks.sort_by_key(|clock| (clock.1, clock.0 as u8));
-        for &(clock, start) in &self.clocks {
-            trace.extend(describe(clock, start, &area));
+        for (at, &(clock, start)) in self.clocks.iter().enumerate() {
+            // Of structures that overlap nothing holds: each has times of the other.
+            let overlaps = |other: usize| {
+                let (clock, begin) = self.clocks[other];
+                other != at && begin < start + RUNSTATE_SIZE && start < begin + size(clock)
+            };
+            let small = clock != Clock::Wall;
+            if !(small && (0..self.clocks.len()).any(overlaps)) {
+                trace.extend(describe(clock, start, &area));
+            }
         }
         for &(clock, start) in &self.clocks {
             blank(clock, start, &mut area);
@@ -86,6 +94,15 @@ fn item(kind: Kind, at: usize, value: u64) -> Item {
         kind,
         at: at as u32,
         value,
+    }
+}
+
+/// Bytes from its start in which a structure has times.
+fn size(clock: Clock) -> usize {
+    match clock {
+        Clock::Wall => 0,
+        Clock::Pvclock => PVCLOCK_SIZE,
+        Clock::Runstate => RUNSTATE_SIZE,
     }
 }
 

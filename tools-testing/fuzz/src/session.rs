@@ -221,23 +221,26 @@ impl<'a> Session<'a> {
         let kind = kind_of(&finding.difference);
         let begun = Instant::now();
         let program = shrink(finding.program.clone(), |candidates| {
+            // Twice: what differs by chance leads astray.
             let [c, rust] = self.both(
-                candidates.len(),
-                &|at| candidates[at].clone(),
+                2 * candidates.len(),
+                &|at| candidates[at / 2].clone(),
                 CAREFUL,
                 &mut Vec::new(),
             )?;
             let shows = |at: usize| {
-                let Some(difference) = first_difference(&c[at], &rust[at]) else {
+                let (c, rust) = (&c[2 * at..][..2], &rust[2 * at..][..2]);
+                let Some(difference) = first_difference(&c[0], &rust[0]) else {
                     return false;
                 };
                 let case = Case {
                     program: &candidates[at],
-                    c: &c[at],
-                    rust: &rust[at],
+                    c: &c[0],
+                    rust: &rust[0],
                     difference,
                 };
-                kind_of(&difference) == kind && explain(&case).is_none()
+                let steady = c[0] == c[1] && rust[0] == rust[1];
+                steady && kind_of(&difference) == kind && explain(&case).is_none()
             };
             anyhow::Ok((0..candidates.len()).map(shows).collect())
         })?;
