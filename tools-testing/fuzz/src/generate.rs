@@ -88,6 +88,9 @@ fn set_up(u: &mut Unstructured, vcpus: bool, ops: &mut Vec<Op>) -> Result<()> {
     if vcpus && u.ratio(1, 3)? {
         ops.push(Op::EnableLapic(0));
     }
+    if vcpus && u.ratio(1, 4)? {
+        ops.push(Op::SetVcpu(0, VcpuAttr::VcpuId(1)));
+    }
     if vcpus && late {
         ops.push(Op::AddVcpu(0));
     }

@@ -131,7 +131,7 @@ fn vcpu_op(u: &mut Unstructured) -> Result<Call> {
         7 | 8 => VCPUOP_STOP_SINGLESHOT_TIMER,
         _ => u.int_in_range(0..=14)?,
     };
-    let id = if u.ratio(1, 10)? {
+    let id = if u.ratio(1, 3)? {
         *u.choose(&[1, 7, 1 << 32, u64::MAX])?
     } else {
         0
