@@ -27,6 +27,7 @@ void kvm_xen_rs_read_lock_irqsave(rwlock_t *lock, unsigned long *flags);
 bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags);
 void kvm_xen_rs_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags);
 void kvm_xen_rs_write_lock_irq(rwlock_t *lock);
+int kvm_xen_rs_mm_keep(struct mm_struct *mm);
 void kvm_xen_rs_write_unlock_irq(rwlock_t *lock);
 
 bool kvm_xen_rs_sched_info_on(void);

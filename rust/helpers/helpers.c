@@ -2,6 +2,7 @@
 
 #include <linux/jump_label_ratelimit.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/stat.h>
 #include <linux/srcu.h>
 #include <linux/tracepoint.h>
@@ -42,6 +43,17 @@ void kvm_xen_rs_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags)
 void kvm_xen_rs_read_lock_irqsave(rwlock_t *lock, unsigned long *flags)
 {
 	read_lock_irqsave(lock, *flags);
+}
+
+/*
+ * 0: @mm is going. 1: it stays, as this is a task of its own; a kthread only
+ * borrows it. 2: it stays, by a reference that was taken.
+ */
+int kvm_xen_rs_mm_keep(struct mm_struct *mm)
+{
+	if (current->mm == mm && !(current->flags & PF_KTHREAD))
+		return 1;
+	return mmget_not_zero(mm) ? 2 : 0;
 }
 
 void kvm_xen_rs_write_lock_irq(rwlock_t *lock)

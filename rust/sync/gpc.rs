@@ -13,6 +13,8 @@ mod parts;
 
 pub(crate) use parts::{Part, Unmapped};
 
+use lock::Saved;
+
 use super::{
     order::{GpcLock, GpcRefreshLock},
     Ctx, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, Within,
@@ -59,11 +61,11 @@ pub(crate) enum Place {
 ///
 /// # Invariants
 ///
-/// `gpc->lock` of `gpc` is held for reading, with the interrupt state from before in `flags`, and
-/// the task is in a read section of `kvm->srcu` during `'g`.
+/// `gpc->lock` of `gpc` is held for reading, with `saved` from before, and the task is in a read
+/// section of `kvm->srcu` during `'g`.
 pub(crate) struct Locked<'g, S> {
     gpc: Gpc<'g, S>,
-    flags: c_ulong,
+    saved: Saved,
     _task: NotThreadSafe,
 }
 
@@ -118,25 +120,25 @@ impl<'a, S> Gpc<'a, S> {
     where
         'a: 'g,
     {
-        let mut flags = 0;
+        let mut saved = Saved::NONE;
         // SAFETY: The cache is initialized; the rest is the caller's.
-        let base = NonNull::new(unsafe { lock::try_lock(self.raw, len, &mut flags) })?;
+        let base = NonNull::new(unsafe { lock::try_lock(self.raw, len, &mut saved) })?;
         // INVARIANT: `try_lock` returns an address with the lock held.
         Some(Mapping {
-            lock: self.locked(flags),
+            lock: self.locked(saved),
             base,
         })
     }
 
     /// What stands for the lock that was just taken.
     #[inline(always)]
-    fn locked<'g>(self, flags: c_ulong) -> Locked<'g, S>
+    fn locked<'g>(self, saved: Saved) -> Locked<'g, S>
     where
         'a: 'g,
     {
         Locked {
             gpc: self,
-            flags,
+            saved,
             _task: NotThreadSafe,
         }
     }
@@ -149,13 +151,16 @@ impl<'a, S> Gpc<'a, S> {
         'a: 'g,
         H: InKvmSrcu + MayEnter<GpcLock>,
     {
-        let mut flags = 0;
+        let mut saved = Saved::NONE;
         // SAFETY: The lock is initialized with the cache; the lock order allows to wait for it.
         unsafe {
-            bindings::kvm_xen_rs_read_lock_irqsave(&raw mut (*self.raw.as_ptr()).lock, &mut flags)
+            bindings::kvm_xen_rs_read_lock_irqsave(
+                &raw mut (*self.raw.as_ptr()).lock,
+                saved.flags(),
+            )
         };
         // INVARIANT: Just taken; the context is inside a read section, and borrowed for as long.
-        self.locked(flags)
+        self.locked(saved)
     }
 
     /// Takes the lock for writing. Spins, for as long as it takes a reader to set a few bits.
@@ -282,13 +287,13 @@ impl<'a, S: Structure> Gpc<'a, S> {
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
         let _ = cx;
-        let mut flags = 0;
+        let mut saved = Saved::NONE;
         // SAFETY: The cache is initialized; the context is inside a read section, may sleep, take
         // the cache's locks and fault in pages, and is borrowed as long as the mapping.
-        let base = unsafe { lock::lock_refreshed(self.raw, S::SIZE, &mut flags) }?;
+        let base = unsafe { lock::lock_refreshed(self.raw, S::SIZE, &mut saved) }?;
         // INVARIANT: `lock_refreshed` returns an address with the lock held.
         Ok(Mapping {
-            lock: self.locked(flags),
+            lock: self.locked(saved),
             base,
         })
     }
@@ -355,12 +360,7 @@ impl<S> Mapping<'_, S> {
 impl<S> Drop for Locked<'_, S> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: By the invariant the lock is held, and `flags` are its own.
-        unsafe {
-            bindings::kvm_xen_rs_read_unlock_irqrestore(
-                &raw mut (*self.gpc.raw.as_ptr()).lock,
-                self.flags,
-            )
-        }
+        // SAFETY: By the invariant the lock is held, and `saved` is its own.
+        unsafe { lock::unlock(self.gpc.raw, self.saved) }
     }
 }

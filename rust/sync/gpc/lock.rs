@@ -4,36 +4,86 @@
 //! a delivery does.
 
 use crate::{bindings, livepatch::symbols};
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use kernel::{error::to_result, ffi::c_ulong, page::PAGE_SHIFT, prelude::*};
 
 /// A pfn cache, as C has it.
 pub(super) type Raw = NonNull<bindings::gfn_to_pfn_cache>;
 
-/// The address of `len` bytes that a cache maps, with its lock held for reading and the interrupt
-/// state from before in `flags`; null, and nothing held, if it is not valid for them, or is being
-/// changed just now.
+/// The interrupt state from before the lock was taken, and whether the address space is kept from
+/// going meanwhile: one word, as there are many of these.
+#[derive(Clone, Copy)]
+pub(super) struct Saved(c_ulong);
+
+impl Saved {
+    /// Nothing yet.
+    pub(super) const NONE: Self = Self(0);
+
+    /// No flag of the CPU's.
+    const KEPT: c_ulong = 1 << 63;
+
+    /// Where the interrupt state is put.
+    pub(super) fn flags(&mut self) -> &mut c_ulong {
+        &mut self.0
+    }
+}
+
+/// The address of `len` bytes that a cache maps, with its lock held for reading; null, and nothing
+/// held, if it is not valid for them, or is being changed just now.
+///
+/// When the VMM's address space goes, no one tells the cache that its page is gone: KVM's notifier
+/// does not, and `exit_mmap()` calls it no more after that. The VM may stay, as long as somebody has
+/// its file, and so may its timers and irqfds. So a task of another process, or an interrupt, keeps
+/// the address space for as long as it uses the page.
 ///
 /// # Safety
 ///
 /// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM.
 #[inline(never)]
-pub(super) unsafe fn try_lock(gpc: Raw, len: usize, flags: &mut c_ulong) -> *mut u8 {
+pub(super) unsafe fn try_lock(gpc: Raw, len: usize, saved: &mut Saved) -> *mut u8 {
     let gpc = gpc.as_ptr();
     // SAFETY: The lock is initialized with the cache. One that is only tried has no place in the
     // lock order to keep to.
     unsafe {
-        if !bindings::kvm_xen_rs_read_trylock_irqsave(&raw mut (*gpc).lock, flags) {
-            return core::ptr::null_mut();
+        if !bindings::kvm_xen_rs_read_trylock_irqsave(&raw mut (*gpc).lock, saved.flags()) {
+            return ptr::null_mut();
         }
     }
-    // SAFETY: The lock is held, and the rest is the caller's.
+    // SAFETY: The lock is held, and the rest is the caller's. The VM has a reference to the
+    // structure of its address space.
     unsafe {
         let base = base(gpc, len);
-        if base.is_null() {
-            bindings::kvm_xen_rs_read_unlock_irqrestore(&raw mut (*gpc).lock, *flags);
+        if !base.is_null() {
+            match bindings::kvm_xen_rs_mm_keep((*(*gpc).kvm).mm) {
+                0 => {}
+                1 => return base,
+                _ => {
+                    saved.0 |= Saved::KEPT;
+                    return base;
+                }
+            }
         }
-        base
+        bindings::kvm_xen_rs_read_unlock_irqrestore(&raw mut (*gpc).lock, saved.0);
+    }
+    ptr::null_mut()
+}
+
+/// Releases what [`try_lock`] has taken, or who else has taken the lock for reading.
+///
+/// # Safety
+///
+/// `gpc` is initialized, and locked for reading with `saved`.
+#[inline(never)]
+pub(super) unsafe fn unlock(gpc: Raw, saved: Saved) {
+    // SAFETY: By the safety requirement.
+    unsafe {
+        let gpc = gpc.as_ptr();
+        let flags = saved.0 & !Saved::KEPT;
+        bindings::kvm_xen_rs_read_unlock_irqrestore(&raw mut (*gpc).lock, flags);
+        if saved.0 & Saved::KEPT != 0 {
+            // Elsewhere, if it is the last one: this may be an interrupt.
+            bindings::mmput_async((*(*gpc).kvm).mm);
+        }
     }
 }
 
@@ -50,7 +100,7 @@ pub(super) unsafe fn base(gpc: *mut bindings::gfn_to_pfn_cache, len: usize) -> *
         if symbols::kvm_gpc_check(gpc, len as c_ulong) {
             (*gpc).khva.cast()
         } else {
-            core::ptr::null_mut()
+            ptr::null_mut()
         }
     }
 }
@@ -70,6 +120,14 @@ pub(super) unsafe fn refresh(gpc: Raw, len: usize) -> Result {
         if !(&raw const (*gpc.as_ptr()).active).read_volatile() {
             return Err(EINVAL);
         }
+        // Gone for good: to KVM the cache may be as valid as before.
+        let users = &raw const (*(*(*gpc.as_ptr()).kvm).mm)
+            .__bindgen_anon_1
+            .mm_users
+            .counter;
+        if users.read_volatile() == 0 {
+            return Err(EFAULT);
+        }
         to_result(symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong))
     }
 }
@@ -83,12 +141,12 @@ pub(super) unsafe fn refresh(gpc: Raw, len: usize) -> Result {
 pub(super) unsafe fn lock_refreshed(
     gpc: Raw,
     len: usize,
-    flags: &mut c_ulong,
+    saved: &mut Saved,
 ) -> Result<NonNull<u8>> {
     // SAFETY: By the safety requirement.
     unsafe {
         loop {
-            if let Some(base) = NonNull::new(try_lock(gpc, len, flags)) {
+            if let Some(base) = NonNull::new(try_lock(gpc, len, saved)) {
                 return Ok(base);
             }
             // Waits for whoever changes the cache, too.

@@ -21,6 +21,7 @@ use crate::harness::host_cpu::hypercall_instruction;
 use crate::harness::machine::{Machine, VCPU_INFO_PAGE};
 use crate::harness::memory::Area;
 use crate::harness::memslot_thread::add_and_remove_slot;
+use crate::harness::orphan::Orphan;
 use crate::harness::outcome::{fail, Outcome, Stop};
 use crate::harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
 use crate::harness::port::Port;
@@ -330,6 +331,20 @@ fn event_without_vcpu_info_logs_no_warning(abi: Abi) -> Outcome {
     check("the port to be pending", machine.shared_info().pending(5))
 }
 
+/// An event for a VM whose VMM has ended goes nowhere: its page is somebody else's by now. Here it
+/// is a file's, so that it shows and does no harm.
+fn event_after_the_vmm_goes_nowhere() -> Outcome {
+    const PORT: u32 = 9;
+    let vm = Orphan::new(PORT)?;
+    let shared_info = vm.shared_info();
+    check_eq("pending while it ran", shared_info.pending(PORT), true)?;
+    shared_info.set_pending(PORT, false);
+    vm.signal()?;
+    // What can't be delivered at once is left to a workqueue.
+    thread::sleep(Duration::from_millis(200));
+    check_eq("pending", shared_info.pending(PORT), false)
+}
+
 topic! { "c_bugs";
     each_abi memslots_change_beside_a_poller
         better_in_rust("a memslot update hangs while a guest polls"),
@@ -341,6 +356,8 @@ topic! { "c_bugs";
         better_in_rust("a sender may undo an update of its port"),
     once ports_change_beside_a_reader
         better_in_rust("a deassign awaits a grace period"),
+    once event_after_the_vmm_goes_nowhere
+        better_in_rust("an event is written to a page that the VMM has left behind"),
     once halted_vcpu_sleeps_after_a_change_of_word_size
         better_in_rust("events noted for words that the guest lacks keep it awake"),
     once send_without_shared_info_logs_no_warning

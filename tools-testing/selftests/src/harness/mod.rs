@@ -20,6 +20,7 @@ pub mod ktap;
 pub mod machine;
 pub mod memory;
 pub mod memslot_thread;
+pub mod orphan;
 pub mod outcome;
 pub mod poll;
 pub mod port;
