@@ -32,7 +32,7 @@ const PLACES: u64 = 4;
 const NOTHING: &str = "nothing";
 
 /// Makes a change and says what it was.
-type Change = dyn FnMut(&World, &Beat, &mut Rng) -> Outcome<&'static str> + Send;
+pub type Change = dyn FnMut(&World, &Beat, &mut Rng) -> Outcome<&'static str> + Send;
 
 /// A thread that changes something again and again, with a pause in between.
 pub fn start(

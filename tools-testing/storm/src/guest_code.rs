@@ -26,6 +26,11 @@ global_asm!(
     "call kvm_xen_storm_take",
     "cmp dword ptr [rbx + {stop}], 0",
     "jne kvm_xen_storm_done",
+    // Now and then the VMM has something to do, as for a device.
+    "test dword ptr [rbx + {turns}], {exit_every}",
+    "jnz 3f",
+    "out {port_done}, al",
+    "3:",
     // The timer, when its last event was seen, or even before.
     "mov ecx, [rbx + {timer_port}]",
     "test ecx, ecx",
@@ -251,6 +256,7 @@ global_asm!(
     send_ok = const offset_of!(Send, ok),
     send_last = const offset_of!(Send, last),
     send_refused = const offset_of!(Send, refused),
+    exit_every = const 31,
     spin = const block::SPIN,
     poll = const block::POLL,
     eoi = const block::EOI,

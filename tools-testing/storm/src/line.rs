@@ -133,11 +133,13 @@ impl Line {
         match (self.pace, ticket) {
             (Pace::OneByOne, Some(ticket)) => {
                 self.wait_until_seen(world, beat, ticket)?;
-                sleep(Duration::from_micros(rng.u64(0..800)));
+                if rng.bool() {
+                    sleep(Duration::from_micros(rng.u64(0..600)));
+                }
             }
             (Pace::OneByOne, None) => sleep(Duration::from_millis(1)),
             (Pace::Gentle, ticket) => {
-                sleep(Duration::from_millis(rng.u64(1..20)));
+                sleep(Duration::from_millis(rng.u64(5..80)));
                 if let (Some(ticket), 0) = (ticket, rng.u32(0..4)) {
                     self.wait_until_seen(world, beat, ticket)?;
                 }
@@ -159,6 +161,7 @@ impl Line {
     fn wait_until_seen(&self, world: &World, beat: &Beat, ticket: u64) -> Outcome {
         beat.doing("waits for the guest to see an event");
         let sent = Instant::now();
+        let mut looks = 0;
         while world.book.seen(self.port) < ticket {
             if sent.elapsed() > PATIENCE / 2 {
                 return Err(fail(format!(
@@ -170,7 +173,11 @@ impl Line {
                     world.state()
                 )));
             }
-            sleep(Duration::from_micros(100));
+            looks += 1;
+            match looks {
+                0..20 => yield_now(),
+                _ => sleep(Duration::from_micros(200)),
+            }
         }
         Ok(())
     }

@@ -159,7 +159,7 @@ impl Plan {
     pub fn gentle(upcalls: Vec<Upcall>) -> Self {
         Self {
             upcalls,
-            timer_delta: 8_000_000,
+            timer_delta: 30_000_000,
             ipis: false,
             replies: true,
             ..Self::usual()

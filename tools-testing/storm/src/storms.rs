@@ -112,14 +112,15 @@ pub const STORMS: &[Storm] = &[
                 ipis: false,
                 ..Plan::usual()
             };
-            one_by_one(plan, setting, |world, rng| {
+            let senders: Senders = |world, rng| {
                 (0..world.plan.vcpus())
                     .map(|vcpu| match vcpu / 2 {
                         0 => by_ioctl(world, vcpu, plan::by_ioctl(vcpu), Pace::OneByOne, rng),
                         _ => by_irqfd(world, vcpu, Pace::OneByOne, rng),
                     })
                     .collect()
-            })
+            };
+            one_by_one(plan, setting, senders, None)
         },
     },
     Storm {
@@ -132,14 +133,15 @@ pub const STORMS: &[Storm] = &[
                 ipis: false,
                 ..Plan::usual()
             };
-            one_by_one(plan, setting, |world, rng| {
+            let senders: Senders = |world, rng| {
                 (0..world.plan.vcpus())
                     .map(|vcpu| {
                         let port = plan::masked(vcpu, rng.usize(0..POLLED));
                         by_ioctl(world, vcpu, port, Pace::OneByOne, rng)
                     })
                     .collect()
-            })
+            };
+            one_by_one(plan, setting, senders, None)
         },
     },
     Storm {
@@ -152,7 +154,7 @@ pub const STORMS: &[Storm] = &[
                 ring: true,
                 ..Plan::usual()
             };
-            one_by_one(plan, setting, ring)
+            one_by_one(plan, setting, ring, Some(churn::look_after_ring))
         },
     },
     Storm {
@@ -163,12 +165,9 @@ pub const STORMS: &[Storm] = &[
                 ipis: false,
                 ..Plan::usual()
             };
-            one_by_one(plan, setting, |world, rng| {
-                // The vCPUs send: this only looks on, to the end.
-                let change = churn::look_after_timers();
-                churn::start(world, "timers", 20_000, rng.fork(), change)?;
-                Ok(Vec::new())
-            })
+            // The vCPUs send.
+            let senders: Senders = |_, _| Ok(Vec::new());
+            one_by_one(plan, setting, senders, Some(churn::look_after_timers))
         },
     },
     Storm {
@@ -305,15 +304,13 @@ pub fn senders(world: &Arc<World>, pace: Pace, rng: &mut Rng) -> Outcome<Vec<Joi
 }
 
 /// The one event of a ring.
-fn ring(world: &Arc<World>, rng: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
+fn ring(world: &Arc<World>, _: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
     let port = plan::ipi(world.plan.vcpus() - 1, 0);
     let first = Arc::new(Line::new(port, 0, Way::Ioctl, Pace::OneByOne));
     let mut lines = world.lines.lock().expect("nobody panics with it");
     lines.push(first.clone());
     drop(lines);
     first.send(world)?;
-    let change = churn::look_after_ring();
-    churn::start(world, "ring", 20_000, rng.fork(), change)?;
     Ok(Vec::new())
 }
 
@@ -328,24 +325,48 @@ fn blow(plan: Plan, setting: &Setting, churn: Churn) -> Outcome {
     end(&world, senders, churn, begun, false)
 }
 
+/// What starts the senders of a storm.
+type Senders = fn(&Arc<World>, &mut Rng) -> Outcome<Vec<JoinHandle<()>>>;
+
 /// A storm in which no event can be coalesced.
+///
+/// Changes go on for half of its time. Some of them wake all vCPUs, and so make good for a wake-up
+/// that was lost; in the other half nothing does.
 fn one_by_one(
     plan: Plan,
     setting: &Setting,
-    senders: fn(&Arc<World>, &mut Rng) -> Outcome<Vec<JoinHandle<()>>>,
+    senders: Senders,
+    look_after: Option<fn() -> Box<churn::Change>>,
 ) -> Outcome {
     let mut rng = Rng::with_seed(setting.seed);
     let world = World::new(plan, Book::new()?)?;
+    world.stop_halt_polling()?;
     let churn = Churn {
         memslots: true,
         pages: true,
+        // Events are what there are to be many of.
+        slower: 10,
         ..Churn::default()
     };
     let churn = churn.start(&world, &mut rng)?;
     let senders = senders(&world, &mut rng)?;
     let begun = Instant::now();
-    sleep(setting.time);
-    end(&world, senders, churn, begun, true)
+    sleep(setting.time / 2);
+    world.calm.store(true, SeqCst);
+    join(churn)?;
+    world.calm.store(false, SeqCst);
+    let mut looks = Vec::new();
+    if let Some(change) = look_after {
+        looks.push(churn::start(
+            &world,
+            "who looks on",
+            20_000,
+            rng.fork(),
+            change(),
+        )?);
+    }
+    sleep(setting.time / 2);
+    end(&world, senders, looks, begun, true)
 }
 
 /// Ends a storm, and accounts for it.

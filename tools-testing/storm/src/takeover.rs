@@ -103,7 +103,7 @@ fn under_load(options: &Options, seed: u64) -> Outcome {
     let churn = Churn {
         pages: true,
         memslots: true,
-        slower: 20,
+        slower: 60,
         ..Churn::default()
     };
     let storm = Storm::begin(plan, churn, &mut rng)?;

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 
 use kvm_bindings::{
-    kvm_regs, kvm_xen_hvm_config, KVM_XEN_HVM_CONFIG_EVTCHN_SEND,
-    KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, KVM_XEN_VCPU_ATTR_TYPE_TIMER,
-    KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID,
+    kvm_enable_cap, kvm_regs, kvm_xen_hvm_config, KVM_CAP_HALT_POLL,
+    KVM_XEN_HVM_CONFIG_EVTCHN_SEND, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
+    KVM_XEN_VCPU_ATTR_TYPE_TIMER, KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID,
 };
 use nix::errno::Errno;
 use selftests::abi::runstate::Runstate;
@@ -173,6 +173,16 @@ impl World {
         ports
     }
 
+    /// Has vCPUs that wait sleep at once. KVM looks for events for a while otherwise, and need not
+    /// be woken.
+    pub fn stop_halt_polling(&self) -> Outcome {
+        self.vm.fd.enable_cap(&kvm_enable_cap {
+            cap: KVM_CAP_HALT_POLL,
+            ..Default::default()
+        })?;
+        Ok(())
+    }
+
     /// Puts the handler of upcalls into the table of the harness.
     fn set_gate(&self, vcpu: &Vcpu) -> Outcome {
         let table = vcpu.fd.get_sregs()?.idt.base;
@@ -307,10 +317,12 @@ impl World {
     /// A vCPU's thread.
     fn run(self: Arc<Self>, mut vcpu: Vcpu) -> Outcome {
         const XEN_ENOENT: u64 = -2_i64 as u64;
+        let stop = self.book.half_of(vcpu.id as usize, offset_of!(Block, stop));
         let mut exit = vcpu.run();
         loop {
             exit = match exit {
-                Ok(Exit::Done) => break,
+                Ok(Exit::Done) if stop.load(SeqCst) != 0 => break,
+                Ok(Exit::Done) => vcpu.run(),
                 // A send to a port that KVM does not know, just now.
                 Ok(Exit::Hypercall(_)) => vcpu.return_to_guest(XEN_ENOENT),
                 Err(Errno::EINTR | Errno::EAGAIN) => vcpu.run(),
