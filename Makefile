@@ -15,7 +15,7 @@ RUN = $(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/run
 RUN_DEBUG = $(BUILDROOT)/provision --debug && $(BUILDROOT)/enter tools-testing/run
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples demo check lockgraph fuzz mutants shell fmt clippy clean help
+.PHONY: modules samples demo check lockgraph fuzz soak takeover mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -59,6 +59,16 @@ mutants:
 ## fuzz: C against Rust by random sequences, MINUTES=10 of them, from another SEED each time
 fuzz:
 	@$(RUN) check --tests 'fuzz/*' --minutes $(or $(MINUTES),10) \
+		--seed $(or $(SEED),$(shell date +%s))
+
+## soak: storms of events for MINUTES=10, with an eye on the kernel's memory (SEED=s)
+soak:
+	@$(RUN) check --tests 'storm/*' --minutes $(or $(MINUTES),10) \
+		--seed $(or $(SEED),$(shell date +%s))
+
+## takeover: take over and hand back TIMES=200 times in the middle of a storm (SEED=s)
+takeover:
+	@$(RUN) check --tests 'takeover/*' --times $(or $(TIMES),200) \
 		--seed $(or $(SEED),$(shell date +%s))
 
 ## shell: a prompt in a machine with KVM and the module

@@ -40,7 +40,7 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
     let selection = Selection::new(patterns)?;
 
     let step = screen.step("Building the programs of the machines");
-    let crates = ["init", "selftests", "samples", "fuzz"];
+    let crates = ["init", "selftests", "samples", "fuzz", "storm"];
     let programs = build_steps::programs(&paths, &crates, |what| step.note(what))?;
     let programs = Arc::new(programs);
     let mut catalog = Catalog::new(&paths, &programs, common, &selection)?;

@@ -67,9 +67,14 @@ pub struct Random {
     #[arg(long, value_name = "NUMBER", default_value_t = 1, global = true)]
     pub seed: u64,
 
-    /// Minutes for random tests, in place of a fixed number of them
+    /// Minutes for random tests and storms, in place of a fixed number of them
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub minutes: Option<u64>,
+
+    /// How often the takeover under load switches to Rust and back [default: as often as it can in
+    /// a while]
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub times: Option<u32>,
 }
 
 #[derive(Subcommand)]

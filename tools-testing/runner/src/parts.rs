@@ -166,6 +166,21 @@ impl<'a> Parts<'a> {
         })
     }
 
+    /// Storms of events, to run in the machine.
+    pub fn storm(&self, initramfs: &mut Initramfs, arguments: &[String]) -> Result<ExecAction> {
+        let path = "/tests/kvm-xen-storm".to_owned();
+        initramfs.stripped(&path, self.program("kvm-xen-storm")?)?;
+        Ok(ExecAction {
+            argv: [&[path], arguments].concat(),
+            output: Output::Ktap,
+        })
+    }
+
+    /// Where our module is in a machine.
+    pub fn module_path(&self) -> &'static str {
+        MODULE
+    }
+
     /// A Xen guest, to run in the machine.
     pub fn xen_guest(
         &self,

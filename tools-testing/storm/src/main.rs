@@ -51,9 +51,8 @@ struct Storms {
     #[arg(long, default_value_t = 40.0, value_name = "N")]
     seconds: f32,
 
-    /// Only the storms whose names have this in them
-    #[arg(long, value_name = "NAME")]
-    only: Option<String>,
+    #[command(flatten)]
+    only: Only,
 
     /// What chances are made of [default: another each time, which is printed]
     #[arg(long, value_name = "S")]
@@ -62,6 +61,25 @@ struct Storms {
     /// Print names, and what each storm is, and exit
     #[arg(long)]
     list: bool,
+}
+
+/// A choice of storms.
+#[derive(Args)]
+pub struct Only {
+    /// Only the storms whose names have this in them, or another that is given
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+}
+
+impl Only {
+    /// Those that are chosen: all, if none is.
+    pub fn storms(&self) -> Vec<&'static Storm> {
+        let is_chosen = |storm: &&Storm| {
+            let mut only = self.only.iter();
+            self.only.is_empty() || only.any(|only| storm.name.contains(only.as_str()))
+        };
+        STORMS.iter().filter(is_chosen).collect()
+    }
 }
 
 #[derive(Subcommand)]
@@ -100,13 +118,7 @@ fn seed(given: Option<u64>) -> u64 {
 }
 
 fn storms(options: &Storms) -> io::Result<bool> {
-    let chosen: Vec<_> = STORMS
-        .iter()
-        .filter(|storm| {
-            let only = options.only.as_deref().unwrap_or("");
-            storm.name.contains(only)
-        })
-        .collect();
+    let chosen = options.only.storms();
     if options.list {
         for storm in chosen {
             println!("{}: {}", storm.name, storm.what);
@@ -124,7 +136,7 @@ fn storms(options: &Storms) -> io::Result<bool> {
     for storm in chosen {
         ktap.diagnostic(&format!("{}: {}", storm.name, storm.what))?;
         let verdict = run(storm, Setting { time, seed });
-        ktap.result(&format!("storm/{}", storm.name), &verdict)?;
+        ktap.result(storm.name, &verdict)?;
     }
     ktap.finish()
 }

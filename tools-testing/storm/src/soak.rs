@@ -10,7 +10,8 @@ use selftests::harness::child::Verdict;
 use selftests::harness::ktap::Ktap;
 
 use crate::memory::Sample;
-use crate::storms::{Setting, STORMS, TELL};
+use crate::storms::{Setting, TELL};
+use crate::Only;
 
 /// How long.
 #[derive(Args)]
@@ -23,6 +24,9 @@ pub struct Options {
     #[arg(long, default_value_t = 3.0, value_name = "N")]
     each: f32,
 
+    #[command(flatten)]
+    only: Only,
+
     /// What chances are made of [default: another each time, which is printed]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
@@ -32,17 +36,18 @@ pub struct Options {
 pub fn run(options: &Options) -> io::Result<bool> {
     let time = Duration::from_secs_f32((options.minutes * 60.0).max(1.0));
     let each = Duration::from_secs_f32(options.each.max(0.1));
+    let storms = options.only.storms();
     let mut seed = crate::seed(options.seed);
-    let mut ktap = Ktap::start(stdout(), STORMS.len() + 1)?;
+    let mut ktap = Ktap::start(stdout(), storms.len() + 1)?;
     // There would be too many of them.
     TELL.store(false, SeqCst);
     let begun = Instant::now();
-    let mut failures = vec![Vec::new(); STORMS.len()];
+    let mut failures = vec![Vec::new(); storms.len()];
     let mut samples: Vec<Sample> = Vec::new();
     let mut rounds = 0;
     while samples.len() < 3 || begun.elapsed() < time {
         ktap.diagnostic(&format!("round {}, seed {seed}", rounds + 1))?;
-        for (storm, failures) in STORMS.iter().zip(&mut failures) {
+        for (storm, failures) in storms.iter().zip(&mut failures) {
             let verdict = crate::run(storm, Setting { time: each, seed });
             if let Verdict::Fail(text) | Verdict::Skip(text) = verdict {
                 ktap.diagnostic(&format!("{}: {text}", storm.name))?;
@@ -58,12 +63,12 @@ pub fn run(options: &Options) -> io::Result<bool> {
         seed = seed.wrapping_add(1);
     }
     ktap.diagnostic(&format!("{rounds} rounds"))?;
-    for (storm, failures) in STORMS.iter().zip(&failures) {
+    for (storm, failures) in storms.iter().zip(&failures) {
         let verdict = match failures.first() {
             None => Verdict::Pass,
             Some(first) => Verdict::Fail(format!("{} of {rounds}: {first}", failures.len())),
         };
-        ktap.result(&format!("soak/{}", storm.name), &verdict)?;
+        ktap.result(storm.name, &verdict)?;
     }
     let verdict = match Sample::growth(&samples) {
         Ok(text) => {
@@ -72,6 +77,6 @@ pub fn run(options: &Options) -> io::Result<bool> {
         }
         Err(text) => Verdict::Fail(text),
     };
-    ktap.result("soak/memory", &verdict)?;
+    ktap.result("memory", &verdict)?;
     ktap.finish()
 }

@@ -45,6 +45,7 @@ impl Catalog {
             cases: cases(programs, &[])?,
             failing_allocations: cases(programs, &["--failing-allocations"])?,
             module,
+            long: common.random.minutes.is_some(),
         };
         let machines =
             machines::ALL.map(|machine| (machine, of_machine(machine, &facts, selection)));

@@ -6,6 +6,7 @@ mod fuzz;
 mod guest;
 mod samples;
 mod short;
+mod storm;
 
 use super::judge::Expected;
 use crate::initramfs::Initramfs;
@@ -17,10 +18,14 @@ pub use debug::{DEBUG_RUST, LOCK_ORDER};
 
 use guest::Guest;
 use samples::Mistake;
+use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-pub const ALL: [&dyn Machine; 16] = [
+pub const ALL: [&dyn Machine; 19] = [
     &fuzz::Fuzz,
+    &Takeover,
+    &Storms { is_debug: true },
+    &Storms { is_debug: false },
     &short::Short,
     &debug::DebugRust { half: 0 },
     &debug::DebugRust { half: 1 },
@@ -104,6 +109,8 @@ pub struct Facts {
     pub failing_allocations: Vec<String>,
     /// Whether our module is to be tested, rather than C alone.
     pub module: bool,
+    /// Whether there is time for what goes on for long.
+    pub long: bool,
 }
 
 impl Facts {
@@ -251,6 +258,7 @@ mod tests {
             cases: vec!["topic/case".into()],
             failing_allocations: vec!["topic/case".into()],
             module: true,
+            long: true,
         };
         let tests = ALL.iter().flat_map(|machine| machine.tests(&facts));
         let names: Vec<_> = tests.map(|test| test.name).collect();
@@ -265,6 +273,7 @@ mod tests {
             cases: vec!["topic/case".into()],
             failing_allocations: Vec::new(),
             module: false,
+            long: false,
         };
         let mut tests = ALL.iter().flat_map(|machine| machine.tests(&facts));
         assert!(tests.all(|test| !test.wants_module));

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Storms of events, each with an account of them; and Rust taking over in the middle of one.
+
+use super::{Chosen, Facts, Machine, Test, Wanted, DEBUG_MEMORY_MIB};
+use crate::parts::Parts;
+use anyhow::Result;
+use protocol::{Action, Side};
+
+/// The storms, as the program names them.
+const STORMS: [&str; 14] = [
+    "senders",
+    "memslots",
+    "pages",
+    "word-size-32",
+    "copy-on-write",
+    "long-mode",
+    "ports",
+    "one-by-one",
+    "polls",
+    "ring",
+    "timers",
+    "hot-plug",
+    "everything",
+    "destruction",
+];
+
+/// What only a long run can tell.
+const MEMORY: &str = "memory";
+
+/// Seconds of each storm.
+const SECONDS: usize = 3;
+
+/// Seconds for all of them, where an emulator has a processor to share.
+const LIMIT_S: u64 = 600;
+
+/// Storms on Rust.
+pub struct Storms {
+    /// Whether the machine has the debug kernel.
+    pub is_debug: bool,
+}
+
+impl Storms {
+    fn group(&self) -> &'static str {
+        match self.is_debug {
+            true => "debug/storm",
+            false => "storm",
+        }
+    }
+}
+
+impl Machine for Storms {
+    fn name(&self) -> &'static str {
+        match self.is_debug {
+            true => "storm-debug",
+            false => "storm",
+        }
+    }
+
+    fn is_debug(&self) -> bool {
+        self.is_debug
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        if !facts.module {
+            return Vec::new();
+        }
+        let memory = facts.long.then_some(MEMORY);
+        let names = STORMS.into_iter().chain(memory);
+        names
+            .map(|name| Test::on(Side::Rust, format!("{}/{name}", self.group())))
+            .collect()
+    }
+
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let more = if self.is_debug { DEBUG_MEMORY_MIB } else { 0 };
+        let mut wanted = Wanted::new(parts, 1024 + more)?;
+        let names = chosen.in_group(self.group());
+        let mut arguments = match parts.random.minutes {
+            Some(minutes) => vec!["soak".to_owned(), format!("--minutes={minutes}")],
+            None => vec![format!("--seconds={}", SECONDS * names.len())],
+        };
+        arguments.push(format!("--seed={}", parts.random.seed));
+        let storms = names.iter().filter(|name| *name != MEMORY);
+        arguments.extend(storms.map(|name| format!("--only={name}")));
+        let exec = parts.storm(&mut wanted.initramfs, &arguments)?;
+        let limit_s = LIMIT_S * parts.kernel.patience() + parts.random.minutes.unwrap_or(0) * 60;
+        wanted.step(self.group(), Some(Side::Rust), limit_s, Action::Exec(exec));
+        Ok(wanted)
+    }
+}
+
+/// Rust takes over and hands back, again and again, in the middle of a storm.
+pub struct Takeover;
+
+const TAKEOVER: &str = "takeover";
+const UNDER_LOAD: &str = "under-load";
+
+/// Seconds after which it is enough, unless a number of times was asked for.
+const TAKEOVER_SECONDS: u64 = 90;
+
+/// Seconds that one time there and back may take, with an emulator under load.
+const SWITCH_LIMIT_S: u64 = 60;
+
+impl Machine for Takeover {
+    fn name(&self) -> &'static str {
+        "takeover"
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        let test = Test::on(Side::Rust, format!("{TAKEOVER}/{UNDER_LOAD}"));
+        facts.module.then_some(test).into_iter().collect()
+    }
+
+    fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, 1024)?;
+        let mut arguments = vec![
+            "takeover".to_owned(),
+            format!("--module={}", parts.module_path()),
+            format!("--seed={}", parts.random.seed),
+        ];
+        let limit_s = match parts.random.times {
+            Some(times) => {
+                arguments.push(format!("--times={times}"));
+                LIMIT_S + u64::from(times) * SWITCH_LIMIT_S
+            }
+            None => {
+                arguments.push(format!("--seconds={TAKEOVER_SECONDS}"));
+                LIMIT_S
+            }
+        };
+        let exec = parts.storm(&mut wanted.initramfs, &arguments)?;
+        // It begins and ends with C.
+        wanted.step(TAKEOVER, Some(Side::C), limit_s, Action::Exec(exec));
+        Ok(wanted)
+    }
+}
