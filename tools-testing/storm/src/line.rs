@@ -133,9 +133,13 @@ impl Line {
         match (self.pace, ticket) {
             (Pace::OneByOne, Some(ticket)) => {
                 self.wait_until_seen(world, beat, ticket)?;
-                if rng.bool() {
-                    sleep(Duration::from_micros(rng.u64(0..600)));
-                }
+                // The vCPU is on its way to sleep, or it sleeps.
+                let pause = match rng.u32(0..4) {
+                    0 => 0..1,
+                    1 => 0..600,
+                    _ => 1000..5000,
+                };
+                sleep(Duration::from_micros(rng.u64(pause)));
             }
             (Pace::OneByOne, None) => sleep(Duration::from_millis(1)),
             (Pace::Gentle, ticket) => {

@@ -163,6 +163,8 @@ pub const STORMS: &[Storm] = &[
         run: |setting| {
             let plan = Plan {
                 ipis: false,
+                // The vCPU sleeps by then.
+                timer_delta: 3_000_000,
                 ..Plan::usual()
             };
             // The vCPUs send.
