@@ -219,7 +219,7 @@ impl World {
         }
         set_half(offset_of!(Block, flags), flags);
         let mut always = match self.plan.scan {
-            Scan::Changing => 1 << plan::first_word(index) | 1 << plan::RESTLESS_WORD,
+            Scan::Changing => (1 << plan::first_word(index)) | (1 << plan::RESTLESS_WORD),
             _ => 0,
         };
         if upcall.polls() {
