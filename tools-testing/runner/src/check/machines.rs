@@ -256,7 +256,7 @@ mod tests {
     fn names_are_unique() {
         let facts = Facts {
             cases: vec!["topic/case".into()],
-            failing_allocations: vec!["topic/case".into()],
+            failing_allocations: vec!["failing/case".into()],
             module: true,
             long: true,
         };
