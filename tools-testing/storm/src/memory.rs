@@ -19,14 +19,35 @@ const QUARANTINE: i64 = 32;
 /// By how many objects a cache of kmalloc's or KVM's may grow per round.
 const OBJECTS_PER_ROUND: i64 = 40;
 
+/// So many caches that grew are told.
+const TOLD: usize = 6;
+
 /// One look at it.
 pub struct Sample {
     total: i64,
     available: i64,
     unreclaimable: i64,
-    /// Objects in use, in caches of KVM's and of kmalloc's; none if the kernel
-    /// does not tell.
-    caches: BTreeMap<String, i64>,
+    /// Caches; none if the kernel does not tell.
+    caches: BTreeMap<String, Cache>,
+}
+
+/// A cache of the slab allocator.
+struct Cache {
+    /// Objects in use.
+    active: i64,
+    /// Bytes of each.
+    size: i64,
+}
+
+impl Cache {
+    fn kib(&self) -> i64 {
+        self.active * self.size / 1024
+    }
+}
+
+/// Whether a cache is KVM's or kmalloc's.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("kmalloc-") || name.starts_with("kvm_")
 }
 
 impl Sample {
@@ -51,9 +72,9 @@ impl Sample {
         let caches = slabinfo.lines().filter_map(|line| {
             let mut words = line.split_whitespace();
             let name = words.next()?;
-            let ours = name.starts_with("kmalloc-") || name.starts_with("kvm_");
             let active = words.next()?.parse().ok()?;
-            ours.then(|| (name.to_owned(), active))
+            let size = words.nth(1)?.parse().ok()?;
+            Some((name.to_owned(), Cache { active, size }))
         });
         Self {
             total: field("MemTotal"),
@@ -79,22 +100,31 @@ impl Sample {
         let slab = last.unreclaimable - first.unreclaimable;
         let lost = first.available - last.available;
         let mut grown = Vec::new();
-        for (name, active) in &last.caches {
-            let before = first.caches.get(name).copied().unwrap_or(0);
+        let mut most = Vec::new();
+        for (name, cache) in &last.caches {
+            let before = first.caches.get(name);
+            let (active, kib) = before.map_or((0, 0), |cache| (cache.active, cache.kib()));
             let limit = OBJECTS_PER_ROUND * rounds.max(1);
-            if active - before > limit && quarantine == 0 {
-                grown.push(format!("{name}: {before} objects, then {active}"));
+            if is_ours(name) && cache.active - active > limit && quarantine == 0 {
+                grown.push(format!("{name}: {active} objects, then {}", cache.active));
             }
+            most.push((cache.kib() - kib, name));
         }
+        most.sort_by(|a, b| b.cmp(a));
+        let most: Vec<_> = most
+            .iter()
+            .take(TOLD)
+            .map(|(kib, name)| format!("{name} by {kib} KiB"))
+            .collect();
         let text = format!(
             "in {rounds} rounds SUnreclaim grew by {slab} KiB ({} allowed), MemAvailable shrank by \
-             {lost} KiB ({} allowed), {} caches of KVM's and kmalloc's by at most {} objects a \
-             round but for {}",
+             {lost} KiB ({} allowed), {} caches of KVM's and kmalloc's by more than {} objects a \
+             round; what grew most: {}",
             SLAB_KIB + quarantine,
             AVAILABLE_KIB + quarantine,
-            last.caches.len(),
-            OBJECTS_PER_ROUND,
             grown.len(),
+            OBJECTS_PER_ROUND,
+            most.join(", "),
         );
         let flat =
             slab <= SLAB_KIB + quarantine && lost <= AVAILABLE_KIB + quarantine && grown.is_empty();
@@ -107,14 +137,15 @@ impl Sample {
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let objects: i64 = self.caches.values().sum();
+        let ours = || self.caches.iter().filter(|(name, _)| is_ours(name));
+        let objects: i64 = ours().map(|(_, cache)| cache.active).sum();
         write!(
             f,
             "MemAvailable {} KiB, SUnreclaim {} KiB, {objects} objects in {} caches of KVM's and \
              kmalloc's",
             self.available,
             self.unreclaimable,
-            self.caches.len()
+            ours().count()
         )
     }
 }
@@ -145,6 +176,6 @@ mod tests {
         let sample = sample(5, 6, 7);
         assert_eq!((sample.total, sample.available), (1_000_000, 5));
         assert_eq!(sample.unreclaimable, 6);
-        assert_eq!(sample.caches["kmalloc-64"], 7);
+        assert_eq!(sample.caches["kmalloc-64"].active, 7);
     }
 }
