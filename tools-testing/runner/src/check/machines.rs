@@ -21,7 +21,7 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-pub const ALL: [&dyn Machine; 19] = [
+pub const ALL: [&dyn Machine; 18] = [
     &fuzz::Fuzz,
     &Takeover,
     &Storms { is_debug: true },
@@ -33,14 +33,6 @@ pub const ALL: [&dyn Machine; 19] = [
         machine: "xen-guest-debug",
         test: "debug/xen-hvm",
         smp: 2,
-        sides: &[Side::Rust],
-        rounds: 2,
-        is_debug: true,
-    },
-    &Guest {
-        machine: "xen-guest-4-debug",
-        test: "debug/xen-hvm-4-vcpus",
-        smp: 4,
         sides: &[Side::Rust],
         rounds: 2,
         is_debug: true,
