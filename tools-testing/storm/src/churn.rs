@@ -28,6 +28,62 @@ const OTHER_SIZE: usize = 0x1_0000;
 /// Places that such a slot may be at.
 const PLACES: u64 = 4;
 
+/// What changes during a storm.
+#[derive(Clone, Copy, Default)]
+pub struct Churn {
+    pub memslots: bool,
+    pub pages: bool,
+    pub copy_on_write: bool,
+    pub long_mode: bool,
+    pub ports: bool,
+    /// How many times longer than usual it waits from one change to the next.
+    pub slower: u64,
+}
+
+impl Churn {
+    /// Of memslots.
+    pub const MEMSLOTS: Self = Self {
+        memslots: true,
+        pages: false,
+        copy_on_write: false,
+        long_mode: false,
+        ports: false,
+        slower: 0,
+    };
+    /// Of pages.
+    pub const PAGES: Self = Self {
+        memslots: false,
+        pages: true,
+        ..Self::MEMSLOTS
+    };
+
+    /// Starts its threads. Pauses are short, but changes are not all there is.
+    pub fn start(self, world: &Arc<World>, rng: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
+        let mut threads = Vec::new();
+        let mut add = |name, pause, change| -> Outcome {
+            let pause = pause * (1 + self.slower);
+            threads.push(start(world, name, pause, rng.fork(), change)?);
+            Ok(())
+        };
+        if self.memslots {
+            add("memslots", 2000, memslots()?)?;
+        }
+        if self.pages {
+            add("pages", 1000, pages())?;
+        }
+        if self.copy_on_write {
+            add("copy-on-write", 10_000, copy_on_write())?;
+        }
+        if self.long_mode {
+            add("LONG_MODE", 2000, long_mode())?;
+        }
+        if self.ports {
+            add("ports", 1000, ports(world.plan.eventfd))?;
+        }
+        Ok(threads)
+    }
+}
+
 /// What is not counted as a change.
 const NOTHING: &str = "nothing";
 

@@ -19,9 +19,10 @@ use selftests::harness::stacks::kernel_stacks;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::book::Book;
-use crate::line::Pace;
+use crate::churn::Churn;
+use crate::line::{senders, Pace};
 use crate::plan::Plan;
-use crate::storms::{senders, tell, Churn, Setting};
+use crate::storms::{tell, Setting};
 use crate::watch::PATIENCE;
 use crate::world::{World, GSI};
 

@@ -13,8 +13,9 @@ use selftests::harness::irqfd::Irqfd;
 use selftests::harness::outcome::{fail, Outcome};
 
 use crate::book::Sent;
+use crate::plan;
 use crate::watch::{Beat, PATIENCE};
-use crate::world::World;
+use crate::world::{World, GSI};
 
 /// How it sends.
 pub enum Way {
@@ -185,4 +186,41 @@ impl Line {
         }
         Ok(())
     }
+}
+
+/// A sender by ioctl, and its thread.
+pub fn by_ioctl(
+    world: &Arc<World>,
+    vcpu: usize,
+    port: u32,
+    pace: Pace,
+    rng: &mut Rng,
+) -> Outcome<JoinHandle<()>> {
+    Line::new(port, vcpu, Way::Ioctl, pace).start(world, rng.fork())
+}
+
+/// A sender by irqfd, and its thread.
+pub fn by_irqfd(
+    world: &Arc<World>,
+    vcpu: usize,
+    pace: Pace,
+    rng: &mut Rng,
+) -> Outcome<JoinHandle<()>> {
+    let irqfd = world.vm.irqfd(GSI + vcpu as u32)?;
+    Line::new(plan::by_irqfd(vcpu), vcpu, Way::Irqfd(irqfd), pace).start(world, rng.fork())
+}
+
+/// Senders to all vCPUs, in all the VMM's ways.
+pub fn senders(world: &Arc<World>, pace: Pace, rng: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    for vcpu in 0..world.plan.vcpus() {
+        let port = match world.plan.upcalls[vcpu].polls() {
+            true => plan::masked(vcpu, 0),
+            false => plan::by_ioctl(vcpu),
+        };
+        threads.push(by_ioctl(world, vcpu, port, pace, rng)?);
+        threads.push(by_ioctl(world, vcpu, plan::common(vcpu), pace, rng)?);
+        threads.push(by_irqfd(world, vcpu, pace, rng)?);
+    }
+    Ok(threads)
 }

@@ -19,6 +19,7 @@ mod line;
 mod memory;
 mod pages;
 mod plan;
+mod setup;
 mod soak;
 mod storms;
 mod takeover;

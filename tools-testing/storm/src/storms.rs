@@ -15,11 +15,11 @@ use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 use crate::account;
 use crate::block::POLLED;
 use crate::book::{Book, VCPUS};
-use crate::churn;
+use crate::churn::{self, Churn};
 use crate::destroy;
-use crate::line::{Line, Pace, Way};
+use crate::line::{by_ioctl, by_irqfd, senders, Line, Pace, Way};
 use crate::plan::{self, Plan, Scan, Upcall};
-use crate::world::{World, GSI};
+use crate::world::World;
 
 /// How long a storm is, and what its chances are made of.
 #[derive(Clone, Copy)]
@@ -212,97 +212,6 @@ pub fn tell(text: &str) {
     if TELL.load(SeqCst) {
         text.lines().for_each(|line| println!("#   {line}"));
     }
-}
-
-/// What changes during a storm.
-#[derive(Clone, Copy, Default)]
-pub struct Churn {
-    pub memslots: bool,
-    pub pages: bool,
-    pub copy_on_write: bool,
-    pub long_mode: bool,
-    pub ports: bool,
-    /// How many times longer than usual it waits from one change to the next.
-    pub slower: u64,
-}
-
-impl Churn {
-    const MEMSLOTS: Self = Self {
-        memslots: true,
-        pages: false,
-        copy_on_write: false,
-        long_mode: false,
-        ports: false,
-        slower: 0,
-    };
-    const PAGES: Self = Self {
-        memslots: false,
-        pages: true,
-        ..Self::MEMSLOTS
-    };
-
-    /// Starts its threads. Pauses are short, but changes are not all there is.
-    pub fn start(self, world: &Arc<World>, rng: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
-        let mut threads = Vec::new();
-        let mut start = |name, pause, change| -> Outcome {
-            let pause = pause * (1 + self.slower);
-            threads.push(churn::start(world, name, pause, rng.fork(), change)?);
-            Ok(())
-        };
-        if self.memslots {
-            start("memslots", 2000, churn::memslots()?)?;
-        }
-        if self.pages {
-            start("pages", 1000, churn::pages())?;
-        }
-        if self.copy_on_write {
-            start("copy-on-write", 10_000, churn::copy_on_write())?;
-        }
-        if self.long_mode {
-            start("LONG_MODE", 2000, churn::long_mode())?;
-        }
-        if self.ports {
-            start("ports", 1000, churn::ports(world.plan.eventfd))?;
-        }
-        Ok(threads)
-    }
-}
-
-/// A sender by ioctl, and its thread.
-pub fn by_ioctl(
-    world: &Arc<World>,
-    vcpu: usize,
-    port: u32,
-    pace: Pace,
-    rng: &mut Rng,
-) -> Outcome<JoinHandle<()>> {
-    Line::new(port, vcpu, Way::Ioctl, pace).start(world, rng.fork())
-}
-
-/// A sender by irqfd, and its thread.
-pub fn by_irqfd(
-    world: &Arc<World>,
-    vcpu: usize,
-    pace: Pace,
-    rng: &mut Rng,
-) -> Outcome<JoinHandle<()>> {
-    let irqfd = world.vm.irqfd(GSI + vcpu as u32)?;
-    Line::new(plan::by_irqfd(vcpu), vcpu, Way::Irqfd(irqfd), pace).start(world, rng.fork())
-}
-
-/// Senders to all vCPUs, in all the VMM's ways.
-pub fn senders(world: &Arc<World>, pace: Pace, rng: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
-    let mut threads = Vec::new();
-    for vcpu in 0..world.plan.vcpus() {
-        let port = match world.plan.upcalls[vcpu].polls() {
-            true => plan::masked(vcpu, 0),
-            false => plan::by_ioctl(vcpu),
-        };
-        threads.push(by_ioctl(world, vcpu, port, pace, rng)?);
-        threads.push(by_ioctl(world, vcpu, plan::common(vcpu), pace, rng)?);
-        threads.push(by_irqfd(world, vcpu, pace, rng)?);
-    }
-    Ok(threads)
 }
 
 /// The one event of a ring.

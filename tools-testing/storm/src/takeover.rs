@@ -19,9 +19,10 @@ use selftests::harness::outcome::{fail, Outcome};
 
 use crate::account;
 use crate::book::Book;
-use crate::line::Pace;
+use crate::churn::Churn;
+use crate::line::{senders, Pace};
 use crate::plan::{Plan, Upcall};
-use crate::storms::{self, senders, tell, Churn};
+use crate::storms::{self, tell};
 use crate::world::World;
 
 /// What a transition may take.
