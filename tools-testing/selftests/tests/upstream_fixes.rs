@@ -78,7 +78,10 @@ fn exists(name: &str, selftests: &BTreeSet<String>) -> bool {
             in_source(&tools.join(package), &format!("fn {function}("))
         }
         Some(("upstream" | "lifecycle" | "guest" | "klog" | "module", _)) => {
-            in_source(&tools.join("runner/src"), &format!("\"{last}\""))
+            let runner = tools.join("runner/src");
+            ['"', '/']
+                .iter()
+                .any(|before| in_source(&runner, &format!("{before}{last}\"")))
         }
         _ => selftests.contains(name),
     }
