@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use vm_memory::MmapRegion;
 
-use super::outcome::{fail, Outcome};
+use super::outcome::{fail, Outcome, Stop};
 use crate::abi::PAGE_SIZE;
 
 /// `struct uffdio_api`, `linux/userfaultfd.h`.
@@ -66,8 +66,15 @@ impl Withheld {
         let region = MmapRegion::new(PAGE_SIZE)?;
         // SAFETY: the call takes flags alone.
         let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
+        let fd = match Errno::result(fd) {
+            Err(Errno::ENOSYS) => {
+                let why = "the kernel has no userfaultfd (CONFIG_USERFAULTFD)";
+                return Err(Stop::Skip(why.into()));
+            }
+            fd => fd?,
+        };
         // SAFETY: the descriptor is new, and nobody else's.
-        let faults = unsafe { OwnedFd::from_raw_fd(Errno::result(fd)? as i32) };
+        let faults = unsafe { OwnedFd::from_raw_fd(fd as i32) };
         let mut handshake = Api {
             api: API,
             ..Api::default()
