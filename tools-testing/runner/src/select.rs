@@ -31,6 +31,11 @@ impl Selection {
         })
     }
 
+    /// Whether nothing was asked for, so everything is chosen.
+    pub fn is_all(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Whether the test of that name is chosen.
     pub fn has(&self, name: &str) -> bool {
         self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(name))

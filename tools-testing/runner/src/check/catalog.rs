@@ -140,6 +140,9 @@ pub fn chosen(tests: &[Test]) -> Chosen {
 
 /// The chosen tests of a machine.
 fn of_machine(machine: &dyn Machine, facts: &Facts, selection: &Selection) -> Vec<Test> {
+    if machine.is_only_if_asked() && selection.is_all() {
+        return Vec::new();
+    }
     let all = machine.tests(facts);
     let is_chosen = |test: &&Test| selection.has(&test.name);
     if all.iter().any(|test| test.wants_others && is_chosen(&test)) {
