@@ -31,20 +31,9 @@ fn word_around(byte: *mut u8, nr: u32) -> (*mut u32, u32) {
 #[inline(always)]
 pub(crate) unsafe fn test_and_set(byte: *mut u8, nr: u32) -> bool {
     let (word, nr) = word_around(byte, nr);
-    let was: u8;
     // SAFETY: An aligned word lies in the page of each of its bytes, which is mapped by the
     // contract; all its other bits are written back as they were, in one atomic operation.
-    unsafe {
-        asm!(
-            "lock bts dword ptr [{word}], {nr:e}",
-            "setc {was}",
-            word = in(reg) word,
-            nr = in(reg) nr,
-            was = lateout(reg_byte) was,
-            options(nostack),
-        );
-    }
-    was != 0
+    unsafe { test_and_set_in(word, nr) }
 }
 
 /// Sets bit `nr` of an array of words, and returns what it was.

@@ -281,12 +281,11 @@ impl<'a, S: Structure> Gpc<'a, S> {
     /// # Errors
     ///
     /// Those of [`Gpc::refresh`].
-    pub(crate) fn read<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> Result<Mapping<'g, S>>
+    pub(crate) fn read<'g, H>(self, _cx: &'g mut Ctx<'_, H>) -> Result<Mapping<'g, S>>
     where
         'a: 'g,
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
-        let _ = cx;
         let mut saved = Saved::NONE;
         // SAFETY: The cache is initialized; the context is inside a read section, may sleep, take
         // the cache's locks and fault in pages, and is borrowed as long as the mapping.
