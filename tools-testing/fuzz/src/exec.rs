@@ -13,7 +13,7 @@ use selftests::harness::memory::{
     AREA_GPA, AREA_PAGES, AREA_SLOT, OTHER_GPA, OTHER_SLOT, RAM_SIZE, RAM_SLOT,
 };
 use selftests::harness::vm::{errno, PRIORITY};
-use selftests::harness::{guest_code::HYPERCALL_PAGE, ioctl};
+use selftests::harness::{guest_code::HYPERCALL_PAGE, ioctl, irqfd};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::alarm::Alarm;
@@ -275,26 +275,17 @@ impl<'a> Run<'a> {
     }
 
     fn routes(&mut self, routes: &[Route]) {
-        let entries: Vec<_> = routes
+        let routes: Vec<_> = routes
             .iter()
-            .map(|route| {
-                let mut entry = kvm_irq_routing_entry {
-                    gsi: route.gsi,
-                    type_: KVM_IRQ_ROUTING_XEN_EVTCHN,
-                    ..Default::default()
-                };
-                entry.u.xen_evtchn = kvm_irq_routing_xen_evtchn {
-                    port: route.port,
-                    vcpu: route.vcpu,
-                    priority: route.priority,
-                };
-                entry
+            .map(|route| irqfd::Route {
+                gsi: route.gsi,
+                port: route.port,
+                vcpu: route.vcpu,
+                priority: route.priority,
             })
             .collect();
-        let result = match KvmIrqRouting::from_entries(&entries) {
-            Ok(routing) => zero(self.vm.set_gsi_routing(&routing)),
-            Err(_) => Err(Errno::E2BIG),
-        };
+        let table = irqfd::table(&routes);
+        let result = table.and_then(|table| zero(self.vm.set_gsi_routing(&table)));
         self.result(result);
     }
 

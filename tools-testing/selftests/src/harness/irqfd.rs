@@ -36,6 +36,27 @@ impl Route {
     }
 }
 
+/// The routes as KVM_SET_GSI_ROUTING takes them.
+pub fn table(routes: &[Route]) -> Result<KvmIrqRouting, Errno> {
+    let entries: Vec<_> = routes
+        .iter()
+        .map(|route| {
+            let mut entry = kvm_irq_routing_entry {
+                gsi: route.gsi,
+                type_: KVM_IRQ_ROUTING_XEN_EVTCHN,
+                ..Default::default()
+            };
+            entry.u.xen_evtchn = kvm_irq_routing_xen_evtchn {
+                port: route.port,
+                vcpu: route.vcpu,
+                priority: route.priority,
+            };
+            entry
+        })
+        .collect();
+    KvmIrqRouting::from_entries(&entries).map_err(|_| Errno::E2BIG)
+}
+
 /// An eventfd tied to an interrupt line.
 pub struct Irqfd {
     eventfd: EventFd,
@@ -59,24 +80,7 @@ impl Irqfd {
 impl Vm {
     /// KVM_SET_GSI_ROUTING: replaces all routes.
     pub fn set_routes(&self, routes: &[Route]) -> Result<(), Errno> {
-        let entries: Vec<_> = routes
-            .iter()
-            .map(|route| {
-                let mut entry = kvm_irq_routing_entry {
-                    gsi: route.gsi,
-                    type_: KVM_IRQ_ROUTING_XEN_EVTCHN,
-                    ..Default::default()
-                };
-                entry.u.xen_evtchn = kvm_irq_routing_xen_evtchn {
-                    port: route.port,
-                    vcpu: route.vcpu,
-                    priority: route.priority,
-                };
-                entry
-            })
-            .collect();
-        let routing = KvmIrqRouting::from_entries(&entries).map_err(|_| Errno::E2BIG)?;
-        self.fd.set_gsi_routing(&routing).map_err(errno)
+        self.fd.set_gsi_routing(&table(routes)?).map_err(errno)
     }
 
     /// Ties a new eventfd to a line.
