@@ -247,9 +247,11 @@ impl EventFdRef<'_> {
     }
 }
 
-/// Looks up where events go that are sent through `port`. It may be taken out of the table at any
-/// time, but a port then is not free until `table` is released, nor an eventfd until the read
-/// section ends.
+/// Looks up where events go that are sent through `port`.
+///
+/// It may be taken out of the table at any time. Who does that waits until `table` is released if it
+/// leads to a port, and until the read section ends if it leads to an eventfd; it is freed only after
+/// that section in either case.
 pub(crate) fn find<'s>(
     _table: &Locked<'s, SharedInfo>,
     vm: Vm<'_>,
