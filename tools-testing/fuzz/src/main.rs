@@ -10,6 +10,7 @@ use fuzz::pool::Manner;
 use fuzz::session::{Outcome, Session, Side, Switch};
 use fuzz::{generate, rules};
 use livepatch::klog;
+use selftests::harness::tally::tried;
 
 /// Runs random sequences of what a VMM and its guest do on KVM's Xen emulation in
 /// C and on ours in Rust, and compares all that can be seen.
@@ -182,4 +183,5 @@ fn tell(outcome: &Outcome) {
         );
     }
     println!("# {} differ without a reason", outcome.differ);
+    tried(outcome.tried, "sequences", outcome.differ);
 }

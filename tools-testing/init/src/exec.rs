@@ -5,7 +5,7 @@ use crate::{channel, diagnose};
 use anyhow::{Context, Result};
 use nix::sys::signal::{killpg, Signal};
 use nix::unistd::{pipe, Pid};
-use protocol::{Event, ExecAction, Outcome, Output};
+use protocol::{Event, ExecAction, Flaw, Outcome, Output, RUN_AGAIN};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -20,27 +20,50 @@ const KSFT_SKIP: i32 = 4;
 /// How long a killed program may take to die: it may be inside an ioctl.
 const DYING_LIMIT: Duration = Duration::from_secs(5);
 
-/// Runs the program and judges its end.
+/// How often a program may fail by a flaw of its own before that is believed to be something else.
+const ATTEMPTS: usize = 5;
+
+/// Runs the program and judges its end; again, if it has failed by a flaw of its own.
 pub fn run(action: &ExecAction, limit: Duration) -> Result<Outcome> {
     let deadline = Instant::now() + limit;
+    for _ in 1..ATTEMPTS {
+        match run_once(action, limit, deadline)? {
+            (Outcome::Failed { .. }, Some(flaw)) => {
+                let line = format!("{RUN_AGAIN}{}", flaw.reason);
+                channel::send(&Event::Output { line });
+            }
+            (outcome, _) => return Ok(outcome),
+        }
+    }
+    Ok(run_once(action, limit, deadline)?.0)
+}
+
+/// How the program ended, and which of its flaws it has shown.
+fn run_once(
+    action: &ExecAction,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<(Outcome, Option<&Flaw>)> {
     let (mut child, lines) = spawn(&action.argv)?;
     let mut last = String::new();
+    let mut flaw = None;
     loop {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => {
                 if !line.trim().is_empty() {
                     last.clone_from(&line);
                 }
+                flaw = flaw.or_else(|| action.flaws.iter().find(|flaw| flaw.shows_in(&line)));
                 channel::send(&Event::Output { line });
             }
             Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => return Ok(stop(&mut child, limit)),
+            Err(RecvTimeoutError::Timeout) => return Ok((stop(&mut child, limit), None)),
         }
     }
     // The output is closed, so the program has ended or is about to.
     match wait(&mut child, deadline.max(Instant::now() + DYING_LIMIT))? {
-        Some(status) => Ok(judge(status, action.output, &last)),
-        None => Ok(stop(&mut child, limit)),
+        Some(status) => Ok((judge(status, action.output, &last), flaw)),
+        None => Ok((stop(&mut child, limit), None)),
     }
 }
 
@@ -136,6 +159,50 @@ mod tests {
 
     fn exited(code: i32) -> ExitStatus {
         ExitStatus::from_raw(code << 8)
+    }
+
+    /// Runs a shell's command that counts its runs; how it ended, and how often it was run.
+    fn counted(command: &str, line: &str) -> (Outcome, usize) {
+        let name = format!("kvm-xen-init-{}-{line}", std::process::id());
+        let count = std::env::temp_dir().join(name);
+        let action = ExecAction {
+            argv: ["sh", "-c", &format!("echo >>$0; {command}")]
+                .into_iter()
+                .map(str::to_owned)
+                .chain([count.display().to_string()])
+                .collect(),
+            output: Output::Text,
+            flaws: vec![Flaw {
+                line: line.into(),
+                reason: "it is so".into(),
+            }],
+        };
+        let outcome = run(&action, Duration::from_secs(60)).unwrap();
+        let runs = std::fs::read_to_string(&count).unwrap().lines().count();
+        std::fs::remove_file(&count).unwrap();
+        (outcome, runs)
+    }
+
+    #[test]
+    fn a_flaw_is_given_another_chance() {
+        // It fails the first time.
+        let once = "echo unlucky; test $(wc -l <$0) -gt 1";
+        assert_eq!(counted(once, "unlucky"), (Outcome::Ok, 2));
+    }
+
+    #[test]
+    fn what_fails_each_time_has_failed() {
+        let failed = Outcome::Failed {
+            reason: "ended with status 3".into(),
+        };
+        let always = "echo cursed; exit 3";
+        assert_eq!(counted(always, "cursed"), (failed.clone(), ATTEMPTS));
+        assert_eq!(counted(always, "another line"), (failed, 1));
+    }
+
+    #[test]
+    fn what_passes_is_run_once() {
+        assert_eq!(counted("echo fine", "fine"), (Outcome::Ok, 1));
     }
 
     #[test]

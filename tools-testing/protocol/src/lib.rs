@@ -14,8 +14,8 @@ pub use event::{Event, Outcome, Probe, Transition};
 pub use guest::{DiskPlan, GuestEvent, GuestPlan, GuestReport, IrqLine, Round};
 pub use pattern::{fill_block, first_difference};
 pub use plan::{
-    Action, ExecAction, GuestAction, KvmModules, MachinePlan, Output, Phase, Plan, ShellAction,
-    Side, Step,
+    Action, ExecAction, Flaw, GuestAction, KvmModules, MachinePlan, Output, Phase, Plan,
+    ShellAction, Side, Step, RUN_AGAIN,
 };
 
 use serde::{de::DeserializeOwned, Serialize};

@@ -126,7 +126,30 @@ pub struct ExecAction {
     pub argv: Vec<String>,
     /// What its output is.
     pub output: Output,
+    /// Failures that are the program's own: after one of them it is run again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<Flaw>,
 }
+
+/// A failure that a program ends with now and then whatever it is that it tests, because something
+/// that it relies on holds only mostly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flaw {
+    /// A part of a line that it prints then, and only then.
+    pub line: String,
+    /// What it relies on.
+    pub reason: String,
+}
+
+impl Flaw {
+    /// Whether this line of output tells of it.
+    pub fn shows_in(&self, line: &str) -> bool {
+        line.contains(&self.line)
+    }
+}
+
+/// What a line of output begins with that tells why a program is run again.
+pub const RUN_AGAIN: &str = "# run again: ";
 
 /// What the output of a program is, and how its end is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -89,6 +89,7 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
         }
     });
     screen.line(format!("# logs: {}", paths.logs.display()));
+    report.table().iter().for_each(|line| println!("{line}"));
     println!("{}", report.closing());
     Ok(report.is_good())
 }

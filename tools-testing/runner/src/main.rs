@@ -26,7 +26,9 @@ mod select;
 mod shell;
 mod summary;
 mod table;
+mod tally;
 mod terminal;
+mod upstream;
 mod watch;
 
 use anyhow::Result;

@@ -9,6 +9,7 @@ use crate::paths::{Kernel, Paths};
 use crate::progress::Screen;
 use crate::qemu;
 use crate::terminal;
+use crate::upstream;
 use anyhow::{Context, Result};
 use protocol::{
     DiskPlan, ExecAction, GuestAction, GuestPlan, MachinePlan, Output, Phase, Plan, ShellAction,
@@ -129,6 +130,7 @@ impl<'a> Parts<'a> {
         Ok(ExecAction {
             argv: vec![path],
             output: Output::Text,
+            flaws: upstream::flaws(),
         })
     }
 
@@ -149,6 +151,7 @@ impl<'a> Parts<'a> {
                 .chain(cases.iter().map(|case| exactly(case)))
                 .collect(),
             output: Output::Ktap,
+            flaws: Vec::new(),
         })
     }
 
@@ -163,6 +166,7 @@ impl<'a> Parts<'a> {
         Ok(ExecAction {
             argv,
             output: Output::Ktap,
+            flaws: Vec::new(),
         })
     }
 
@@ -173,6 +177,7 @@ impl<'a> Parts<'a> {
         Ok(ExecAction {
             argv: [&[path], arguments].concat(),
             output: Output::Ktap,
+            flaws: Vec::new(),
         })
     }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Results of tests: told as they come, counted, and summed up in the last line.
+//! Results of tests: told as they come, counted, and summed up in a table and the last line.
 
 use crate::progress::{seconds, Screen};
+use crate::tally::Tally;
+use protocol::RUN_AGAIN;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ pub enum Verdict {
 pub struct Report {
     screen: Screen,
     counts: Mutex<Counts>,
+    tally: Mutex<Tally>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,11 +41,27 @@ impl Report {
         Report {
             screen: screen.clone(),
             counts: Mutex::default(),
+            tally: Mutex::default(),
+        }
+    }
+
+    /// Takes what a test's output tells beside its results: how much was tried, and whether the
+    /// test was run again, which is shown. `step` is the test, or what its name begins with.
+    pub fn output(&self, step: &str, lines: &[String]) {
+        for line in lines {
+            if let Some(reason) = line.strip_prefix(RUN_AGAIN) {
+                self.screen.line(format!("# {step} is run again: {reason}"));
+            }
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.take_line(step, line);
         }
     }
 
     /// Takes and shows a result.
     pub fn add(&self, name: &str, verdict: Verdict, took: Option<Duration>) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.add(name, &verdict);
+        drop(tally);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match verdict {
             Verdict::Ok => counts.passed += 1,
@@ -59,6 +78,12 @@ impl Report {
     pub fn is_good(&self) -> bool {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.failed == 0 && counts.passed > 0
+    }
+
+    /// What was tried, kind by kind.
+    pub fn table(&self) -> Vec<String> {
+        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.lines()
     }
 
     /// The last line.

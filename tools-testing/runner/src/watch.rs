@@ -146,6 +146,7 @@ mod tests {
                 action: Action::Exec(ExecAction {
                     argv: vec!["/test".into()],
                     output: Output::Text,
+                    flaws: Vec::new(),
                 }),
             }],
             ..MachinePlan::default()

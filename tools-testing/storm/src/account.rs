@@ -128,6 +128,11 @@ pub fn check(world: &World, one_by_one: bool) -> Outcome {
     Ok(())
 }
 
+/// How many events were sent.
+pub fn sent(world: &World) -> u64 {
+    entries(world).iter().map(|(_, sent)| sent.ok).sum()
+}
+
 /// The account in numbers.
 pub fn report(world: &World, time: Duration) -> String {
     let mut kinds = BTreeMap::<&str, (u64, u64)>::new();

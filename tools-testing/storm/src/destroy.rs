@@ -22,7 +22,7 @@ use crate::book::Book;
 use crate::churn::Churn;
 use crate::line::{senders, Pace};
 use crate::plan::Plan;
-use crate::storms::{tell, Setting};
+use crate::storms::{tell, tell_tried, Setting};
 use crate::watch::PATIENCE;
 use crate::world::{World, GSI};
 
@@ -52,6 +52,7 @@ pub fn storm(setting: &Setting) -> Outcome {
          {} signals to their irqfds, before and after",
         sums.vms, sums.taken, sums.sent, sums.got, sums.signals
     ));
+    tell_tried(sums.vms, "VMs killed", 0);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use selftests::harness::child::step;
 use selftests::harness::outcome::{fail, Outcome};
+use selftests::harness::tally::tried;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::account;
@@ -214,6 +215,13 @@ pub fn tell(text: &str) {
     }
 }
 
+/// Adds to what was tried.
+pub fn tell_tried(count: u64, what: &str, failed: u64) {
+    if TELL.load(SeqCst) {
+        tried(count, what, failed);
+    }
+}
+
 /// The one event of a ring.
 fn ring(world: &Arc<World>, _: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
     let port = plan::ipi(world.plan.vcpus() - 1, 0);
@@ -291,6 +299,7 @@ pub fn end(
     let time = begun.elapsed();
     finish(world, senders, churn, one_by_one)?;
     tell(&account::report(world, time));
+    tell_tried(account::sent(world), "events", 0);
     Ok(())
 }
 

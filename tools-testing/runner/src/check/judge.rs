@@ -52,6 +52,9 @@ impl<'a> Judge<'a> {
             let records = record::steps(&self.events);
             let record = records.iter().find(|record| record.id == *id);
             let step = self.plan.steps.iter().find(|step| step.id == *id);
+            if let Some(record) = record {
+                self.report.output(id, &record.output);
+            }
             if let Some(step) = step.filter(|step| !self.is_expected(step)) {
                 self.add(step_results(step, record, None));
             }

@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::outcome::{fail, Outcome, Stop};
+use super::tally::tried;
 
 /// No call of the cases has so many allocations.
 const LIMIT: u32 = 10_000;
@@ -71,9 +72,14 @@ impl FailNth {
             let (result, failed) = self.run(nth, || call(state))?;
             if !failed {
                 result.map_err(|error| fail(format!("{error} though no allocation failed")))?;
+                tried(failed_before as u64, "allocations", 0);
                 return Ok(failed_before as u32);
             }
-            check(state, result.err()).map_err(|stop| match stop {
+            let checked = check(state, result.err());
+            if checked.is_err() {
+                tried(failed_before as u64 + 1, "allocations", 1);
+            }
+            checked.map_err(|stop| match stop {
                 Stop::Fail(text) => Stop::Fail(format!("with allocation {nth} failed: {text}")),
                 skip => skip,
             })?;

@@ -28,6 +28,7 @@ pub mod runstate;
 pub mod side;
 pub mod snapshot;
 pub mod stacks;
+pub mod tally;
 pub mod vcpu;
 pub mod vm;
 pub mod withheld;

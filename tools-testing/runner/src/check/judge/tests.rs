@@ -12,6 +12,7 @@ fn step(id: &str, output: Output) -> Step {
         action: Action::Exec(ExecAction {
             argv: vec!["/x".into()],
             output,
+            flaws: Vec::new(),
         }),
     }
 }

@@ -92,6 +92,7 @@ fn program(wanted: &mut Wanted, parts: &Parts, arguments: &[&str]) -> Result<Act
     Ok(Action::Exec(ExecAction {
         argv: own.into_iter().chain(arguments).collect(),
         output: Output::Text,
+        flaws: Vec::new(),
     }))
 }
 

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What was tried, kind by kind: the table at the end of `check`.
+
+use crate::report::Verdict;
+use crate::table::{number, table, Align};
+use std::collections::BTreeMap;
+
+/// Tests that are of one kind.
+struct Kind {
+    title: &'static str,
+    /// What their names begin with.
+    prefixes: &'static [&'static str],
+}
+
+/// The kinds, in the order of the table. A test is of the first that it fits.
+const KINDS: &[Kind] = &[
+    kind("random sequences, C against Rust", &["fuzz/"]),
+    kind("storms", &["storm/"]),
+    kind("storms, debug kernel", &["debug/storm/"]),
+    kind("takeover under load", &["takeover/", "debug/takeover/"]),
+    kind(
+        "failing allocations",
+        &[
+            "debug/selftests/failing_allocations/",
+            "debug/kmemleak-of-failing-allocations",
+        ],
+    ),
+    kind("migration", &["guest/migration/"]),
+    kind("interleavings, by loom", &["host/races/tests::"]),
+    kind("lock order broken on purpose", &["samples/"]),
+    kind("Xen guests", &["guest/", "debug/guest/"]),
+    kind("upstream's tests", &["upstream/", "debug/upstream/"]),
+    kind("selftests on C", &["selftests/c/"]),
+    kind("selftests on Rust", &["selftests/rust/"]),
+    kind("selftests on Rust, debug kernel", &["debug/selftests/"]),
+    kind("kernel logs, without a complaint", &["klog/"]),
+    kind("logic alone, on the host", &["host/"]),
+    kind("all else", &[""]),
+];
+
+const fn kind(title: &'static str, prefixes: &'static [&'static str]) -> Kind {
+    Kind { title, prefixes }
+}
+
+/// Counts of one sort.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    tried: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// Sums, kind by kind.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// By index into [`KINDS`].
+    tests: BTreeMap<usize, Counts>,
+    /// What the tests themselves counted: by kind, and what it is.
+    within: BTreeMap<(usize, String), Counts>,
+}
+
+impl Tally {
+    /// Takes the result of a test.
+    pub fn add(&mut self, name: &str, verdict: &Verdict) {
+        let counts = self.tests.entry(index(name)).or_default();
+        match verdict {
+            Verdict::Ok => counts.tried += 1,
+            Verdict::Skip(_) => counts.skipped += 1,
+            Verdict::NotOk(..) => {
+                counts.tried += 1;
+                counts.failed += 1;
+            }
+        }
+    }
+
+    /// Takes a line of a test's output, which may tell of things tried. `step` is the test, or what
+    /// its name begins with.
+    pub fn take_line(&mut self, step: &str, line: &str) {
+        if let Some((tried, what, failed)) = parse(line) {
+            let key = (index(&format!("{step}/")), what.to_owned());
+            let counts = self.within.entry(key).or_default();
+            counts.tried += tried;
+            counts.failed += failed;
+        }
+    }
+
+    /// The table.
+    pub fn lines(&self) -> Vec<String> {
+        let columns = [
+            ("what", Align::Left),
+            ("tried", Align::Right),
+            ("failed", Align::Right),
+            ("skipped", Align::Right),
+        ];
+        let row = |title: String, counts: &Counts| {
+            let skipped = match counts.skipped {
+                0 => String::new(),
+                n => number(n),
+            };
+            vec![title, number(counts.tried), number(counts.failed), skipped]
+        };
+        let mut rows = Vec::new();
+        for (index, kind) in KINDS.iter().enumerate() {
+            let Some(counts) = self.tests.get(&index) else {
+                continue;
+            };
+            rows.push(row(kind.title.to_owned(), counts));
+            let within = self.within.iter().filter(|((of, _), _)| *of == index);
+            rows.extend(within.map(|((_, what), counts)| row(format!("  {what}"), counts)));
+        }
+        table(&columns, &rows)
+    }
+}
+
+fn index(name: &str) -> usize {
+    let fits = |kind: &Kind| kind.prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let index = KINDS.iter().position(fits);
+    index.expect("the last kind fits all names")
+}
+
+/// Reads `# tried: 20 things, 1 failed`.
+fn parse(line: &str) -> Option<(u64, &str, u64)> {
+    let text = line.trim_start().strip_prefix("# tried: ")?;
+    let (tried, text) = text.split_once(' ')?;
+    let (what, failed) = text.rsplit_once(", ")?;
+    let failed = failed.trim_end().strip_suffix(" failed")?;
+    Some((tried.parse().ok()?, what, failed.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_programs() {
+        assert_eq!(
+            parse("# tried: 20 things, 1 failed"),
+            Some((20, "things", 1))
+        );
+        assert_eq!(
+            parse("# tried: 3 VMs killed, 0 failed\r"),
+            Some((3, "VMs killed", 0))
+        );
+        for other in [
+            "# tried: 20",
+            "tried: 2 x, 0 failed",
+            "# tried: x y, 0 failed",
+        ] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_test_is_of_the_first_kind_that_it_fits() {
+        let title = |name: &str| KINDS[index(name)].title;
+        assert_eq!(title("debug/storm/ports"), "storms, debug kernel");
+        assert_eq!(title("host/races/tests::poll::x"), "interleavings, by loom");
+        assert_eq!(title("host/races/abi::x"), "logic alone, on the host");
+        assert_eq!(
+            title("debug/selftests/failing_allocations/send/64bit"),
+            "failing allocations"
+        );
+        assert_eq!(title("guest/migration/c-to-rust"), "migration");
+        assert_eq!(title("modinfo/name"), "all else");
+    }
+
+    #[test]
+    fn sums() {
+        let mut tally = Tally::default();
+        let bad = Verdict::NotOk("lost".into(), Vec::new());
+        tally.add("storm/ring", &Verdict::Ok);
+        tally.add("storm/ports", &bad);
+        tally.add("storm/pages", &Verdict::Skip("no KVM".into()));
+        tally.take_line("storm", "# tried: 1000 events, 0 failed");
+        tally.take_line("storm", "# tried: 2000 events, 1 failed");
+        tally.take_line("storm", "# sent 1000");
+        let lines = tally.lines();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        let words = |n: usize| lines[n].split_whitespace().collect::<Vec<_>>();
+        assert_eq!(words(2), ["storms", "2", "1", "1"]);
+        assert_eq!(words(3), ["events", "3,000", "1"]);
+    }
+}
