@@ -77,13 +77,12 @@ fn assign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
 /// `ENOENT` for a port without a sender; `EINVAL` where the kind or the port to deliver to would
 /// change, for what leads to an eventfd, or for a priority.
 fn update(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
-    let mut xen = vm.lock_xen(cx);
-    let sender = xen.sender(attr.send_port).ok_or(ENOENT)?;
-    if sender.kind() != attr.kind || sender.port() == 0 || sender.port() != attr.port {
-        return Err(EINVAL);
-    }
-    xen.bind_sender(attr.send_port, target(vm, attr)?);
-    Ok(())
+    vm.lock_xen(cx).bind_sender(attr.send_port, |sender| {
+        if sender.kind() != attr.kind || sender.port() == 0 || sender.port() != attr.port {
+            return Err(EINVAL);
+        }
+        target(vm, attr)
+    })
 }
 
 /// Takes the sender away from a port.

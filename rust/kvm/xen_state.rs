@@ -100,15 +100,6 @@ impl<H> XenState<'_, H> {
         unsafe { &raw mut (*self.vm.xen()).evtchn_ports }
     }
 
-    /// The sender that is assigned to `port`.
-    pub(crate) fn sender(&self, port: u32) -> Option<&Sender> {
-        // SAFETY: The table is initialized with the VM; nobody changes it as the mutex is held.
-        let sender = unsafe { bindings::idr_find(self.senders(), port as c_ulong) };
-        // SAFETY: The table has senders alone. They are removed, and those of C changed, under
-        // the mutex.
-        unsafe { sender.cast::<Sender>().as_ref() }
-    }
-
     /// Assigns a sender to `port`, for hypercalls to find from now on. Allocates.
     ///
     /// # Errors
@@ -156,27 +147,37 @@ impl<H> XenState<'_, H> {
         Some(Retired::new(unsafe { Owned::from_raw(sender) }))
     }
 
-    /// Binds the sender of `port`, which leads to a port, to another vCPU.
+    /// Binds the sender of `port` to another vCPU, if it leads to a port: that is for `target` to
+    /// tell, which names the vCPU.
     ///
     /// Senders are looked up and used with `shared_info` locked for reading, so that each of them
     /// has either the one vCPU or the other, and none the old one after this.
-    pub(crate) fn bind_sender(&mut self, port: u32, target: Target)
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` for a port without a sender, and those of `target`.
+    pub(crate) fn bind_sender(
+        &mut self,
+        port: u32,
+        target: impl FnOnce(&Sender) -> Result<Target>,
+    ) -> Result
     where
         H: MaySleep,
     {
+        // SAFETY: The table is initialized with the VM; nobody changes it as the mutex is held.
+        let sender = unsafe { bindings::idr_find(self.senders(), port as c_ulong) };
+        let sender = NonNull::new(sender.cast::<Sender>()).ok_or(ENOENT)?;
+        // SAFETY: The table has senders alone. They are removed, and their vCPU is changed, under
+        // the mutex; C notes in passing the index of the vCPU that it knows, which is not read.
+        let target = target(unsafe { sender.as_ref() })?;
         let shared_info = self.vm.shared_info();
-        let senders = self.senders();
         let mut cx = self.guard.cx();
         let _alone = shared_info.lock_alone(&mut cx);
-        // SAFETY: The table is initialized with the VM, and has senders alone; nobody removes one
-        // as the mutex is held, nor looks into it as `shared_info` is locked. C may be looking, or
-        // noting the index of the vCPU it knows: whoever uses that checks it.
-        unsafe {
-            let sender = bindings::idr_find(senders, port as c_ulong);
-            if let Some(sender) = NonNull::new(sender.cast::<Sender>()) {
-                Sender::bind(sender, target);
-            }
-        }
+        // SAFETY: As above, and `target` is for one that leads to a port. Nobody looks into it as
+        // `shared_info` is locked. C may be looking, or noting the index of the vCPU it knows:
+        // whoever uses that checks it.
+        unsafe { Sender::bind(sender, target) };
+        Ok(())
     }
 
     /// Takes all senders out of the table. Allocates.

@@ -269,7 +269,7 @@ impl<'a> Vm<'a> {
 }
 
 impl XenState<'_> {
-    pub(crate) fn sender(&self, port: u32) -> Option<Arc<Sender>> {
+    fn sender(&self, port: u32) -> Option<Arc<Sender>> {
         self.table.get(self.table.slot(port)?.load(Relaxed))
     }
 
@@ -293,13 +293,18 @@ impl XenState<'_> {
     }
 
     /// As the module does it: with `shared_info` locked for writing.
-    pub(crate) fn bind_sender(&mut self, port: u32, target: Target) {
+    pub(crate) fn bind_sender(
+        &mut self,
+        port: u32,
+        target: impl FnOnce(&Sender) -> Result<Target>,
+    ) -> Result {
+        let sender = self.sender(port).ok_or(ENOENT)?;
+        let target = target(&sender)?;
         // SAFETY: The lock order is the module's business.
         let mut cx = unsafe { Ctx::<VmIoctl>::assert() };
         let _alone = self.vm.shared_info().lock_alone(&mut cx);
-        if let Some(sender) = self.sender(port) {
-            sender.bind(target);
-        }
+        sender.bind(target);
+        Ok(())
     }
 
     pub(crate) fn remove_all_senders(&mut self) -> Result<Retired<Vec<Owned>>> {
