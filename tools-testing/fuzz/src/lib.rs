@@ -11,6 +11,7 @@ pub mod model;
 pub mod observe;
 pub mod op;
 pub mod pool;
+pub mod priority;
 pub mod render;
 pub mod rng;
 pub mod rules;

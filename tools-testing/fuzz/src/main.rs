@@ -6,8 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use fuzz::pool::Manner;
-use fuzz::session::{Outcome, Session, Side, Switch};
+use fuzz::session::{Manner, Outcome, Session, Side, Switch};
 use fuzz::{generate, rules};
 use livepatch::klog;
 use selftests::harness::tally::tried;

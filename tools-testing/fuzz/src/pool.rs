@@ -20,14 +20,9 @@ use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
 use nix::unistd::{fork, pipe2, ForkResult, Pid};
 use selftests::harness::stacks::kernel_stacks;
 
-use crate::exec::Executor;
-use crate::memory::Memory;
-use crate::op::Program;
 use crate::shared::Shared;
 use crate::trace::{Item, Kind, Trace, ITEM_SIZE};
 
-/// Time for a sequence, which has a few alarms of its own.
-const LIMIT: Duration = Duration::from_secs(20);
 /// Time for a killed process to go away.
 const TIME_TO_DIE: Duration = Duration::from_secs(5);
 /// How often the watch looks.
@@ -37,34 +32,24 @@ const ROUND: u16 = 200;
 const HUNG: u64 = 1;
 const DIED: u64 = 2;
 
-/// Who runs sequences, and how.
-#[derive(Clone, Copy)]
-pub struct Manner {
+/// What a worker does: runs the sequence of that number, and returns its trace.
+pub type Work<'a> = Box<dyn FnMut(usize) -> Result<Trace> + 'a>;
+
+/// Sequences to be run.
+pub struct Batch<'a> {
+    /// How many there are.
+    pub number: usize,
     /// Processes at once.
     pub workers: usize,
-    /// How much longer than necessary to wait for what ends by itself.
-    pub patience: u32,
+    /// Time for a sequence.
+    pub limit: Duration,
+    /// Called once in each process, before its first sequence.
+    pub prepare: &'a dyn Fn() -> Result<Work<'a>>,
 }
 
-/// Runs sequences.
+/// Runs sequences. For a process that has no threads besides.
 pub struct Pool {
-    memory: Memory,
     next: Shared<AtomicU64>,
-}
-
-/// Real-time priorities. A worker is not preempted: the guest is told of that, and it
-/// happens by chance. The watch comes before them.
-const WORKER: i32 = 1;
-const WATCH: i32 = 2;
-
-fn priority(value: i32) -> Result<()> {
-    let parameter = libc::sched_param {
-        sched_priority: value,
-    };
-    // SAFETY: the parameter outlives the call, which affects nothing but when we run.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameter) };
-    Errno::result(result).context("taking a real-time priority")?;
-    Ok(())
 }
 
 struct Worker {
@@ -81,31 +66,21 @@ const BEGUN: u32 = u32::MAX;
 const HEADER: usize = 8;
 
 impl Pool {
-    /// Maps guest memory.
+    /// No process yet.
     pub fn new() -> Result<Self> {
-        // Of these, and nothing but them, there are enough to keep the machine busy.
-        let unlimited = std::fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1");
-        unlimited.context("lifting the limit on real-time tasks")?;
-        priority(WATCH)?;
         Ok(Self {
-            memory: Memory::new()?,
             next: Shared::new(AtomicU64::new(0))?,
         })
     }
 
-    /// The traces of so many sequences, in order, and what was told of those that were lost.
-    pub fn run(
-        &mut self,
-        number: usize,
-        program: &dyn Fn(usize) -> Program,
-        manner: Manner,
-    ) -> Result<(Vec<Trace>, Vec<String>)> {
+    /// The traces of the sequences, in order, and what was told of those that were lost.
+    pub fn run(&mut self, batch: &Batch<'_>) -> Result<(Vec<Trace>, Vec<String>)> {
         self.next.store(0, Ordering::Relaxed);
         let mut traces = HashMap::new();
         let mut told = Vec::new();
         let mut workers: Vec<Worker> = Vec::new();
-        for _ in 0..manner.workers.min(number) {
-            workers.push(self.start(number, program, manner)?);
+        for _ in 0..batch.workers.min(batch.number) {
+            workers.push(self.start(batch)?);
         }
         while !workers.is_empty() {
             let mut fds: Vec<_> = workers
@@ -124,9 +99,7 @@ impl Pool {
             for (at, worker) in workers.iter_mut().enumerate() {
                 if ready[at] && !worker.listen(&mut traces)? {
                     lost.push((at, DIED));
-                } else if worker.current.is_some()
-                    && worker.since.elapsed() > LIMIT * manner.patience
-                {
+                } else if worker.current.is_some() && worker.since.elapsed() > batch.limit {
                     lost.push((at, HUNG));
                 }
             }
@@ -143,22 +116,17 @@ impl Pool {
                     };
                     traces.insert(index, vec![item]);
                     told.push(format!("sequence {index} of this batch: {text}"));
-                    workers.push(self.start(number, program, manner)?);
+                    workers.push(self.start(batch)?);
                 }
             }
         }
-        let all: Option<Vec<Trace>> = (0..number as u32)
+        let all: Option<Vec<Trace>> = (0..batch.number as u32)
             .map(|index| traces.remove(&index))
             .collect();
         Ok((all.context("a worker ended early")?, told))
     }
 
-    fn start(
-        &self,
-        number: usize,
-        program: &dyn Fn(usize) -> Program,
-        manner: Manner,
-    ) -> Result<Worker> {
+    fn start(&self, batch: &Batch<'_>) -> Result<Worker> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
         // SAFETY: this process has no other threads, so the child finds no lock held by one
         // that it lacks.
@@ -174,7 +142,7 @@ impl Pool {
                 drop(reader);
                 // Failing to set it only leaves a process behind if the parent is killed.
                 let _ = set_pdeathsig(Signal::SIGKILL);
-                let result = self.work(number, program, manner, writer.into());
+                let result = self.work(batch, writer.into());
                 if let Err(error) = &result {
                     println!("# a worker gives up: {error:#}");
                 }
@@ -185,27 +153,17 @@ impl Pool {
         }
     }
 
-    fn work(
-        &self,
-        number: usize,
-        program: &dyn Fn(usize) -> Program,
-        manner: Manner,
-        mut pipe: File,
-    ) -> Result<()> {
-        priority(WORKER)?;
-        let mut executor = Executor::new(self.memory.inherited()?, manner.patience)?;
+    fn work(&self, batch: &Batch<'_>, mut pipe: File) -> Result<()> {
+        let mut work = (batch.prepare)()?;
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
-            if index >= number as u64 {
+            if index >= batch.number as u64 {
                 return Ok(());
             }
             let header =
                 |length: u32| [(index as u32).to_le_bytes(), length.to_le_bytes()].concat();
             pipe.write_all(&header(BEGUN))?;
-            let program = program(index as usize);
-            let trace = executor
-                .run(&program)
-                .with_context(|| format!("sequence {index}: {program:?}"))?;
+            let trace = work(index as usize)?;
             let mut message = header(trace.len() as u32);
             message.extend(trace.iter().flat_map(Item::encode));
             pipe.write_all(&message)?;

@@ -3,12 +3,15 @@
 //! chance, and what may.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 
+use crate::exec::Executor;
+use crate::memory::Memory;
 use crate::op::Program;
-use crate::pool::{Manner, Pool};
+use crate::pool::{Batch, Pool, Work};
+use crate::priority;
 use crate::rules::{explain, Case};
 use crate::shrink::shrink;
 use crate::trace::{first_difference, Difference, Kind, Trace};
@@ -28,6 +31,17 @@ pub trait Switch {
     fn switch(&mut self, to: Side) -> Result<()>;
 }
 
+/// Who runs sequences, and how.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// Processes at once.
+    pub workers: usize,
+    /// How much longer than necessary to wait for what ends by itself.
+    pub patience: u32,
+}
+
+/// Time for a sequence, which has a few alarms of its own.
+const LIMIT: Duration = Duration::from_secs(20);
 /// How often a sequence has to show the same on each side to be taken for different.
 const REPEATS: usize = 3;
 /// Alone, and with time.
@@ -75,6 +89,7 @@ pub struct Outcome {
 /// Runs sequences on both sides.
 pub struct Session<'a> {
     pool: Pool,
+    memory: Memory,
     switch: &'a mut dyn Switch,
     side: Side,
     manner: Manner,
@@ -85,8 +100,11 @@ impl<'a> Session<'a> {
     /// Rust gives reason to, is not then taken for C's.
     pub fn new(switch: &'a mut dyn Switch, manner: Manner) -> Result<Self> {
         switch.switch(Side::Rust)?;
+        priority::unlimited()?;
+        priority::take(priority::WATCH)?;
         Ok(Self {
             pool: Pool::new()?,
+            memory: Memory::new()?,
             switch,
             side: Side::Rust,
             manner,
@@ -123,7 +141,22 @@ impl<'a> Session<'a> {
                 self.side = side;
             }
             let begun = Instant::now();
-            let (all, told) = self.pool.run(number, program, manner)?;
+            let memory = &self.memory;
+            let prepare = || -> Result<Work<'_>> {
+                priority::take(priority::WORKER)?;
+                let mut executor = Executor::new(memory.inherited()?, manner.patience)?;
+                Ok(Box::new(move |index| {
+                    let program = program(index);
+                    let trace = executor.run(&program);
+                    trace.with_context(|| format!("sequence {index}: {program:?}"))
+                }))
+            };
+            let (all, told) = self.pool.run(&Batch {
+                number,
+                workers: manner.workers,
+                limit: LIMIT * manner.patience,
+                prepare: &prepare,
+            })?;
             if number > 1000 {
                 println!(
                     "# {number} sequences on {side:?}: {:.1} s of the machine's time",
