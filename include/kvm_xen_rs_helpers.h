@@ -47,6 +47,12 @@ void kvm_xen_rs_vcpu_srcu_read_unlock(struct kvm_vcpu *vcpu);
 void __percpu *kvm_xen_rs_trace_enter(void);
 void kvm_xen_rs_trace_exit(void __percpu *section);
 
+/* Rust's, for C to call each second between the other two. */
+void kvm_xen_rs_stragglers_interrupt(void);
+void kvm_xen_rs_stragglers_begin(void);
+void kvm_xen_rs_stragglers_end(void);
+bool kvm_xen_rs_signal_straggler(struct kvm_vcpu *vcpu);
+
 void kvm_xen_rs_init_vm_locks(struct kvm_xen *xen);
 void kvm_xen_rs_init_poll_timer(struct timer_list *timer,
 				void (*function)(struct timer_list *));

@@ -31,6 +31,10 @@ module! {
             default: 0,
             description: "SCHEDOP_poll's timeout: 0, a span from now, as KVM has it (default); 1, a moment of system time, as Xen has it",
         },
+        signal_vcpus: u8 {
+            default: 1,
+            description: "vCPUs that a transition waits for are interrupted: 1, each second (default); 0, by livepatch alone, after 15 seconds",
+        },
     },
 }
 

@@ -3,5 +3,6 @@
 //! Livepatching from Rust: what is replaced, and the way to what is not exported.
 
 pub(crate) mod patch;
+mod stragglers;
 pub(crate) mod symbols;
 pub(crate) mod transition;

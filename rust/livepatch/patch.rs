@@ -77,8 +77,10 @@ impl<const N: usize> Patch<N> {
         }
         let mut objects = [const { zeroed::<bindings::klp_object>() }; 2];
         objects[0].name = c_string(object);
+        objects[0].callbacks.pre_patch = Some(transition::pre_patch);
         objects[0].callbacks.post_patch = Some(transition::post_patch);
         objects[0].callbacks.pre_unpatch = Some(transition::pre_unpatch);
+        objects[0].callbacks.post_unpatch = Some(transition::post_unpatch);
 
         Self {
             patch: UnsafeCell::new(zeroed()),

@@ -92,6 +92,12 @@ extern "C" {
     #[link_name = ".klp.sym.kvm.kvm_x86_ops,0"]
     pub(crate) static kvm_x86_ops: kvm_x86_ops;
 
+    /// All VMs, and what protects that list.
+    #[link_name = ".klp.sym.kvm.vm_list,0"]
+    pub(crate) static mut vm_list: list_head;
+    #[link_name = ".klp.sym.kvm.kvm_lock,0"]
+    pub(crate) static mut kvm_lock: mutex;
+
     /// The tracepoint of hypercalls.
     #[link_name = ".klp.sym.kvm.__tracepoint_kvm_xen_hypercall,0"]
     pub(crate) static __tracepoint_kvm_xen_hypercall: tracepoint;
