@@ -18,7 +18,8 @@ const TRANSITION_LIMIT: Duration = Duration::from_secs(60);
 /// What one change took.
 #[derive(Debug, Clone, Default)]
 pub struct Took {
-    /// Inserting the module, until the transition begins; or removing it.
+    /// Inserting the module, until the transition begins: functions are given to ftrace, one by
+    /// one. Or removing it.
     pub module: Duration,
     /// Changing over every task.
     pub transition: Duration,
@@ -148,7 +149,8 @@ fn watched(target: &str, change: impl FnOnce() -> Result<()>) -> Result<Took> {
     })
 }
 
-/// What was seen of a transition.
+/// What was seen of a transition. Livepatch tells of one before it gives functions to ftrace, with
+/// every task on its side yet; it says which side is to be enabled when tasks begin to change over.
 #[derive(Default)]
 struct Seen {
     from: Option<Duration>,
@@ -159,7 +161,7 @@ struct Seen {
 fn watch(target: &str, begun: Instant, done: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
     while seen.to.is_none() && !done.load(SeqCst) {
-        if flag("transition") == Some(true) {
+        if flag("transition") == Some(true) && flag("enabled") == Some(target == "1") {
             seen.from.get_or_insert_with(|| begun.elapsed());
             let left = tasks_left(target);
             // Only in a transition does this task have a state.
