@@ -66,9 +66,9 @@ soak:
 	@$(RUN) check --tests 'storm/*' --minutes $(or $(MINUTES),10) \
 		--seed $(or $(SEED),$(shell date +%s))
 
-## takeover: take over and hand back TIMES=200 times in the middle of a storm (SEED=s)
+## takeover: take over and hand back TIMES=200 times in the middle of a storm (SEED=s, DEBUG=1)
 takeover:
-	@$(RUN) check --tests 'takeover/*' --times $(or $(TIMES),200) \
+	@$(if $(DEBUG),$(RUN_DEBUG),$(RUN)) check --tests '$(if $(DEBUG),debug/)takeover/*' --times $(or $(TIMES),200) \
 		--seed $(or $(SEED),$(shell date +%s))
 
 ## shell: a prompt in a machine with KVM and the module

@@ -22,7 +22,9 @@ mod plan;
 mod setup;
 mod soak;
 mod storms;
+mod stragglers;
 mod takeover;
+mod times;
 mod watch;
 mod world;
 

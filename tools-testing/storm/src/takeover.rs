@@ -4,7 +4,6 @@
 //! One guest lives through it all. Others are made on one side, with events under
 //! way, and come to their end on the other.
 
-use std::collections::BTreeSet;
 use std::io::{self, stdout};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use fastrand::Rng;
-use livepatch::Took;
 use selftests::harness::child::{self, step};
 use selftests::harness::ktap::Ktap;
 use selftests::harness::outcome::{fail, Outcome};
@@ -23,15 +21,9 @@ use crate::churn::Churn;
 use crate::line::{senders, Pace};
 use crate::plan::{Plan, Upcall};
 use crate::storms::{self, tell};
+use crate::stragglers;
+use crate::times::Times;
 use crate::world::World;
-
-/// What a transition may take.
-const LIMIT: Duration = Duration::from_secs(5);
-/// Time for one switch there and back, in which nothing hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// So many tasks are told by their names.
-const FEW: usize = 8;
 
 /// Which module, and how often.
 #[derive(Args)]
@@ -49,6 +41,18 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
 
+    /// Only the cases whose names have this in them, or another that is given
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+
+    /// Set no timers: where lockdep looks, it reports C's, and then looks no more
+    #[arg(long)]
+    no_timers: bool,
+
+    /// Seconds that a transition may take
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    limit: u64,
+
     /// The module
     #[arg(long, default_value = "/kvm_xen_rs.ko", value_name = "FILE")]
     module: String,
@@ -58,18 +62,65 @@ pub struct Options {
     seed: Option<u64>,
 }
 
-/// Runs it as one case.
+impl Options {
+    /// What is asked for of a guest that leaves time for other things.
+    fn plan(&self, upcalls: Vec<Upcall>) -> Plan {
+        Plan {
+            timers: !self.no_timers,
+            ..Plan::gentle(upcalls)
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.limit)
+    }
+
+    /// Time for one switch there and back, in which nothing hangs.
+    fn patience(&self) -> Duration {
+        self.limit() * 12
+    }
+}
+
+/// A case, by its name, and how long it may take.
+type Case = (&'static str, fn(&Options, u64) -> Outcome, Duration);
+
+/// Runs all cases, or those that are asked for.
 pub fn run(options: &Options) -> io::Result<bool> {
     let seed = crate::seed(options.seed);
-    let mut ktap = Ktap::start(stdout(), 1)?;
-    ktap.diagnostic(&format!("seed {seed}"))?;
-    let limit = match options.seconds {
-        None => PATIENCE * (options.times + 1),
-        Some(seconds) => PATIENCE * 4 + Duration::from_secs(seconds),
+    let under_load_limit = match options.seconds {
+        None => options.patience() * (options.times + 1),
+        Some(seconds) => options.patience() * 4 + Duration::from_secs(seconds),
     };
-    let verdict = child::run(&|| under_load(options, seed), limit);
-    ktap.result("under-load", &verdict)?;
+    let cases: [Case; 2] = [
+        (
+            "stragglers",
+            |options, _| {
+                stragglers::run(&options.module, !options.no_timers)?.check(options.limit())
+            },
+            options.patience() * 2 * stragglers::TIMES,
+        ),
+        ("under-load", under_load, under_load_limit),
+    ];
+    let is_chosen = |(name, ..): &&Case| {
+        let mut only = options.only.iter();
+        options.only.is_empty() || only.any(|only| name.contains(only.as_str()))
+    };
+    let chosen: Vec<_> = cases.iter().filter(is_chosen).collect();
+    let mut ktap = Ktap::start(stdout(), chosen.len())?;
+    ktap.diagnostic(&format!("seed {seed}"))?;
+    for (name, case, limit) in chosen {
+        let verdict = child::run(&|| absent().and_then(|()| case(options, seed)), *limit);
+        ktap.result(name, &verdict)?;
+    }
     ktap.finish()
+}
+
+/// Fails if the module is there already.
+fn absent() -> Outcome {
+    match livepatch::is_present() {
+        true => Err(fail("the module is inserted already: remove it first")),
+        false => Ok(()),
+    }
 }
 
 /// A guest in a storm, with the threads that make it.
@@ -92,8 +143,8 @@ impl Storm {
     }
 
     /// One that lives until the next switch.
-    fn short(rng: &mut Rng) -> Outcome<Self> {
-        let plan = Plan::gentle(vec![Upcall::Vm, Upcall::Apic]);
+    fn short(options: &Options, rng: &mut Rng) -> Outcome<Self> {
+        let plan = options.plan(vec![Upcall::Vm, Upcall::Apic]);
         Self::begin(plan, Churn::default(), rng)
     }
 
@@ -106,12 +157,9 @@ impl Storm {
 }
 
 fn under_load(options: &Options, seed: u64) -> Outcome {
-    if livepatch::is_present() {
-        return Err(fail("the module is inserted already: remove it first"));
-    }
     let begun = Instant::now();
     let mut rng = Rng::with_seed(seed);
-    let plan = Plan::gentle(vec![Upcall::Vm, Upcall::Apic, Upcall::PollNowAndThen]);
+    let plan = options.plan(vec![Upcall::Vm, Upcall::Apic, Upcall::PollNowAndThen]);
     let churn = Churn {
         pages: true,
         memslots: true,
@@ -128,12 +176,12 @@ fn under_load(options: &Options, seed: u64) -> Outcome {
         if is_over {
             break;
         }
-        let made_on_c = Storm::short(&mut rng)?;
+        let made_on_c = Storm::short(options, &mut rng)?;
         step(format!("Rust to take over, time {}", turn + 1));
         times
             .on
             .push(livepatch::insert(&options.module).map_err(stop)?);
-        let made_on_rust = Storm::short(&mut rng)?;
+        let made_on_rust = Storm::short(options, &mut rng)?;
         events += made_on_c.end()?;
         step(format!("Rust to hand back, time {}", turn + 1));
         times.off.push(livepatch::remove().map_err(stop)?);
@@ -149,66 +197,10 @@ fn under_load(options: &Options, seed: u64) -> Outcome {
         time.as_secs_f64()
     ));
     times.report();
-    times.check()
+    times.check(options.limit())
 }
 
-fn stop(error: anyhow::Error) -> selftests::harness::outcome::Stop {
+/// A failed switch, as an outcome.
+pub fn stop(error: anyhow::Error) -> selftests::harness::outcome::Stop {
     fail(format!("{error:#}"))
-}
-
-/// What all switches took.
-#[derive(Default)]
-struct Times {
-    on: Vec<Took>,
-    off: Vec<Took>,
-}
-
-impl Times {
-    fn report(&self) {
-        let line = |what: &str, took: &[Took], part: fn(&Took) -> Duration| {
-            let mut times: Vec<_> = took.iter().map(part).collect();
-            times.sort();
-            let ms = |index: usize| times.get(index).map_or(0, Duration::as_millis);
-            tell(&format!(
-                "{what}: {} ms at least, {} ms as a rule, {} ms at most",
-                ms(0),
-                ms(times.len() / 2),
-                ms(times.len().saturating_sub(1))
-            ));
-        };
-        line(
-            "inserting, with functions given to ftrace",
-            &self.on,
-            |took| took.module,
-        );
-        line("the transition to Rust", &self.on, |took| took.transition);
-        line("the transition to C", &self.off, |took| took.transition);
-        line("taking functions from ftrace", &self.off, |took| took.after);
-        line("removing", &self.off, |took| took.module);
-        for (to, took) in [("Rust", &self.on), ("C", &self.off)] {
-            // Where many were left, it was only the first look at them.
-            let few = took.iter().filter(|took| took.last.len() <= FEW);
-            let last = few.flat_map(|took| took.last.iter());
-            let names: BTreeSet<_> = last.filter_map(|task| task.split(' ').next()).collect();
-            let names: Vec<_> = names.into_iter().collect();
-            tell(&format!(
-                "last to change over to {to}: {}",
-                names.join(", ")
-            ));
-        }
-    }
-
-    /// Fails if some transition took too long.
-    fn check(&self) -> Outcome {
-        let all = self.on.iter().chain(&self.off);
-        match all.max_by_key(|took| took.transition) {
-            Some(longest) if longest.transition > LIMIT => Err(fail(format!(
-                "a transition took {:.1} s, and must end within {} s; it waited for {}",
-                longest.transition.as_secs_f64(),
-                LIMIT.as_secs(),
-                longest.last.join(", ")
-            ))),
-            _ => Ok(()),
-        }
-    }
 }

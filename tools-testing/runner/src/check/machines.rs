@@ -21,9 +21,9 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-pub const ALL: [&dyn Machine; 19] = [
+pub const ALL: [&dyn Machine; 20] = [
     &fuzz::Fuzz,
-    &Takeover,
+    &Takeover { is_debug: false },
     &Storms { is_debug: true },
     &Storms { is_debug: false },
     &short::Short,
@@ -62,6 +62,8 @@ pub const ALL: [&dyn Machine; 19] = [
         rounds: 2,
         is_debug: true,
     }),
+    // Most of what it does is to wait for ftrace.
+    &OnlyIfAsked(Takeover { is_debug: true }),
     &debug::Failures,
     &debug::DebugC,
     &samples::Control,

@@ -90,10 +90,18 @@ impl Machine for Storms {
 }
 
 /// Rust takes over and hands back, again and again, in the middle of a storm.
-pub struct Takeover;
+pub struct Takeover {
+    /// Whether the machine has the debug kernel.
+    pub is_debug: bool,
+}
 
-const TAKEOVER: &str = "takeover";
-const UNDER_LOAD: &str = "under-load";
+const TAKEOVER: [&str; 2] = ["stragglers", "under-load"];
+
+/// Whether anything is left of it in memory, on the debug kernel.
+const KMEMLEAK: &str = "kmemleak";
+
+/// Seconds for a look through all memory.
+const SCAN_LIMIT_S: u64 = 240;
 
 /// Seconds after which it is enough, unless a number of times was asked for.
 const TAKEOVER_SECONDS: u64 = 90;
@@ -101,36 +109,78 @@ const TAKEOVER_SECONDS: u64 = 90;
 /// Seconds that one time there and back may take, with an emulator under load.
 const SWITCH_LIMIT_S: u64 = 60;
 
+/// Seconds that a transition may take.
+const TRANSITION_LIMIT_S: u64 = 5;
+
+impl Takeover {
+    fn group(&self) -> &'static str {
+        match self.is_debug {
+            true => "debug/takeover",
+            false => "takeover",
+        }
+    }
+}
+
 impl Machine for Takeover {
     fn name(&self) -> &'static str {
-        "takeover"
+        match self.is_debug {
+            true => "takeover-debug",
+            false => "takeover",
+        }
+    }
+
+    fn is_debug(&self) -> bool {
+        self.is_debug
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
-        let test = Test::on(Side::Rust, format!("{TAKEOVER}/{UNDER_LOAD}"));
-        facts.module.then_some(test).into_iter().collect()
+        let names = TAKEOVER.into_iter().filter(|_| facts.module);
+        let memory = (facts.module && self.is_debug).then_some(KMEMLEAK);
+        names
+            .chain(memory)
+            .map(|name| Test::on(Side::Rust, format!("{}/{name}", self.group())))
+            .collect()
     }
 
-    fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let mut wanted = Wanted::new(parts, 1024)?;
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let more = if self.is_debug { DEBUG_MEMORY_MIB } else { 0 };
+        let mut wanted = Wanted::new(parts, 1024 + more)?;
+        let patience = parts.kernel.patience();
         let mut arguments = vec![
             "takeover".to_owned(),
             format!("--module={}", parts.module_path()),
             format!("--seed={}", parts.random.seed),
+            format!("--limit={}", TRANSITION_LIMIT_S * patience),
         ];
-        let limit_s = match parts.random.times {
+        // What lockdep reports of C's timers would be the last thing that it reports.
+        if self.is_debug {
+            arguments.push("--no-timers".to_owned());
+        }
+        let (memory, names): (Vec<_>, Vec<_>) = chosen
+            .in_group(self.group())
+            .into_iter()
+            .partition(|name| name == KMEMLEAK);
+        arguments.extend(names.iter().map(|name| format!("--only={name}")));
+        let times_s = match parts.random.times {
             Some(times) => {
                 arguments.push(format!("--times={times}"));
-                LIMIT_S + u64::from(times) * SWITCH_LIMIT_S
+                u64::from(times) * SWITCH_LIMIT_S
             }
             None => {
                 arguments.push(format!("--seconds={TAKEOVER_SECONDS}"));
-                LIMIT_S
+                0
             }
         };
         let exec = parts.storm(&mut wanted.initramfs, &arguments)?;
-        // It begins and ends with C.
-        wanted.step(TAKEOVER, Some(Side::C), limit_s, Action::Exec(exec));
+        let limit_s = (LIMIT_S + times_s) * patience;
+        if !names.is_empty() {
+            // It begins and ends with C.
+            wanted.step(self.group(), Some(Side::C), limit_s, Action::Exec(exec));
+        }
+        for name in memory {
+            let id = format!("{}/{name}", self.group());
+            wanted.step(id, None, SCAN_LIMIT_S, Action::Kmemleak);
+        }
         Ok(wanted)
     }
 }
