@@ -20,7 +20,7 @@ use crate::book::Book;
 use crate::churn::Churn;
 use crate::line::{senders, Pace};
 use crate::plan::{Plan, Upcall};
-use crate::storms::{self, tell};
+use crate::storms::{self, tell, tell_tried};
 use crate::stragglers;
 use crate::times::Times;
 use crate::world::World;
@@ -191,6 +191,8 @@ fn under_load(options: &Options, seed: u64) -> Outcome {
     let time = begun.elapsed();
     storms::end(&storm.world, storm.senders, storm.churn, begun, false)?;
     tell(&format!("{others} other guests, made on one side and destroyed on the other: {events} events, lost 0"));
+    tell_tried(events, "events", 0);
+    tell_tried(others, "guests destroyed on the other side", 0);
     tell(&format!(
         "{} times on and off in {:.0} s",
         times.on.len(),

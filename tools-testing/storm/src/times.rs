@@ -7,7 +7,7 @@ use std::time::Duration;
 use livepatch::Took;
 use selftests::harness::outcome::{fail, Outcome};
 
-use crate::storms::tell;
+use crate::storms::{tell, tell_tried};
 
 /// So many tasks are told by their names.
 const FEW: usize = 8;
@@ -57,8 +57,10 @@ impl Times {
 
     /// Fails if some transition took too long.
     pub fn check(&self, limit: Duration) -> Outcome {
-        let all = self.on.iter().chain(&self.off);
-        match all.max_by_key(|took| took.transition) {
+        let all: Vec<_> = self.on.iter().chain(&self.off).collect();
+        let late = all.iter().filter(|took| took.transition > limit).count();
+        tell_tried(all.len() as u64, "transitions", late as u64);
+        match all.into_iter().max_by_key(|took| took.transition) {
             Some(longest) if longest.transition > limit => Err(fail(format!(
                 "a transition took {:.1} s, and must end within {} s; it waited for {}",
                 longest.transition.as_secs_f64(),
