@@ -28,7 +28,7 @@ const STORMS: [&str; 14] = [
 const MEMORY: &str = "memory";
 
 /// Seconds of each storm.
-const SECONDS: usize = 3;
+const SECONDS: usize = 6;
 
 /// Seconds for all of them, where an emulator has a processor to share.
 const LIMIT_S: u64 = 600;
