@@ -18,6 +18,16 @@ pub const MODINFO: [(&str, Option<&str>); 5] = [
     ("livepatch", Some("Y")),
 ];
 
+/// Checks of the module: of the file, then of its source.
+const MODULE: [&str; 4] = ["no-panic", "no-tail-calls", "rustfmt", "clippy"];
+
+/// How many of them want the file.
+const OF_FILE: usize = 2;
+
+fn wants_file(name: &str) -> bool {
+    MODULE[..OF_FILE].contains(&name)
+}
+
 /// The chosen tests.
 pub struct Catalog {
     /// Those that run in machines; no machine without one.
@@ -65,7 +75,7 @@ impl Catalog {
                 .filter(|(_, tests)| !tests.is_empty())
                 .collect(),
             modinfo: modinfo.collect(),
-            module: chosen("module", only(module, &["no-panic", "rustfmt", "clippy"])),
+            module: chosen("module", only(module, &MODULE)),
             crates: crates(paths)?
                 .into_iter()
                 .filter(|name| selection.may_have_in(&format!("host/{name}")))
@@ -80,7 +90,8 @@ impl Catalog {
         let by_machine = machines.any(|(machine, tests)| {
             machine.is_debug() == is_debug && tests.iter().any(|test| test.wants_module)
         });
-        let wants_file = !self.modinfo.is_empty() || self.module.contains(&"no-panic");
+        let wants_file =
+            !self.modinfo.is_empty() || self.module.iter().any(|name| wants_file(name));
         by_machine || (wants_file && !is_debug)
     }
 
@@ -110,7 +121,7 @@ impl Catalog {
         self.machines.retain(|(_, tests)| !tests.is_empty());
         if file {
             self.modinfo.clear();
-            self.module.retain(|name| *name != "no-panic");
+            self.module.retain(|name| !wants_file(name));
         }
         let after = self.names();
         before

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module file, and its source.
 
+mod tail_calls;
+
 use super::catalog::Catalog;
 use super::{host, Context};
 use crate::build_steps::make;
@@ -34,6 +36,20 @@ pub fn file(context: &Context, catalog: &Catalog, module: &Path) {
             Err(error) => Verdict::NotOk(format!("{error:#}"), Vec::new()),
         };
         context.report.add("module/no-panic", verdict, None);
+    }
+    if catalog.module.contains(&"no-tail-calls") {
+        let verdict = match tail_calls::find(module) {
+            Ok(found) if !found.jumps.is_empty() => {
+                let reason = "functions that replace KVM's leave by a jump".to_owned();
+                Verdict::NotOk(reason, found.jumps)
+            }
+            Ok(found) if found.functions == 0 => {
+                Verdict::NotOk("it has no functions".into(), Vec::new())
+            }
+            Ok(_) => Verdict::Ok,
+            Err(error) => Verdict::NotOk(format!("{error:#}"), Vec::new()),
+        };
+        context.report.add("module/no-tail-calls", verdict, None);
     }
 }
 
