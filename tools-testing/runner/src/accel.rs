@@ -3,6 +3,7 @@
 
 use crate::emulator;
 use crate::qemu::QEMU;
+use crate::tsc;
 use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
 use kvm_bindings::{kvm_userspace_memory_region, KVM_MAX_CPUID_ENTRIES};
@@ -58,6 +59,7 @@ pub struct Engine {
     /// Why, in a line.
     pub why: String,
     emulator: Option<PathBuf>,
+    tsc_khz: Option<u64>,
 }
 
 impl Engine {
@@ -85,7 +87,16 @@ impl Engine {
             accel,
             why,
             emulator,
+            tsc_khz: tsc::khz(),
         })
+    }
+
+    /// What the kernel of a machine is told on its command line, for it not to find out wrongly.
+    pub fn append(&self, accel: Accel) -> String {
+        match (accel, self.tsc_khz) {
+            (Accel::Tcg, Some(khz)) => format!("tsc_early_khz={khz}"),
+            _ => String::new(),
+        }
     }
 
     /// The QEMU to start.

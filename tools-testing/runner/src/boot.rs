@@ -97,7 +97,11 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
         memory_mib: boot.memory_mib,
         kernel: &boot.kernel.image(),
         initrd: &initrd,
-        append: &command_line(&[boot.kernel.append(), boot.append]),
+        append: &command_line(&[
+            &boot.engine.append(boot.accel),
+            boot.kernel.append(),
+            boot.append,
+        ]),
         console: &console,
         events: events_there.as_raw_fd(),
         monitor: monitor_there.as_raw_fd(),

@@ -28,6 +28,7 @@ mod summary;
 mod table;
 mod tally;
 mod terminal;
+mod tsc;
 mod upstream;
 mod watch;
 
