@@ -102,10 +102,11 @@ impl<S: Structure> Mapping<'_, S> {
 
 /// A structure of which a part may be in another page, to be written.
 pub(crate) struct Split<'m> {
-    first: Mapping<'m, Bytes>,
-    len: usize,
+    // Before `first`, which is locked first, and whose release has interrupts on again.
     rest: Option<Mapping<'m, Bytes>>,
     rest_len: usize,
+    first: Mapping<'m, Bytes>,
+    len: usize,
 }
 
 impl<'m> Split<'m> {
