@@ -27,6 +27,11 @@ void kvm_xen_rs_srcu_read_unlock(struct srcu_struct *ssp, int idx)
 
 bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags)
 {
+	/* A lock that sleeps leaves interrupts alone, and so does its release. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		*flags = 0;
+		return read_trylock(lock);
+	}
 	local_irq_save(*flags);
 	if (read_trylock(lock))
 		return true;
