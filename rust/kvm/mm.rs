@@ -22,7 +22,8 @@ impl<'a> Vm<'a> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` on a thread of another process, where KVM never calls this.
+    /// `EFAULT` when the address space is gone, or going; `EINVAL` on a thread of another process,
+    /// where KVM never calls this.
     pub(crate) fn enter_mm<'g>(self, cx: &'g mut Ctx<'_, SetIrq>) -> Result<MmGuard<'g>>
     where
         'a: 'g,
@@ -34,9 +35,16 @@ impl<'a> Vm<'a> {
         let borrowed = if current == mm {
             ptr::null_mut()
         } else if current.is_null() {
-            // SAFETY: A task without an address space is a kernel thread, as `kthread_use_mm()`
-            // asks for. The VM holds a reference to `mm`; KVM stops its workers before that goes.
-            unsafe { bindings::kthread_use_mm(mm) };
+            // Kept, too: a page faulted in behind `exit_mmap()` would never be freed.
+            // SAFETY: The VM holds a reference to the structure; KVM stops its workers before that
+            // goes. A task without an address space is a kernel thread, as `kthread_use_mm()` asks
+            // for.
+            unsafe {
+                if bindings::kvm_xen_rs_mm_keep(mm) == 0 {
+                    return Err(EFAULT);
+                }
+                bindings::kthread_use_mm(mm);
+            }
             mm
         } else {
             return Err(EINVAL);
@@ -61,8 +69,11 @@ impl MmGuard<'_> {
 impl Drop for MmGuard<'_> {
     fn drop(&mut self) {
         if !self.borrowed.is_null() {
-            // SAFETY: `enter_mm` has borrowed it on this task.
-            unsafe { bindings::kthread_unuse_mm(self.borrowed) }
+            // SAFETY: `enter_mm` has borrowed it on this task, and taken a reference.
+            unsafe {
+                bindings::kthread_unuse_mm(self.borrowed);
+                bindings::mmput_async(self.borrowed);
+            }
         }
     }
 }

@@ -34,7 +34,8 @@ impl Saved {
 /// When the VMM's address space goes, no one tells the cache that its page is gone: KVM's notifier
 /// does not, and `exit_mmap()` calls it no more after that. The VM may stay, as long as somebody has
 /// its file, and so may its timers and irqfds. So a task of another process, or an interrupt, keeps
-/// the address space for as long as it uses the page.
+/// the address space for as long as it uses the page. Nor is a cache told anything once its VM is
+/// being destroyed: KVM takes its notifier off first, and vCPUs with their timers later.
 ///
 /// # Safety
 ///
@@ -53,7 +54,7 @@ pub(super) unsafe fn try_lock(gpc: Raw, len: usize, saved: &mut Saved) -> *mut u
     // structure of its address space.
     unsafe {
         let base = base(gpc, len);
-        if !base.is_null() {
+        if !base.is_null() && is_told(gpc) {
             match bindings::kvm_xen_rs_mm_keep((*(*gpc).kvm).mm) {
                 0 => {}
                 1 => return base,
@@ -66,6 +67,20 @@ pub(super) unsafe fn try_lock(gpc: Raw, len: usize, saved: &mut Saved) -> *mut u
         bindings::kvm_xen_rs_read_unlock_irqrestore(&raw mut (*gpc).lock, saved.0);
     }
     ptr::null_mut()
+}
+
+/// Whether KVM tells the cache what becomes of its page: not when nobody has the VM any more.
+///
+/// # Safety
+///
+/// `gpc` is initialized.
+#[inline(always)]
+unsafe fn is_told(gpc: *mut bindings::gfn_to_pfn_cache) -> bool {
+    // SAFETY: The VM is there as long as its caches; the counter is read in one piece.
+    unsafe {
+        let users = &raw const (*(*gpc).kvm).users_count.refs.counter;
+        users.read_volatile() != 0
+    }
 }
 
 /// Releases what [`try_lock`] has taken, or who else has taken the lock for reading.
@@ -113,7 +128,8 @@ pub(super) unsafe fn base(gpc: *mut bindings::gfn_to_pfn_cache, len: usize) -> *
 /// VM's address space. It may sleep and take the locks of the cache.
 #[inline(never)]
 pub(super) unsafe fn refresh(gpc: Raw, len: usize) -> Result {
-    // SAFETY: The field is a byte, read in one piece; the rest is the caller's.
+    // SAFETY: The field is a byte, read in one piece; the rest is the caller's, who may wait for the
+    // lock.
     unsafe {
         // KVM warns, and a host that panics on warnings is lost, when asked to refresh a cache
         // that has never been active: a VMM need only send an event before it maps a page.
@@ -121,12 +137,17 @@ pub(super) unsafe fn refresh(gpc: Raw, len: usize) -> Result {
             return Err(EINVAL);
         }
         // Gone for good: to KVM the cache may be as valid as before.
-        let users = &raw const (*(*(*gpc.as_ptr()).kvm).mm)
-            .__bindgen_anon_1
-            .mm_users
-            .counter;
-        if users.read_volatile() == 0 {
+        if !is_told(gpc.as_ptr()) {
             return Err(EFAULT);
+        }
+        // Whoever was only in the way of another takes the lock for reading here. As a writer it
+        // would be in the way of the next.
+        let mut saved = Saved::NONE;
+        bindings::kvm_xen_rs_read_lock_irqsave(&raw mut (*gpc.as_ptr()).lock, saved.flags());
+        let is_valid = !base(gpc.as_ptr(), len).is_null();
+        unlock(gpc, saved);
+        if is_valid {
+            return Ok(());
         }
         to_result(symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong))
     }
