@@ -30,9 +30,8 @@ pub(crate) fn wake(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
 fn wake_pollers(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
     vm.for_each_poller(|vcpu| {
         let waits = match vcpu.polled() {
-            Some(Polled::Port(polled)) => polled == port.nr(),
-            Some(Polled::Several) => true,
-            None => false,
+            Polled::Port(polled) => polled == port.nr(),
+            Polled::Several => true,
         };
         if waits && vm.take_poller(vcpu) {
             vcpu.unblock(cx);

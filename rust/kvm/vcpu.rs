@@ -95,14 +95,13 @@ impl<'a> Vcpu<'a> {
         }
     }
 
-    /// What it polls for, if it polls.
+    /// What it polls for, where it is on the list of pollers.
     #[inline]
-    pub(crate) fn polled(self) -> Option<Polled> {
+    pub(crate) fn polled(self) -> Polled {
         // SAFETY: The field is an int, written in one piece by the vCPU's own thread.
         match unsafe { (&raw const (*self.xen()).poll_evtchn).read_volatile() } {
-            0 => None,
-            -1 => Some(Polled::Several),
-            port => Some(Polled::Port(port as u32)),
+            -1 => Polled::Several,
+            port => Polled::Port(port as u32),
         }
     }
 

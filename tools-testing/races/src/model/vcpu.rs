@@ -151,11 +151,10 @@ impl<'a> Vcpu<'a> {
         fully_ordered(|| self.state().pending_sel.fetch_and(!bits, Relaxed));
     }
 
-    pub(crate) fn polled(self) -> Option<Polled> {
+    pub(crate) fn polled(self) -> Polled {
         match self.state().poll_evtchn.load(Relaxed) {
-            0 => None,
-            -1 => Some(Polled::Several),
-            port => Some(Polled::Port(port as u32)),
+            -1 => Polled::Several,
+            port => Polled::Port(port as u32),
         }
     }
 
