@@ -17,7 +17,7 @@ use crate::{
     livepatch::transition,
     sync::{gpc::Locked, order::GpcLock, srcu::Room, vm_srcu::OfVm, Ctx, MayEnter, MayWaitForSrcu},
 };
-use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
+use core::{cell::UnsafeCell, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 use kernel::{alloc::Flags, ffi::c_ulong, prelude::*, sync::rcu};
 
 /// A sender, as the table has it: where an event sent through a port goes.
@@ -30,7 +30,8 @@ use kernel::{alloc::Flags, ffi::c_ulong, prelude::*, sync::rcu};
 pub(crate) struct Sender {
     send_port: u32,
     kind: u32,
-    deliver: Deliver,
+    /// In a cell, as C notes here the index of the vCPU that it has found.
+    deliver: UnsafeCell<Deliver>,
 }
 
 #[repr(C)]
@@ -95,7 +96,7 @@ impl Sender {
         Self {
             send_port,
             kind,
-            deliver,
+            deliver: UnsafeCell::new(deliver),
         }
     }
 
@@ -108,7 +109,7 @@ impl Sender {
     pub(super) unsafe fn bind(sender: NonNull<Self>, target: Target) {
         // SAFETY: By the safety requirement.
         unsafe {
-            let port = &raw mut (*sender.as_ptr()).deliver.port;
+            let port = &raw mut (*(*sender.as_ptr()).deliver.get()).port;
             (&raw mut (*port).vcpu_id).write_volatile(target.id());
             (&raw mut (*port).vcpu_idx).write_volatile(target.raw_index());
         }
@@ -122,7 +123,7 @@ impl Sender {
     /// The port it leads to, or 0 when it leads to an eventfd.
     pub(crate) fn port(&self) -> u32 {
         // SAFETY: Both fields of the union start with this one.
-        unsafe { self.deliver.port.port }
+        unsafe { (*self.deliver.get()).port.port }
     }
 }
 
@@ -132,7 +133,7 @@ impl Drop for Sender {
             return;
         }
         // SAFETY: By the invariant the eventfd is the valid field, and comes with a reference.
-        if let Some(ctx) = NonNull::new(unsafe { self.deliver.eventfd.ctx }) {
+        if let Some(ctx) = NonNull::new(unsafe { (*self.deliver.get()).eventfd.ctx }) {
             // SAFETY: As above; nobody looks at the field again.
             drop(unsafe { EventFd::from_raw(ctx) });
         }
@@ -268,12 +269,12 @@ pub(crate) fn find<'s>(
     // C may be changing what leads to a port, so that is read by fields; whether it does never
     // changes, nor does an eventfd.
     unsafe {
-        if (&raw const (*sender).deliver.port.port).read_volatile() != 0 {
-            return Some(Leads::ToPort(routing::from_kernel(
-                &raw const (*sender).deliver.port,
-            )));
+        let deliver = (*sender).deliver.get();
+        let port = &raw const (*deliver).port;
+        if (&raw const (*port).port).read_volatile() != 0 {
+            return Some(Leads::ToPort(routing::from_kernel(port)));
         }
-        NonNull::new((*sender).deliver.eventfd.ctx).map(|ctx| {
+        NonNull::new((*deliver).eventfd.ctx).map(|ctx| {
             Leads::ToEventFd(EventFdRef {
                 ctx,
                 _section: PhantomData,

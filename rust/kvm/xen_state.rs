@@ -167,8 +167,8 @@ impl<H> XenState<'_, H> {
         // SAFETY: The table is initialized with the VM; nobody changes it as the mutex is held.
         let sender = unsafe { bindings::idr_find(self.senders(), port as c_ulong) };
         let sender = NonNull::new(sender.cast::<Sender>()).ok_or(ENOENT)?;
-        // SAFETY: The table has senders alone. They are removed, and their vCPU is changed, under
-        // the mutex; C notes in passing the index of the vCPU that it knows, which is not read.
+        // SAFETY: The table has senders alone, which are removed, and bound to others, under the
+        // mutex.
         let target = target(unsafe { sender.as_ref() })?;
         let shared_info = self.vm.shared_info();
         let mut cx = self.guard.cx();
