@@ -47,7 +47,11 @@ unsafe extern "C" fn kvm_xen_rs_stragglers_interrupt() {
     // entries of which are VMs, with Xen state: they are put there last when they are created, and
     // taken off first when they are destroyed.
     unsafe {
-        bindings::mutex_lock(&raw mut symbols::kvm_lock);
+        // Who ends the transition may wait for this to be done, and holds locks: so don't wait for
+        // who has the list now, in a second it is tried again.
+        if bindings::mutex_trylock(&raw mut symbols::kvm_lock) == 0 {
+            return;
+        }
         let mut entry = (*head).next;
         while entry != head {
             let vm = container_of!(entry, bindings::kvm, vm_list);

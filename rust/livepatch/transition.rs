@@ -30,45 +30,29 @@ pub(crate) fn is_over() -> bool {
 
 /// The transition to the patch is about to begin, or KVM is being loaded. If that fails,
 /// [`post_unpatch`] is called.
-///
-/// # Safety
-///
-/// None needed; the type is that of a callback.
 #[cold]
-pub(super) unsafe extern "C" fn pre_patch(_object: *mut bindings::klp_object) -> c_int {
+pub(super) extern "C" fn pre_patch(_object: *mut bindings::klp_object) -> c_int {
     stragglers::begin();
     0
 }
 
 /// The transition to the patch has ended, or KVM has only now been loaded.
-///
-/// # Safety
-///
-/// None needed; the type is that of a callback.
 #[cold]
-pub(super) unsafe extern "C" fn post_patch(_object: *mut bindings::klp_object) {
+pub(super) extern "C" fn post_patch(_object: *mut bindings::klp_object) {
     IS_OVER.store(true, Relaxed);
     stragglers::end();
 }
 
 /// The transition back is about to begin, or KVM is being removed. Not called when a transition to
 /// the patch is turned round.
-///
-/// # Safety
-///
-/// None needed; the type is that of a callback.
 #[cold]
-pub(super) unsafe extern "C" fn pre_unpatch(_object: *mut bindings::klp_object) {
+pub(super) extern "C" fn pre_unpatch(_object: *mut bindings::klp_object) {
     IS_OVER.store(false, Relaxed);
     stragglers::begin();
 }
 
 /// The transition back has ended, by force maybe, and only now may the module or KVM go.
-///
-/// # Safety
-///
-/// None needed; the type is that of a callback.
 #[cold]
-pub(super) unsafe extern "C" fn post_unpatch(_object: *mut bindings::klp_object) {
+pub(super) extern "C" fn post_unpatch(_object: *mut bindings::klp_object) {
     stragglers::end();
 }
