@@ -9,9 +9,10 @@ pub(crate) mod eventfd {
 }
 
 pub(crate) mod params {
-    /// As by default.
+    use crate::model::host::Host;
+
     pub(crate) fn poll_timeout_is_absolute() -> bool {
-        false
+        Host::current().poll_timeout_is_absolute
     }
 }
 
@@ -48,16 +49,18 @@ pub(crate) mod task {
 /// Clocks that stand still: the tests have timers fire themselves.
 pub(crate) mod clock {
     use super::Vm;
+    use crate::model::host::Host;
 
     pub(crate) fn kvmclock_ns(_vm: Vm<'_>) -> u64 {
-        1
+        Host::current().kvmclock
     }
 
     pub(crate) fn monotonic_ns() -> i64 {
-        1
+        Host::current().monotonic
     }
 
     pub(crate) fn monotonic_and_tsc() -> (i64, u64) {
-        (1, 1)
+        let host = Host::current();
+        (host.monotonic, host.tsc)
     }
 }

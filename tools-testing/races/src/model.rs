@@ -11,6 +11,7 @@
 //! nothing is ordered by it. What holds without holds with it. What `kvm/sender.rs` and
 //! `kvm/xen_state.rs` do with it is written out again, in [`table`]. Interrupts, KVM's notifiers and timers are threads.
 
+pub(crate) mod host;
 pub(crate) mod memory;
 pub(crate) mod sleep;
 pub(crate) mod srcu;

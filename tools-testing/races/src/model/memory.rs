@@ -18,7 +18,7 @@ use loom::sync::{
     },
     RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::{cell::Cell, collections::BTreeMap, marker::PhantomData};
 
 /// The word of 32 bits that a bit is in, and the bit in that word.
 pub(crate) fn word_of<S: Structure>(bits: &Bits<S>, nr: u32) -> (usize, u32) {
@@ -32,7 +32,9 @@ pub(crate) struct Page {
     lock: Option<RwLock<()>>,
     words: BTreeMap<usize, AtomicU32>,
     valid: AtomicBool,
-    active: bool,
+    /// Whether there is a page, and the clock in it. Tests change that, but not beside others.
+    active: Cell<bool>,
+    time: Cell<[u64; 4]>,
     broken: Option<Broken>,
 }
 
@@ -48,20 +50,22 @@ impl Page {
             lock: locked.then(|| RwLock::new(())),
             words: words.collect(),
             valid: AtomicBool::new(true),
-            active: true,
+            active: Cell::new(true),
+            time: Cell::new([0; 4]),
             broken,
         }
     }
 
-    /// A page that there is none of.
-    pub(crate) fn inactive() -> Self {
-        Self {
-            lock: None,
-            words: BTreeMap::new(),
-            valid: AtomicBool::new(false),
-            active: false,
-            broken: None,
-        }
+    /// Has there be no page, as long as the VMM wants.
+    pub(crate) fn deactivate(&self) {
+        self.active.set(false);
+        self.invalidate();
+    }
+
+    /// Has there be a page, not mapped yet, with a clock in it.
+    pub(crate) fn activate(&self, time: [u64; 4]) {
+        self.active.set(true);
+        self.time.set(time);
     }
 
     /// Takes the mapping away, as an MMU notifier does.
@@ -99,7 +103,7 @@ impl<'a, S: Structure> Gpc<'a, S> {
     }
 
     pub(crate) fn is_active(self) -> bool {
-        self.page.active
+        self.page.active.get()
     }
 
     fn mapping<'g>(self, lock: ReadLock<'g>) -> Option<Mapping<'g, S>>
@@ -169,9 +173,12 @@ impl<'a, S: Structure> Gpc<'a, S> {
     where
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
-        if !self.page.active {
+        if !self.is_active() {
             return Err(EINVAL);
         }
+        // As KVM does, so that who comes here for the lock and not for the page waits for it.
+        let lock = self.page.lock.as_ref();
+        let _alone = lock.map(|lock| lock.write().expect("never poisoned"));
         self.page.valid.store(true, Release);
         Ok(())
     }
@@ -235,8 +242,9 @@ impl<S: Structure> Mapping<'_, S> {
     }
 
     pub(crate) fn load_words<const N: usize>(&self, _words: &Words<S, N>) -> [u64; N] {
-        // No clock is told.
-        [0; N]
+        let mut words = [0; N];
+        words.copy_from_slice(&self.page.time.get());
+        words
     }
 
     pub(crate) fn test_and_set(&self, bits: &Bits<S>, nr: u32) -> bool {

@@ -32,6 +32,7 @@ use std::{
 pub(crate) const PRIO_2LEVEL: u32 = u32::MAX;
 
 /// As the module has it.
+#[derive(Clone, Copy)]
 pub(crate) struct EvtchnAttr {
     pub(crate) send_port: u32,
     pub(crate) kind: u32,
@@ -61,6 +62,10 @@ impl EventFd {
     /// Any descriptor is the eventfd that the thread before it has got ready.
     pub(crate) fn from_fd(_fd: i32) -> Result<Self> {
         Ok(Self::default())
+    }
+
+    fn signals(&self) -> usize {
+        self.0 .0.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 
@@ -226,13 +231,24 @@ impl Table {
         senders.len()
     }
 
+    /// How often eventfds that ports led to were signalled.
+    pub(crate) fn signals(&self) -> usize {
+        let senders = self.senders.lock().expect("never poisoned");
+        let signals = senders.iter().map(|sender| match sender.leads() {
+            Leads::ToPort(_) => 0,
+            Leads::ToEventFd(EventFdRef(eventfd, _)) => eventfd.signals(),
+        });
+        signals.sum()
+    }
+
     fn get(&self, number: usize) -> Option<Arc<Sender>> {
         let senders = self.senders.lock().expect("never poisoned");
         number.checked_sub(1).map(|index| senders[index].clone())
     }
 
-    fn slot(&self, port: u32) -> Option<&AtomicUsize> {
-        self.slots.get(port as usize)
+    /// Whoever changes it has looked whether there is such a port.
+    fn slot(&self, port: u32) -> &AtomicUsize {
+        self.slots.get(port as usize).expect("a port of the model")
     }
 }
 
@@ -243,7 +259,7 @@ pub(crate) fn find<'s>(
     port: u32,
 ) -> Option<Leads<'s>> {
     let table = &vm.state().table;
-    let sender = table.get(table.slot(port)?.load(Acquire))?;
+    let sender = table.get(table.slots.get(port as usize)?.load(Acquire))?;
     Some(sender.leads())
 }
 
@@ -270,11 +286,11 @@ impl<'a> Vm<'a> {
 
 impl XenState<'_> {
     fn sender(&self, port: u32) -> Option<Arc<Sender>> {
-        self.table.get(self.table.slot(port)?.load(Relaxed))
+        self.table.get(self.table.slot(port).load(Relaxed))
     }
 
     pub(crate) fn add_sender(&mut self, port: u32, sender: Owned) -> Result {
-        let slot = self.table.slot(port).ok_or(EINVAL)?;
+        let slot = self.table.slot(port);
         if slot.load(Relaxed) != NONE {
             return Err(EEXIST);
         }
@@ -287,7 +303,7 @@ impl XenState<'_> {
     }
 
     pub(crate) fn remove_sender(&mut self, port: u32) -> Option<Retired<Owned>> {
-        let number = self.table.slot(port)?.swap(NONE, Release);
+        let number = self.table.slot(port).swap(NONE, Release);
         let sender = self.table.get(number)?;
         Some(Retired::new(Owned(KBox::from_raw(sender))))
     }

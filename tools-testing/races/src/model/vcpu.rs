@@ -4,17 +4,17 @@
 
 use super::{
     fully_ordered,
+    host::Host,
     memory::{Gpc, Page},
     sleep::Sleeper,
     srcu::Section,
-    vm::Vm,
+    vm::{Config, Vm},
     Broken,
 };
 use crate::{
     abi::{
         pvclock::{Scale, TimeInfo},
         vcpu_info::{self, VcpuInfo, EVTCHN_UPCALL_PENDING},
-        WordSize,
     },
     sync::{Anywhere, Ctx, InKvmRun, MayDeliver, MaySleep, MayWake},
     vcpu::{info, timer},
@@ -26,7 +26,28 @@ use loom::{
     },
     thread::{self, JoinHandle},
 };
-use std::sync::Mutex;
+use std::{cell::Cell, sync::Mutex};
+
+/// The number that the VMM gives the first vCPU: they are others than KVM's.
+const FIRST_ID: u32 = 7;
+
+/// The number that the VMM gives a vCPU.
+pub(crate) const fn id_of(index: u32) -> u32 {
+    FIRST_ID + index
+}
+
+/// What was done to a vCPU, for tests to look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// How often it was interrupted.
+    pub(crate) interrupts: u32,
+    /// When its timer was last set to fire.
+    pub(crate) timer_at: Option<i64>,
+    /// How often that has fired.
+    pub(crate) fired: u32,
+    /// How long it was to poll.
+    pub(crate) poll_span: Option<u64>,
+}
 
 /// `KVM_REQ_UNBLOCK`.
 const UNBLOCK: u32 = 1;
@@ -44,15 +65,21 @@ pub(crate) struct VcpuState {
     callback: Mutex<Option<JoinHandle<()>>>,
     /// The read section of `KVM_RUN`.
     section: Mutex<Section>,
-    time_info: Page,
+    upcall_vector: u8,
+    done: Cell<Done>,
+    /// Its clock, where that has a page of its own.
+    pub(crate) time_info: Page,
     /// The words of its `vcpu_info` that are in use.
     pub(crate) info: Page,
     broken: Option<Broken>,
 }
 
 impl VcpuState {
-    pub(super) fn new(broken: Option<Broken>) -> Self {
-        let sel = vcpu_info::evtchn_pending_sel(WordSize::Bits64);
+    pub(super) fn new(config: &Config<'_>) -> Self {
+        let broken = config.broken;
+        let sel = vcpu_info::evtchn_pending_sel(config.word_size);
+        let time_info = Page::new([], false, None);
+        time_info.deactivate();
         Self {
             pending_sel: AtomicU64::new(0),
             poll_evtchn: AtomicI32::new(0),
@@ -64,7 +91,9 @@ impl VcpuState {
             timer_virq: AtomicU32::new(0),
             callback: Mutex::new(None),
             section: Mutex::new(None),
-            time_info: Page::inactive(),
+            upcall_vector: config.upcall_vector,
+            done: Cell::default(),
+            time_info,
             info: Page::new(
                 [EVTCHN_UPCALL_PENDING.offset(), sel.locate(0).0],
                 false,
@@ -108,7 +137,7 @@ impl<'a> Vcpu<'a> {
     }
 
     pub(crate) fn id(self) -> u32 {
-        self.index
+        id_of(self.index)
     }
 
     pub(crate) fn index(self) -> u32 {
@@ -167,12 +196,13 @@ impl<'a> Vcpu<'a> {
         self.state().poll_evtchn.store(value, Relaxed);
     }
 
-    /// None: what is told by the VM's vector is looked for before the guest goes on.
+    /// Where it is 0, what is told is looked for before the guest goes on.
     pub(crate) fn upcall_vector(self) -> u8 {
-        0
+        self.state().upcall_vector
     }
 
     pub(crate) fn inject_upcall_vector<H: MayWake>(self, cx: &mut Ctx<'_, H>) {
+        self.note(|done| done.interrupts += 1);
         self.unblock(cx);
     }
 
@@ -182,6 +212,17 @@ impl<'a> Vcpu<'a> {
             fully_ordered(|| state.requests.fetch_or(UNBLOCK, Relaxed));
         }
         state.sleeper.wake();
+    }
+
+    /// What was done to it until now.
+    pub(crate) fn done(self) -> Done {
+        self.state().done.get()
+    }
+
+    fn note(self, change: impl FnOnce(&mut Done)) {
+        let mut done = self.done();
+        change(&mut done);
+        self.state().done.set(done);
     }
 
     /// Has `f` run on a thread of its own, as a timer would some time.
@@ -195,7 +236,8 @@ impl<'a> Vcpu<'a> {
         })
     }
 
-    pub(crate) fn start_poll_timer(self, _ns: u64) {
+    pub(crate) fn start_poll_timer(self, ns: u64) {
+        self.note(|done| done.poll_span = Some(ns));
         self.state().poll_timer.store(true, Relaxed);
         self.some_time(|vcpu| {
             if vcpu.state().poll_timer.load(Relaxed) {
@@ -209,13 +251,14 @@ impl<'a> Vcpu<'a> {
         self.state().poll_timer.store(false, Relaxed);
     }
 
-    pub(crate) fn start_timer(self, _at: i64) {
+    pub(crate) fn start_timer(self, at: i64) {
+        self.note(|done| done.timer_at = Some(at));
         let callback = self.some_time(|vcpu| vcpu.timer_fires());
         *self.state().callback.lock().expect("never poisoned") = Some(callback);
     }
 
     pub(crate) fn restart_timer(self) {
-        self.start_timer(0);
+        self.start_timer(self.done().timer_at.unwrap_or(0));
     }
 
     /// Comes too late always: the callback runs, and is waited for.
@@ -228,6 +271,7 @@ impl<'a> Vcpu<'a> {
 
     /// The callback of the singleshot timer.
     pub(crate) fn timer_fires(self) {
+        self.note(|done| done.fired += 1);
         let srcu = &self.vm.state().srcu;
         let section = srcu.enter();
         // SAFETY: The section was entered just above.
@@ -236,25 +280,23 @@ impl<'a> Vcpu<'a> {
     }
 
     pub(crate) fn has_master_clock(self) -> bool {
-        false
+        Host::current().told.is_some()
     }
 
-    pub(crate) fn is_told(self, _scale: &Scale) -> bool {
-        false
+    pub(crate) fn is_told(self, scale: &Scale) -> bool {
+        Host::current().told == Some((scale.mul, scale.shift))
     }
 
     pub(crate) fn guest_tsc(self, host_tsc: u64) -> u64 {
-        host_tsc
+        Host::guest_tsc(host_tsc)
     }
 
     /// `KVM_RUN`, on the calling thread.
     pub(crate) fn run<R>(self, f: impl FnOnce(&mut Ctx<'_, InKvmRun>) -> R) -> R {
-        self.state().sleeper.set(Some(thread::current()));
         self.enter_section();
         // SAFETY: The section was entered just above; the rest is the thread's own.
         let result = f(&mut unsafe { Ctx::assert() });
         self.leave_section();
-        self.state().sleeper.set(None);
         result
     }
 

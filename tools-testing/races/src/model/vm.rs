@@ -4,11 +4,12 @@
 
 use super::{
     fully_ordered,
+    host::Host,
     memory::{word_of, Gpc, Page},
     sleep::Asleep,
     srcu::{OfVm, Srcu},
     table::Table,
-    vcpu::{Vcpu, VcpuState},
+    vcpu::{id_of, Vcpu, VcpuState},
     Broken,
 };
 use crate::{
@@ -23,13 +24,14 @@ use crate::{
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
-/// A VM of 64-bit words.
+/// A VM.
 pub(crate) struct VmState {
     pub(super) srcu: Srcu,
-    pub(super) table: Table,
+    pub(crate) table: Table,
     pub(super) poll_mask: AtomicU64,
     pub(super) vcpus: Vec<VcpuState>,
     pub(super) broken: Option<Broken>,
+    word_size: WordSize,
     /// Who is about to sleep.
     pub(crate) asleep: Asleep,
     /// The words of `shared_info` that are in use.
@@ -46,10 +48,34 @@ pub(crate) struct Config<'a> {
     pub(crate) ports: &'a [u32],
     /// Whether guests take interrupts.
     pub(crate) interrupts: bool,
-    /// Whether grace periods are awaited, and the gate that senders pass.
+    /// Whether the gate is waited for that senders pass.
+    pub(crate) gate: bool,
+    /// Whether grace periods are awaited.
     pub(crate) grace_periods: bool,
     /// The rule that does not hold.
     pub(crate) broken: Option<Broken>,
+    /// The word size of the guest.
+    pub(crate) word_size: WordSize,
+    /// By which vector a vCPU is interrupted, if by one of its own.
+    pub(crate) upcall_vector: u8,
+    /// The host.
+    pub(crate) host: Host,
+}
+
+impl Default for Config<'_> {
+    fn default() -> Self {
+        Self {
+            vcpus: 1,
+            ports: &[],
+            interrupts: true,
+            gate: false,
+            grace_periods: false,
+            broken: None,
+            word_size: WordSize::Bits64,
+            upcall_vector: 0,
+            host: Host::DEFAULT,
+        }
+    }
 }
 
 impl VmState {
@@ -62,22 +88,25 @@ impl VmState {
             ports,
             interrupts,
             broken,
+            word_size,
             ..
         } = *config;
         let bits = |port: &u32| {
             [
-                word_of(&shared_info::evtchn_pending(WordSize::Bits64), *port).0,
-                word_of(&shared_info::evtchn_mask(WordSize::Bits64), *port).0,
+                word_of(&shared_info::evtchn_pending(word_size), *port).0,
+                word_of(&shared_info::evtchn_mask(word_size), *port).0,
             ]
         };
+        config.host.set();
         Arc::new(Self {
             srcu: Srcu::new(config.grace_periods, broken),
             table: Table::new(broken),
             poll_mask: AtomicU64::new(0),
-            vcpus: (0..config.vcpus).map(|_| VcpuState::new(broken)).collect(),
+            vcpus: (0..config.vcpus).map(|_| VcpuState::new(config)).collect(),
             broken,
+            word_size,
             asleep: Asleep::default(),
-            shared_info: Page::new(ports.iter().flat_map(bits), config.grace_periods, broken),
+            shared_info: Page::new(ports.iter().flat_map(bits), config.gate, broken),
             interrupts,
         })
     }
@@ -105,7 +134,7 @@ impl<'a> Vm<'a> {
     }
 
     pub(crate) fn word_size(self) -> WordSize {
-        WordSize::Bits64
+        self.0.word_size
     }
 
     pub(crate) fn vcpu(self, index: u32) -> Option<Vcpu<'a>> {
@@ -113,7 +142,8 @@ impl<'a> Vm<'a> {
     }
 
     pub(crate) fn vcpu_by_id(self, id: u32) -> Option<Vcpu<'a>> {
-        self.vcpu(id)
+        let index = id.checked_sub(id_of(0))?;
+        self.vcpu(index)
     }
 
     pub(crate) fn bind(self, id: u32) -> Target {
@@ -121,9 +151,10 @@ impl<'a> Vm<'a> {
     }
 
     pub(crate) fn target(self, target: Target) -> Option<Vcpu<'a>> {
-        // Here both are the same number.
-        let index = target.index().unwrap_or(target.id());
-        assert_eq!(index, target.id(), "a torn target");
+        let Some(index) = target.index() else {
+            return self.vcpu_by_id(target.id());
+        };
+        assert_eq!(id_of(index), target.id(), "a torn target");
         self.vcpu(index)
     }
 

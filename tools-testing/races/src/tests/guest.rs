@@ -6,7 +6,6 @@ use crate::{
     abi::{
         shared_info,
         vcpu_info::{self, EVTCHN_UPCALL_PENDING},
-        WordSize::Bits64,
     },
     bindings,
     evtchn::{deliver::deliver, port::Target, ports, send},
@@ -14,7 +13,7 @@ use crate::{
         uapi::{EvtchnAttr, PRIO_2LEVEL},
         Vcpu, Vm,
     },
-    model::{fully_ordered, memory::word_of},
+    model::{fully_ordered, memory::word_of, vcpu::id_of},
     prelude::*,
     sync::{Anywhere, Ctx, VmIoctl},
     vcpu::{info, timer},
@@ -29,22 +28,26 @@ pub(super) fn ioctl<R>(f: impl FnOnce(&mut Ctx<'_, VmIoctl>) -> R) -> R {
 
 /// `KVM_XEN_HVM_EVTCHN_SEND`.
 pub(super) fn vmm_sends(vm: Vm<'_>, port: u32, vcpu: u32) {
-    let sent = ioctl(|cx| deliver(cx, vm, port, Target::by_id(vcpu)));
+    let sent = ioctl(|cx| deliver(cx, vm, port, Target::by_id(id_of(vcpu))));
     assert!(sent.result().is_ok());
 }
 
 /// `KVM_XEN_ATTR_TYPE_EVTCHN`: a port that leads to itself on a vCPU.
 pub(super) fn change(vm: Vm<'_>, flags: u32, port: u32, vcpu: u32) -> Result {
-    let attr = EvtchnAttr {
+    ioctl(|cx| ports::change(cx, vm, &ipi(flags, port, vcpu)))
+}
+
+/// What that takes.
+pub(super) fn ipi(flags: u32, port: u32, vcpu: u32) -> EvtchnAttr {
+    EvtchnAttr {
         send_port: port,
         kind: bindings::EVTCHNSTAT_ipi,
         flags,
         port,
-        vcpu,
+        vcpu: id_of(vcpu),
         priority: PRIO_2LEVEL,
         fd: -1,
-    };
-    ioctl(|cx| ports::change(cx, vm, &attr))
+    }
 }
 
 /// `EVTCHNOP_send`.
@@ -54,19 +57,19 @@ pub(super) fn guest_sends(vcpu: Vcpu<'_>, port: u32) -> Option<Result> {
 
 /// Whether a port is pending.
 pub(super) fn pending(vm: Vm<'_>, port: u32) -> bool {
-    let (at, bit) = word_of(&shared_info::evtchn_pending(Bits64), port);
+    let (at, bit) = word_of(&shared_info::evtchn_pending(vm.word_size()), port);
     vm.state().shared_info.word(at).load(Relaxed) & bit != 0
 }
 
 /// Masks a port.
 pub(super) fn mask(vm: Vm<'_>, port: u32) {
-    let (at, bit) = word_of(&shared_info::evtchn_mask(Bits64), port);
+    let (at, bit) = word_of(&shared_info::evtchn_mask(vm.word_size()), port);
     vm.state().shared_info.word(at).fetch_or(bit, Relaxed);
 }
 
 /// Clears a port; returns whether it was pending.
 pub(super) fn clear(vm: Vm<'_>, port: u32) -> bool {
-    let (at, bit) = word_of(&shared_info::evtchn_pending(Bits64), port);
+    let (at, bit) = word_of(&shared_info::evtchn_pending(vm.word_size()), port);
     let word = vm.state().shared_info.word(at);
     fully_ordered(|| word.fetch_and(!bit, Relaxed)) & bit != 0
 }
@@ -74,8 +77,9 @@ pub(super) fn clear(vm: Vm<'_>, port: u32) -> bool {
 /// Takes what a vCPU is told by its `vcpu_info`; returns the words.
 pub(super) fn take_selectors(vcpu: Vcpu<'_>) -> u32 {
     let info = &vcpu.state().info;
+    let sel = vcpu_info::evtchn_pending_sel(vcpu.vm().word_size());
     info.word(EVTCHN_UPCALL_PENDING.offset()).store(0, Relaxed);
-    let sel = info.word(vcpu_info::evtchn_pending_sel(Bits64).locate(0).0);
+    let sel = info.word(sel.locate(0).0);
     fully_ordered(|| sel.swap(0, Relaxed))
 }
 
@@ -83,7 +87,7 @@ pub(super) fn take_selectors(vcpu: Vcpu<'_>) -> u32 {
 fn upcall(vcpu: Vcpu<'_>, ports: &[u32], seen: &mut Vec<u32>) {
     let selectors = take_selectors(vcpu);
     for &port in ports {
-        if selectors & (1 << Bits64.word_of(port)) != 0 && clear(vcpu.vm(), port) {
+        if selectors & (1 << vcpu.vm().word_size().word_of(port)) != 0 && clear(vcpu.vm(), port) {
             seen.push(port);
         }
     }

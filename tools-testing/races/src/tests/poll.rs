@@ -6,8 +6,9 @@ use super::{explore, guest};
 use crate::{
     abi::WordSize::Bits64,
     evtchn::poll::{self, Ports},
-    kvm::Vm,
+    kvm::{vcpu::Polled, Vcpu, Vm},
     model::{
+        host::Host,
         vm::{Config, VmState},
         Broken,
     },
@@ -26,8 +27,8 @@ fn config(broken: Option<Broken>) -> Config<'static> {
         ports: &[PORT, OTHER],
         // A poller has them off: the upcall is not what wakes it.
         interrupts: false,
-        grace_periods: false,
         broken,
+        ..Config::default()
     }
 }
 
@@ -37,6 +38,12 @@ fn poll(vm: Vm<'_>, ports: &[u32], timeout: u64) {
     let ports = Ports::new(&numbers, Bits64).expect("ports that there are");
     let vcpu = vm.vcpu(0).expect("is there");
     vcpu.run(|cx| poll::wait(cx, vcpu, &ports, timeout));
+}
+
+/// A vCPU that polls, but does not sleep yet.
+fn list(vcpu: Vcpu<'_>, polled: Polled) {
+    vcpu.set_polled(Some(polled));
+    vcpu.vm().add_poller(vcpu);
 }
 
 /// An event for a vCPU, from a thread.
@@ -135,4 +142,70 @@ fn sender_sender_and_timer_wake() {
         event(&state, OTHER, 1);
         poll(vm, &[PORT, OTHER], 1);
     });
+}
+
+#[test]
+fn only_who_polls_for_a_port_is_woken() {
+    explore(0, config(None), |state| {
+        let vm = Vm::of(&state);
+        let [one, several] = [0, 1].map(|index| vm.vcpu(index).expect("is there"));
+        guest::mask(vm, PORT);
+        guest::mask(vm, OTHER);
+
+        list(one, Polled::Port(PORT));
+        guest::vmm_sends(vm, OTHER, 0);
+        assert!(!one.take_request(), "it polls for another port");
+        list(several, Polled::Several);
+        guest::vmm_sends(vm, PORT, 1);
+        assert!(one.take_request() && several.take_request());
+        assert!(!vm.has_pollers());
+
+        // On the list still, but polling no more.
+        guest::clear(vm, PORT);
+        vm.add_poller(one);
+        one.set_polled(None);
+        guest::vmm_sends(vm, PORT, 1);
+        assert!(!one.take_request());
+    });
+}
+
+#[test]
+fn a_guest_polls_for_ports_that_it_has() {
+    let ports = |count: usize, port: u32| {
+        let numbers = vec![port.to_le_bytes(); count];
+        Ports::new(&numbers, Bits64).is_ok()
+    };
+    assert!(ports(0, 0) && ports(1, 0) && ports(128, 4095));
+    assert!(!ports(129, 1) && !ports(1, 4096) && !ports(2, u32::MAX));
+}
+
+/// How long the vCPU polls where nothing happens, if it does.
+fn polls_for(timeout: u64, poll_timeout_is_absolute: bool, expected: Option<u64>) {
+    let config = Config {
+        host: Host {
+            kvmclock: 1_000,
+            poll_timeout_is_absolute,
+            ..Host::DEFAULT
+        },
+        ..config(None)
+    };
+    explore(2, config, move |state| {
+        let vm = Vm::of(&state);
+        poll(vm, &[PORT], timeout);
+        let vcpu = vm.vcpu(0).expect("is there");
+        assert_eq!(vcpu.done().poll_span, expected);
+        assert!(vcpu.polled().is_none() && !vm.has_pollers());
+    });
+}
+
+#[test]
+fn a_timeout_is_a_span() {
+    polls_for(700, false, Some(700));
+}
+
+#[test]
+fn a_timeout_is_a_moment_where_the_module_is_told_so() {
+    polls_for(1_700, true, Some(700));
+    polls_for(1_000, true, None);
+    polls_for(300, true, None);
 }

@@ -21,9 +21,10 @@ fn config(broken: Option<Broken>) -> Config<'static> {
     Config {
         vcpus: 2,
         ports: &[PORT],
-        interrupts: true,
+        gate: true,
         grace_periods: true,
         broken,
+        ..Config::default()
     }
 }
 

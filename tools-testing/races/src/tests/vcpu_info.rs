@@ -20,11 +20,9 @@ const OTHER: u32 = 70;
 
 fn config(broken: Option<Broken>) -> Config<'static> {
     Config {
-        vcpus: 1,
         ports: &[PORT, OTHER],
-        interrupts: true,
-        grace_periods: false,
         broken,
+        ..Config::default()
     }
 }
 
