@@ -9,6 +9,7 @@ mod ports;
 mod senders;
 mod table;
 mod timer;
+mod together;
 mod upcall;
 mod vcpu_info;
 
