@@ -10,13 +10,7 @@ use super::{
     routing::{self, Route},
     Vm,
 };
-use crate::{
-    abi::shared_info::SharedInfo,
-    bindings,
-    evtchn::port::Target,
-    livepatch::transition,
-    sync::{gpc::Locked, order::GpcLock, srcu::Room, vm_srcu::OfVm, Ctx, MayEnter, MayWaitForSrcu},
-};
+use crate::{abi::shared_info::SharedInfo, bindings, evtchn::port::Target, sync::gpc::Locked};
 use core::{cell::UnsafeCell, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 use kernel::{alloc::Flags, ffi::c_ulong, prelude::*, sync::rcu};
 
@@ -153,6 +147,11 @@ impl Owned {
         Ok(Self(ManuallyDrop::new(KBox::new(sender, flags)?)))
     }
 
+    /// The port it leads to, or 0 when it leads to an eventfd.
+    pub(crate) fn port(&self) -> u32 {
+        self.0.port()
+    }
+
     /// Gives it away, to the table.
     pub(super) fn into_raw(mut self) -> NonNull<Sender> {
         let sender = NonNull::from(&mut **self.0);
@@ -179,49 +178,6 @@ impl Drop for Owned {
     fn drop(&mut self) {
         // SAFETY: It is not used again.
         unsafe { ManuallyDrop::drop(&mut self.0) }
-    }
-}
-
-/// What has been taken from readers in `kvm->srcu`, some of which may still look at it.
-///
-/// Dropped without a grace period, it is leaked rather than freed under them.
-#[must_use = "it is leaked unless it is freed"]
-pub(crate) struct Retired<T>(ManuallyDrop<T>);
-
-impl<T> Retired<T> {
-    /// Marks something as no more to be found by new readers.
-    pub(super) fn new(retired: T) -> Self {
-        Self(ManuallyDrop::new(retired))
-    }
-
-    /// What is inside, to be put into a larger `Retired`.
-    pub(super) fn into_inner(self) -> T {
-        ManuallyDrop::into_inner(self.0)
-    }
-
-    /// Waits for the readers, and frees it. Nothing is sent through it any more. May sleep.
-    pub(crate) fn free<H: MayWaitForSrcu>(self, srcu: OfVm<'_>, cx: &mut Ctx<'_, H>) {
-        srcu.wait_for_readers(cx);
-        drop(self.into_inner());
-    }
-}
-
-impl Retired<Owned> {
-    /// Waits until nothing is sent through it any more, and sees to it that it is freed. May
-    /// sleep, but mostly takes no time.
-    pub(crate) fn retire<H>(self, cx: &mut Ctx<'_, H>, vm: Vm<'_>)
-    where
-        H: MayWaitForSrcu + MayEnter<GpcLock>,
-    {
-        // C's hypercalls do not look senders up inside the lock, nor are eventfds signalled there.
-        if self.0 .0.port() != 0 && transition::is_over() {
-            if let Ok(room) = Room::new(cx.gfp_kernel()) {
-                vm.shared_info().wait_for_readers(cx);
-                vm.srcu().call(room, self.into_inner());
-                return;
-            }
-        }
-        self.free(vm.srcu(), cx);
     }
 }
 

@@ -3,13 +3,13 @@
 //! Xen's state of a VM, with the leaf mutex held: the only place where it can be changed.
 
 use super::{
-    sender::{Owned, Retired, Sender},
+    sender::{Owned, Sender},
     Vm,
 };
 use crate::{
     abi::WordSize,
     bindings,
-    evtchn::port::Target,
+    evtchn::{port::Target, retired::Retired},
     sync::{
         order::XenLock,
         xen_lock::{Guard, Mutex},

@@ -49,6 +49,7 @@ mod bindings;
 #[allow(dead_code, reason = "used by the module, and here by the tests alone")]
 mod evtchn;
 mod kvm;
+mod livepatch;
 mod model;
 pub mod prelude;
 mod sync;

@@ -8,8 +8,8 @@
 //! `kvm->srcu` orders nothing among readers.
 //!
 //! `gpc->lock` is left out but where somebody waits for it: a mapping is there or is not, and
-//! nothing is ordered by it. What holds without holds with it. What `kvm/sender.rs` and
-//! `kvm/xen_state.rs` do with it is written out again, in [`table`]. Interrupts, KVM's notifiers and timers are threads.
+//! nothing is ordered by it. What holds without holds with it. What `kvm/xen_state.rs` does with
+//! it is written out again, in [`table`]. Interrupts, KVM's notifiers and timers are threads.
 
 pub(crate) mod host;
 pub(crate) mod memory;

@@ -3,7 +3,7 @@
 //! What the module's files take from the kernel's prelude.
 
 use crate::alloc::Flags;
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 pub use crate::alloc::flags::GFP_KERNEL;
 
@@ -33,6 +33,9 @@ pub const EEXIST: Error = Error(-17);
 /// An argument makes no sense.
 pub const EINVAL: Error = Error(-22);
 
+/// No memory.
+pub const ENOMEM: Error = Error(-12);
+
 /// What notices its use after it was freed.
 pub trait Freed {
     /// It is freed now.
@@ -56,6 +59,14 @@ impl<T: Freed> KBox<T> {
     /// Gives the box away.
     pub(crate) fn into_raw(mut self) -> Arc<T> {
         self.0.take().expect("given away once")
+    }
+}
+
+impl<T: Freed> Deref for KBox<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("not given away")
     }
 }
 

@@ -23,6 +23,14 @@ pub(crate) mod order;
 )]
 pub(crate) mod weaken;
 
+pub(crate) mod srcu {
+    pub(crate) use crate::model::srcu::Room;
+}
+
+pub(crate) mod vm_srcu {
+    pub(crate) use crate::model::srcu::OfVm;
+}
+
 pub(crate) mod gpc {
     pub(crate) use crate::model::memory::Mapping;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What there is one of in a kernel: its clocks, and the parameters of the module.
+//! What there is one of in a kernel: its clocks, its memory, and the module.
 
 use std::cell::Cell;
 
-/// Clocks that stand still, and parameters.
+/// Clocks that stand still, parameters, and what goes wrong.
 #[derive(Clone, Copy)]
 pub(crate) struct Host {
     /// The guest's system time, as KVM computes it.
@@ -17,6 +17,12 @@ pub(crate) struct Host {
     pub(crate) told: Option<(u32, i8)>,
     /// `xen_poll_timeout`.
     pub(crate) poll_timeout_is_absolute: bool,
+    /// Whether C may be serving VMs still, or again.
+    pub(crate) in_transition: bool,
+    /// Whether there is no memory for what can do without.
+    pub(crate) out_of_memory: bool,
+    /// Whether what is freed is leaked.
+    pub(crate) leaks: bool,
 }
 
 impl Host {
@@ -27,6 +33,9 @@ impl Host {
         tsc: 1,
         told: None,
         poll_timeout_is_absolute: false,
+        in_transition: false,
+        out_of_memory: false,
+        leaks: false,
     };
 
     /// The guest's TSC at the present.

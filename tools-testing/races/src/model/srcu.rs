@@ -2,8 +2,12 @@
 
 //! `kvm->srcu`.
 
-use super::Broken;
-use crate::sync::{order::KvmSrcu, Ctx, Held, MayEnter, MayWaitForSrcu, Within};
+use super::{host::Host, vm::Vm, Broken};
+use crate::{
+    alloc::Flags,
+    prelude::*,
+    sync::{order::KvmSrcu, Ctx, Held, MayEnter, MayWaitForSrcu, Within},
+};
 use loom::{
     sync::atomic::{
         fence, AtomicUsize,
@@ -11,7 +15,7 @@ use loom::{
     },
     thread,
 };
-use std::sync::Mutex;
+use std::{marker::PhantomData, sync::Mutex};
 
 /// Threads that may be in a section at once.
 const READERS: usize = 4;
@@ -62,9 +66,9 @@ impl Srcu {
         }
     }
 
-    pub(super) fn synchronize(&self) {
+    fn synchronize(&self) {
         assert!(self.awaited, "the test has grace periods");
-        if self.broken == Some(Broken::GracePeriod) {
+        if matches!(self.broken, Some(Broken::GracePeriod | Broken::Leaked)) {
             return;
         }
         fence(SeqCst);
@@ -80,7 +84,19 @@ impl Srcu {
 
 /// As the module has it.
 #[derive(Clone, Copy)]
-pub(crate) struct OfVm<'a>(pub(super) &'a Srcu);
+pub(crate) struct OfVm<'a>(pub(super) Vm<'a>);
+
+/// As the module has it.
+pub(crate) struct Room<T>(PhantomData<T>);
+
+impl<T> Room<T> {
+    pub(crate) fn new(_flags: Flags) -> Result<Self> {
+        if Host::current().out_of_memory {
+            return Err(ENOMEM);
+        }
+        Ok(Self(PhantomData))
+    }
+}
 
 /// As the module has it.
 pub(crate) struct VmGuard<'g, H> {
@@ -96,17 +112,21 @@ impl<'a> OfVm<'a> {
     {
         VmGuard {
             outside: cx.reborrow(),
-            srcu: self.0,
-            section: self.0.enter(),
+            srcu: &self.0.state().srcu,
+            section: self.0.state().srcu.enter(),
         }
     }
 
-    pub(super) fn is_broken(self, rule: Broken) -> bool {
-        self.0.broken == Some(rule)
+    pub(crate) fn wait_for_readers<H: MayWaitForSrcu>(self, _cx: &mut Ctx<'_, H>) {
+        self.0.state().srcu.synchronize();
     }
 
-    pub(crate) fn wait_for_readers<H: MayWaitForSrcu>(self, _cx: &mut Ctx<'_, H>) {
-        self.0.synchronize();
+    pub(crate) fn call<T: 'static>(self, _room: Room<T>, payload: T) {
+        let vm = self.0.state().clone();
+        thread::spawn(move || {
+            vm.srcu.synchronize();
+            drop(payload);
+        });
     }
 }
 

@@ -2,16 +2,13 @@
 
 //! The table of senders, and what they lead to.
 
-use super::{memory::Locked, vm::Vm, Broken};
+use super::{host::Host, memory::Locked, vm::Vm, Broken};
 use crate::{
     abi::shared_info::SharedInfo,
     alloc::Flags,
-    evtchn::port::Target,
+    evtchn::{port::Target, retired::Retired},
     prelude::*,
-    sync::{
-        order::{GpcLock, XenLock},
-        Ctx, MayEnter, MayWaitForSrcu, VmIoctl,
-    },
+    sync::{order::XenLock, Ctx, MayEnter, VmIoctl},
 };
 use loom::{
     cell::UnsafeCell,
@@ -138,7 +135,9 @@ impl Sender {
 impl Freed for Sender {
     fn freed(&self) {
         // To write to it is what readers must not meet.
-        self.sink.with_mut(|_| ());
+        if !Host::current().leaks {
+            self.sink.with_mut(|_| ());
+        }
     }
 }
 
@@ -148,6 +147,10 @@ pub(crate) struct Owned(KBox<Sender>);
 impl Owned {
     pub(crate) fn new(sender: Sender, flags: Flags) -> Result<Self> {
         KBox::new(sender, flags).map(Self)
+    }
+
+    pub(crate) fn port(&self) -> u32 {
+        self.0.port()
     }
 }
 
@@ -164,43 +167,6 @@ impl EventFdRef<'_> {
     pub(crate) fn signal(&self) {
         let counter = &self.0 .0 .0;
         counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-/// As the module has it: dropped without a grace period it is leaked.
-#[must_use]
-pub(crate) struct Retired<T>(std::mem::ManuallyDrop<T>);
-
-impl<T> Retired<T> {
-    fn new(retired: T) -> Self {
-        Self(std::mem::ManuallyDrop::new(retired))
-    }
-
-    fn into_inner(self) -> T {
-        std::mem::ManuallyDrop::into_inner(self.0)
-    }
-
-    pub(crate) fn free<H: MayWaitForSrcu>(self, srcu: super::srcu::OfVm<'_>, cx: &mut Ctx<'_, H>) {
-        if srcu.is_broken(Broken::Leaked) {
-            return;
-        }
-        srcu.wait_for_readers(cx);
-        drop(self.into_inner());
-    }
-}
-
-impl Retired<Owned> {
-    /// As the module does when no C is running: waits for the gate, and leaves the rest to SRCU.
-    pub(crate) fn retire<H>(self, cx: &mut Ctx<'_, H>, vm: Vm<'_>)
-    where
-        H: MayWaitForSrcu + MayEnter<GpcLock>,
-    {
-        vm.shared_info().wait_for_readers(cx);
-        let vm = vm.state().clone();
-        loom::thread::spawn(move || {
-            vm.srcu.synchronize();
-            drop(self.into_inner());
-        });
     }
 }
 
@@ -246,6 +212,12 @@ impl Table {
         number.checked_sub(1).map(|index| senders[index].clone())
     }
 
+    /// Where a port leads to, as who is in `kvm->srcu` sees it.
+    pub(crate) fn leads<'s>(&self, port: u32) -> Option<Leads<'s>> {
+        let number = self.slots.get(port as usize)?.load(Acquire);
+        Some(self.get(number)?.leads())
+    }
+
     /// Whoever changes it has looked whether there is such a port.
     fn slot(&self, port: u32) -> &AtomicUsize {
         self.slots.get(port as usize).expect("a port of the model")
@@ -258,9 +230,7 @@ pub(crate) fn find<'s>(
     vm: Vm<'_>,
     port: u32,
 ) -> Option<Leads<'s>> {
-    let table = &vm.state().table;
-    let sender = table.get(table.slots.get(port as usize)?.load(Acquire))?;
-    Some(sender.leads())
+    vm.state().table.leads(port)
 }
 
 /// As the module has it.

@@ -97,7 +97,12 @@ impl VmState {
                 word_of(&shared_info::evtchn_mask(word_size), *port).0,
             ]
         };
-        config.host.set();
+        let leaks = broken == Some(Broken::Leaked);
+        Host {
+            leaks,
+            ..config.host
+        }
+        .set();
         Arc::new(Self {
             srcu: Srcu::new(config.grace_periods, broken),
             table: Table::new(broken),
@@ -126,7 +131,7 @@ impl<'a> Vm<'a> {
     }
 
     pub(crate) fn srcu(self) -> OfVm<'a> {
-        OfVm(&self.0.srcu)
+        OfVm(self)
     }
 
     pub(crate) fn shared_info(self) -> Gpc<'a, SharedInfo> {

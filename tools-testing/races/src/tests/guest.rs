@@ -8,8 +8,13 @@ use crate::{
         vcpu_info::{self, EVTCHN_UPCALL_PENDING},
     },
     bindings,
-    evtchn::{deliver::deliver, port::Target, ports, send},
+    evtchn::{
+        deliver::{deliver, deliver_in_section},
+        port::Target,
+        ports, send,
+    },
     kvm::{
+        sender::Leads,
         uapi::{EvtchnAttr, PRIO_2LEVEL},
         Vcpu, Vm,
     },
@@ -53,6 +58,21 @@ pub(super) fn ipi(flags: u32, port: u32, vcpu: u32) -> EvtchnAttr {
 /// `EVTCHNOP_send`.
 pub(super) fn guest_sends(vcpu: Vcpu<'_>, port: u32) -> Option<Result> {
     vcpu.run(|cx| send::from_guest(&mut cx.may_refresh(), vcpu.vm(), port))
+}
+
+/// As C does it: what the port leads to is not looked up with `shared_info` locked.
+pub(super) fn guest_sends_by_c(vcpu: Vcpu<'_>, port: u32) -> Option<Result> {
+    let vm = vcpu.vm();
+    vcpu.run(|cx| match vm.state().table.leads(port)? {
+        Leads::ToPort(to) => {
+            let sent = deliver_in_section(&mut cx.may_refresh(), vm, to.port, to.target);
+            Some(sent.result())
+        }
+        Leads::ToEventFd(eventfd) => {
+            eventfd.signal();
+            Some(Ok(()))
+        }
+    })
 }
 
 /// Whether a port is pending.

@@ -126,6 +126,18 @@ fn two_senders_to_one_port_wake() {
 }
 
 #[test]
+fn another_port_does_not_wake() {
+    explore(2, config(None), |state| {
+        let vm = Vm::of(&state);
+        // Of a vCPU that does not poll, or the upcall would wake it.
+        event(&state, OTHER, 1);
+        event(&state, PORT, 1);
+        poll(vm, &[PORT], NO_TIMEOUT);
+        assert!(guest::pending(vm, PORT), "woken for nothing");
+    });
+}
+
+#[test]
 fn the_timer_wakes_beside_senders_of_another_port() {
     explore(3, config(None), |state| {
         let vm = Vm::of(&state);

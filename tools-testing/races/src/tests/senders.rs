@@ -4,12 +4,18 @@
 
 use super::{explore, guest};
 use crate::{
-    bindings::{KVM_XEN_EVTCHN_DEASSIGN, KVM_XEN_EVTCHN_RESET, KVM_XEN_EVTCHN_UPDATE},
-    kvm::Vm,
+    bindings::{
+        EVTCHNSTAT_interdomain, KVM_XEN_EVTCHN_DEASSIGN, KVM_XEN_EVTCHN_RESET,
+        KVM_XEN_EVTCHN_UPDATE,
+    },
+    evtchn::ports,
+    kvm::{uapi::EvtchnAttr, Vcpu, Vm},
     model::{
+        host::Host,
         vm::{Config, VmState},
         Broken,
     },
+    prelude::*,
 };
 use loom::thread;
 use std::sync::Arc;
@@ -30,10 +36,22 @@ fn config(broken: Option<Broken>) -> Config<'static> {
 
 /// vCPU 0 sends through a port that is bound to itself.
 fn sender(state: &Arc<VmState>) -> thread::JoinHandle<()> {
+    sender_by(state, guest::guest_sends)
+}
+
+/// As above, in C.
+fn sender_in_c(state: &Arc<VmState>) -> thread::JoinHandle<()> {
+    sender_by(state, guest::guest_sends_by_c)
+}
+
+fn sender_by(
+    state: &Arc<VmState>,
+    sends: fn(Vcpu<'_>, u32) -> Option<Result>,
+) -> thread::JoinHandle<()> {
     let state = state.clone();
     thread::spawn(move || {
         let vcpu = Vm::of(&state).vcpu(0).expect("is there");
-        let sent = guest::guest_sends(vcpu, PORT);
+        let sent = sends(vcpu, PORT);
         assert!(sent.is_none_or(|sent| sent.is_ok()));
     })
 }
@@ -87,7 +105,15 @@ fn a_sender_published_without_order_is_found_torn() {
 }
 
 fn removal(flags: u32, broken: Option<Broken>) {
-    explore(3, config(broken), move |state| {
+    removal_beside(sender, flags, config(broken));
+}
+
+fn removal_beside(
+    sender: fn(&Arc<VmState>) -> thread::JoinHandle<()>,
+    flags: u32,
+    config: Config<'static>,
+) {
+    explore(3, config, move |state| {
         let vm = Vm::of(&state);
         let vcpu = vm.vcpu(0).expect("is there");
         guest::change(vm, ASSIGN, PORT, 0).expect("assigned");
@@ -129,4 +155,56 @@ fn a_reset_without_a_grace_period_is_found_freed() {
 #[should_panic(expected = "an event through no port")]
 fn a_reset_that_does_not_wait_is_found_wrong() {
     removal(KVM_XEN_EVTCHN_RESET, Some(Broken::Leaked));
+}
+
+/// C does not pass the gate.
+#[test]
+fn deassign_in_a_transition_waits_for_senders_in_c() {
+    let host = Host {
+        in_transition: true,
+        ..Host::DEFAULT
+    };
+    let config = Config {
+        host,
+        ..config(None)
+    };
+    removal_beside(sender_in_c, KVM_XEN_EVTCHN_DEASSIGN, config);
+}
+
+#[test]
+#[should_panic(expected = "an event through no port")]
+fn a_deassign_that_knows_of_no_transition_is_found_wrong() {
+    removal_beside(sender_in_c, KVM_XEN_EVTCHN_DEASSIGN, config(None));
+}
+
+#[test]
+fn deassign_without_memory_waits_for_senders() {
+    let host = Host {
+        out_of_memory: true,
+        ..Host::DEFAULT
+    };
+    let config = Config {
+        host,
+        ..config(None)
+    };
+    removal_beside(sender, KVM_XEN_EVTCHN_DEASSIGN, config);
+}
+
+/// Which are not signalled inside the gate.
+#[test]
+fn deassign_waits_for_senders_to_eventfds() {
+    explore(3, config(None), |state| {
+        let vm = Vm::of(&state);
+        let eventfd = EvtchnAttr {
+            kind: EVTCHNSTAT_interdomain,
+            port: 0,
+            ..guest::ipi(ASSIGN, PORT, 0)
+        };
+        guest::ioctl(|cx| ports::change(cx, vm, &eventfd)).expect("assigned");
+        let sender = sender(&state);
+        guest::change(vm, KVM_XEN_EVTCHN_DEASSIGN, PORT, 0).expect("removed");
+        let signals = vm.state().table.signals();
+        sender.join().expect("sent, or not");
+        assert_eq!(vm.state().table.signals(), signals, "a signal afterwards");
+    });
 }
