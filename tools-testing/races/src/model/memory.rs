@@ -35,6 +35,8 @@ pub(crate) struct Page {
     /// Whether there is a page, and the clock in it. Tests change that, but not beside others.
     active: Cell<bool>,
     time: Cell<[u64; 4]>,
+    /// Whether KVM was told that it was written to.
+    pub(crate) dirty: Cell<bool>,
     broken: Option<Broken>,
 }
 
@@ -52,6 +54,7 @@ impl Page {
             valid: AtomicBool::new(true),
             active: Cell::new(true),
             time: Cell::new([0; 4]),
+            dirty: Cell::new(false),
             broken,
         }
     }
@@ -262,5 +265,7 @@ impl<S: Structure> Mapping<'_, S> {
         self.page.word(at).load(Relaxed) & mask != 0
     }
 
-    pub(crate) fn mark_dirty(&self) {}
+    pub(crate) fn mark_dirty(&self) {
+        self.page.dirty.set(true);
+    }
 }

@@ -21,6 +21,7 @@ use loom::{
     },
 };
 use std::{
+    cell::Cell,
     marker::PhantomData,
     sync::{Arc, Mutex as Bookkeeping},
 };
@@ -82,6 +83,7 @@ pub(crate) struct Sender {
     vcpu_id: AtomicU32,
     vcpu_idx: AtomicI32,
     sink: UnsafeCell<Sink>,
+    is_freed: Cell<bool>,
 }
 
 impl Sender {
@@ -95,6 +97,7 @@ impl Sender {
             vcpu_id: AtomicU32::new(target.id()),
             vcpu_idx: AtomicI32::new(target.raw_index()),
             sink: UnsafeCell::new(sink),
+            is_freed: Cell::new(false),
         }
     }
 
@@ -137,6 +140,7 @@ impl Freed for Sender {
         // To write to it is what readers must not meet.
         if !Host::current().leaks {
             self.sink.with_mut(|_| ());
+            self.is_freed.set(true);
         }
     }
 }
@@ -195,6 +199,13 @@ impl Table {
         let mut senders = self.senders.lock().expect("never poisoned");
         senders.push(sender.into_raw());
         senders.len()
+    }
+
+    /// How many senders there are, in the table and out of it, that were not freed.
+    pub(crate) fn unfreed(&self) -> usize {
+        let senders = self.senders.lock().expect("never poisoned");
+        let unfreed = senders.iter().filter(|sender| !sender.is_freed.get());
+        unfreed.count()
     }
 
     /// How often eventfds that ports led to were signalled.

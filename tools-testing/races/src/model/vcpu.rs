@@ -247,6 +247,11 @@ impl<'a> Vcpu<'a> {
         });
     }
 
+    /// Whether it may be woken by the timer of a poll.
+    pub(crate) fn has_poll_timer(self) -> bool {
+        self.state().poll_timer.load(Relaxed)
+    }
+
     pub(crate) fn stop_poll_timer(self) {
         self.state().poll_timer.store(false, Relaxed);
     }

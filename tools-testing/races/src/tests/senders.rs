@@ -190,6 +190,31 @@ fn deassign_without_memory_waits_for_senders() {
     removal_beside(sender, KVM_XEN_EVTCHN_DEASSIGN, config);
 }
 
+#[test]
+fn what_was_removed_is_freed_some_time() {
+    for flags in [KVM_XEN_EVTCHN_DEASSIGN, KVM_XEN_EVTCHN_RESET] {
+        for in_transition in [false, true] {
+            let host = Host {
+                in_transition,
+                ..Host::DEFAULT
+            };
+            let config = Config {
+                host,
+                ..config(None)
+            };
+            explore(2, config, move |state| {
+                let vm = Vm::of(&state);
+                guest::change(vm, ASSIGN, PORT, 0).expect("assigned");
+                guest::change(vm, flags, PORT, 0).expect("removed");
+                // loom ends a test in which this has no end.
+                while state.table.unfreed() != 0 {
+                    thread::yield_now();
+                }
+            });
+        }
+    }
+}
+
 /// Which are not signalled inside the gate.
 #[test]
 fn deassign_waits_for_senders_to_eventfds() {

@@ -142,6 +142,16 @@ fn a_timer_that_is_set_again_waits_for_the_old_one() {
 }
 
 #[test]
+fn a_timer_that_is_set_again_forgets_what_the_old_one_left() {
+    explore_on(HOST, |vcpu| {
+        vcpu.set_timer_expires(4_000);
+        vcpu.set_timer_pending(true);
+        start(vcpu, 7_000, Kind::Exact);
+        assert!(!vcpu.timer_pending(), "it would be delivered at once");
+    });
+}
+
+#[test]
 fn a_timer_that_was_stopped_leaves_nothing() {
     explore_on(HOST, |vcpu| {
         start(vcpu, 6_000, Kind::Exact);

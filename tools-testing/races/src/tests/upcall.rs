@@ -79,14 +79,16 @@ fn without_a_page_there_is_no_upcall() {
 #[test]
 fn what_was_noted_is_written_once() {
     alone(Config::default(), |vcpu| {
+        let dirty = || vcpu.state().info.dirty.get();
         inject(vcpu);
-        assert!(!upcall_is_set(vcpu), "nothing was noted");
+        assert!(!upcall_is_set(vcpu) && !dirty(), "nothing was noted");
 
         for word in [0, 5, 31] {
             assert!(!vcpu.test_and_set_pending_sel(word));
         }
         inject(vcpu);
         assert!(upcall_is_set(vcpu));
+        assert!(dirty(), "a migration would miss it");
         assert_eq!(vcpu.pending_sel(), 0);
         assert_eq!(take_selectors(vcpu), 1 << 0 | 1 << 5 | 1 << 31);
         inject(vcpu);
