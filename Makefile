@@ -52,7 +52,7 @@ check:
 lockgraph:
 	@$(RUN_DEBUG) lockgraph
 
-## mutants: change the pure code in all small ways, and see that tests notice (half an hour)
+## mutants: change the pure code in all small ways, and see that tests notice (an hour)
 mutants:
 	@$(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/mutants
 
