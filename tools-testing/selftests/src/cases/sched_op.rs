@@ -8,12 +8,15 @@ use crate::abi::sched::*;
 use crate::abi::Abi;
 use crate::harness::check::{check, check_eq};
 use crate::harness::guest_cpu::DATA;
+use crate::harness::irqfd::Route;
 use crate::harness::machine::Machine;
 use crate::harness::outcome::Outcome;
 use crate::harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE, POLL, PORTS};
 use crate::harness::vcpu::{Exit, Hypercall};
 use crate::topic;
 
+/// Any line will do.
+const GSI: u32 = 40;
 const MS: u64 = 1_000_000;
 /// Just past the guest's RAM.
 const RAM_END: u64 = 0x4_0000;
@@ -103,6 +106,19 @@ fn masked_port_wakes(abi: Abi) -> Outcome {
         machine.vm.send(port, 0)?;
         poll_ends(poll, &mut machine, AWAKE)?;
     }
+    Ok(())
+}
+
+/// So does port 0, which no ioctl sends to, but a route may lead to.
+fn port_0_wakes(abi: Abi) -> Outcome {
+    let mut machine = polling_guest(abi, &[0])?;
+    mask(&machine, &[0]);
+    machine.vm.set_routes(&[Route::new(GSI, 0, 0)])?;
+    let irqfd = machine.vm.irqfd(GSI)?;
+    let poll = machine.begin_poll(&[0], 0)?;
+    poll.stays(ASLEEP)?;
+    irqfd.signal()?;
+    poll_ends(poll, &mut machine, AWAKE)?;
     Ok(())
 }
 
@@ -258,6 +274,7 @@ topic! { "sched_op";
     each_abi pending_port_returns_at_once,
     each_abi poll_changes_nothing,
     each_abi masked_port_wakes,
+    each_abi port_0_wakes,
     each_abi port_that_is_not_polled_does_not_wake,
     each_abi each_of_several_ports_wakes,
     each_abi poll_of_128_ports_works,
