@@ -21,9 +21,10 @@ global_asm!(
     ".balign 16",
     ".globl kvm_xen_storm_start",
     "kvm_xen_storm_start:",
-    // A turn: take what is there, set the timer, send, wait.
-    "inc qword ptr [rbx + {turns}]",
+    // A turn: take what is there, set the timer, send, wait. It counts when events
+    // were taken: whoever sends one after a look at the count sees it grow.
     "call kvm_xen_storm_take",
+    "inc qword ptr [rbx + {turns}]",
     "cmp dword ptr [rbx + {stop}], 0",
     "jne kvm_xen_storm_done",
     // Now and then the VMM has something to do, as for a device.
