@@ -49,7 +49,9 @@ impl World {
             always |= self.polled_words(index);
             let (timeout, every) = match upcall {
                 Upcall::Poll => (0, 0),
-                _ => (POLL, 3),
+                _ if self.plan.timers => (POLL, 3),
+                // Events of masked ports end no other wait, but the timer does.
+                _ => (POLL, 0),
             };
             self.write_poll(index, timeout);
             set_half(offset_of!(Block, poll_every), every);
