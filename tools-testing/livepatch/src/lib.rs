@@ -171,6 +171,9 @@ fn watch(target: &str, begun: Instant, done: &AtomicBool) -> Seen {
             } else if own.trim() == target {
                 seen.to = Some(begun.elapsed());
             }
+        } else if seen.from.is_some() {
+            // Over since the last look.
+            seen.to = Some(begun.elapsed());
         }
         sleep(LOOK);
     }
