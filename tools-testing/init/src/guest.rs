@@ -2,15 +2,17 @@
 //! Inside the Xen guest: rounds of disk I/O and inter-processor interrupts until told to end.
 
 use crate::disk::Disk;
-use crate::{channel, ipi, kmod, system};
+use crate::{channel, ipi, kmod, system, timers};
 use anyhow::{Context, Result};
-use protocol::{GuestEvent, GuestPlan, GuestReport, IrqLine, Round, GUEST_FINISH};
+use protocol::{
+    GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, GUEST_FINISH, GUEST_STATE,
+};
 use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Does the plan.
 pub fn run(plan: &GuestPlan) -> Result<()> {
@@ -18,8 +20,10 @@ pub fn run(plan: &GuestPlan) -> Result<()> {
     let words = channel::incoming()?;
     thread::spawn(move || {
         for word in words {
-            if word.trim() == GUEST_FINISH {
-                FINISH.store(true, Ordering::Relaxed);
+            match word.trim() {
+                GUEST_FINISH => FINISH.store(true, Ordering::Relaxed),
+                GUEST_STATE => channel::send(&state().map_or_else(failed, GuestEvent::State)),
+                _ => {}
             }
         }
     });
@@ -35,6 +39,9 @@ pub fn run(plan: &GuestPlan) -> Result<()> {
         ),
         uptime_ms: system::uptime().as_millis() as u64,
     });
+    if let Some(ms) = plan.timer_ms {
+        timers::start(Duration::from_millis(ms.into()))?;
+    }
     let mut disk = Disk::open(&plan.disk)?;
     for number in 1.. {
         let round =
@@ -45,7 +52,7 @@ pub fn run(plan: &GuestPlan) -> Result<()> {
         }
     }
     channel::send(&GuestEvent::Report(GuestReport {
-        interrupts: interrupts()?.into_iter().filter(IrqLine::is_xen).collect(),
+        interrupts: xen_interrupts()?,
         dmesg: kernel_log(&plan.telling),
     }));
     Ok(())
@@ -63,6 +70,28 @@ fn one_round(plan: &GuestPlan, disk: &mut Disk, number: u32) -> Result<Round> {
         ipis: ipis()? - before,
         ms: begun.elapsed().as_millis() as u64,
     })
+}
+
+/// How we are, at any time.
+fn state() -> Result<GuestState> {
+    Ok(GuestState {
+        clock_ns: timers::now()?.as_nanos() as u64,
+        stolen_ms: system::stolen()
+            .iter()
+            .map(|time| time.as_millis() as u64)
+            .collect(),
+        interrupts: xen_interrupts()?,
+    })
+}
+
+fn failed(error: anyhow::Error) -> GuestEvent {
+    GuestEvent::Failed {
+        reason: format!("{error:#}"),
+    }
+}
+
+fn xen_interrupts() -> Result<Vec<IrqLine>> {
+    Ok(interrupts()?.into_iter().filter(IrqLine::is_xen).collect())
 }
 
 fn interrupts() -> Result<Vec<IrqLine>> {

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The Xen guest's disk, seen from outside after its end.
+//! The Xen guest's disk, seen from outside: made before its start, looked at after its end.
 
 use anyhow::{bail, Context, Result};
 use protocol::{first_difference, DiskPlan, GUEST_DISK};
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+
+/// Makes an empty one.
+pub fn create(mib: u64) -> Result<()> {
+    // A new file, so that nothing of an earlier guest's contents is taken for this one's.
+    let _ = fs::remove_file(GUEST_DISK);
+    File::create(GUEST_DISK)
+        .and_then(|disk| disk.set_len(mib << 20))
+        .context(GUEST_DISK)
+}
 
 /// Checks that each block holds what was written to it last, by one of `rounds` rounds.
 pub fn check(plan: &DiskPlan, rounds: u32) -> Result<()> {

@@ -88,7 +88,8 @@ fn membarrier(command: libc::c_int) -> Result<()> {
     Ok(())
 }
 
-fn pin(cpu: usize) -> Result<()> {
+/// Puts this thread on that processor.
+pub fn pin(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu)?;
     sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("moving to processor {cpu}"))

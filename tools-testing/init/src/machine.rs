@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The machine that KVM and our module run in: its steps, one after the other.
 
+use crate::migration::{self, Saved};
 use crate::{channel, debug_kernel, exec, klog, kvm, lifecycle, phases, shell, side, system};
 use anyhow::{Context, Result};
 use protocol::{Action, Event, MachinePlan, Outcome, Step};
@@ -17,21 +18,23 @@ pub fn run(plan: &MachinePlan) -> Result<()> {
         uptime_ms: system::uptime().as_millis() as u64,
     });
     kvm::load(&plan.kvm)?;
+    // A guest may be moved more than once from where it was.
+    let mut saved = None;
     for step in &plan.steps {
-        run_step(plan, step);
+        run_step(plan, step, &mut saved);
     }
     klog::mark("done");
     channel::send(&Event::Done);
     Ok(())
 }
 
-fn run_step(plan: &MachinePlan, step: &Step) {
+fn run_step(plan: &MachinePlan, step: &Step, saved: &mut Option<Saved>) {
     klog::mark(&format!("begin {}", step.id));
     channel::send(&Event::Begin {
         id: step.id.clone(),
     });
     let begun = Instant::now();
-    let outcome = act(plan, step).unwrap_or_else(|error| Outcome::Failed {
+    let outcome = act(plan, step, saved).unwrap_or_else(|error| Outcome::Failed {
         reason: format!("{error:#}"),
     });
     klog::mark(&format!("end {}", step.id));
@@ -42,7 +45,7 @@ fn run_step(plan: &MachinePlan, step: &Step) {
     });
 }
 
-fn act(plan: &MachinePlan, step: &Step) -> Result<Outcome> {
+fn act(plan: &MachinePlan, step: &Step, saved: &mut Option<Saved>) -> Result<Outcome> {
     if let Some(wanted) = step.side {
         side::ensure(wanted, plan.module.as_deref())
             .with_context(|| format!("putting {wanted} in charge"))?;
@@ -51,6 +54,7 @@ fn act(plan: &MachinePlan, step: &Step) -> Result<Outcome> {
     match &step.action {
         Action::Exec(exec) => exec::run(exec, limit),
         Action::Guest(guest) => done(phases::run(plan, guest, limit)),
+        Action::Migrate(migrate) => migration::run(plan, migrate, limit, saved),
         Action::Reinsert { times } => done(lifecycle::reinsert(plan, *times)),
         Action::InsertBeforeKvm { proof } => done(lifecycle::insert_before_kvm(plan, proof, limit)),
         Action::InsertWith { parameters, proof } => {

@@ -15,11 +15,13 @@ mod kprobes;
 mod kvm;
 mod lifecycle;
 mod machine;
+mod migration;
 mod mounts;
 mod phases;
 mod shell;
 mod side;
 mod system;
+mod timers;
 mod xen_guest;
 
 use anyhow::{Context, Result};

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The Xen guest, seen from the machine that it runs in.
 
-use crate::{channel, diagnose, exec};
+use crate::{channel, diagnose, exec, image};
 use anyhow::{bail, Context, Result};
-use protocol::{Event, GuestAction, GuestEvent, Round, GUEST_DISK, GUEST_FINISH, GUEST_LOG};
+use protocol::{Event, GuestAction, GuestEvent, Round, GUEST_FINISH, GUEST_LOG};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// A guest that works says something at least this often.
@@ -18,29 +18,37 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 /// How long the guest may take to power off.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long QEMU may take to be gone after its sockets are.
+const GONE_LIMIT: Duration = Duration::from_millis(500);
+
 /// Where QEMU's own messages go.
 const QEMU_LOG: &str = "/run/xen-guest.qemu";
 
 /// Where a person at a prompt finds what the guest says.
 const EVENTS: &str = "/run/xen-guest.events";
 
+/// What the guest says, and what ends with the part of its last line that it left unfinished.
+type Said = (Receiver<GuestEvent>, JoinHandle<Vec<u8>>);
+
 /// A Xen guest that runs.
 pub struct Guest {
     qemu: Child,
     words: ChildStdin,
     said: Receiver<GuestEvent>,
+    listener: Option<JoinHandle<Vec<u8>>>,
     deadline: Instant,
 }
 
 impl Guest {
     /// Makes the disk and starts QEMU. The guest has to be done within `limit`.
     pub fn start(action: &GuestAction, limit: Duration) -> Result<Self> {
-        // A new file, so that nothing of an earlier guest's contents is taken for this one's.
-        let _ = fs::remove_file(GUEST_DISK);
-        File::create(GUEST_DISK)
-            .and_then(|disk| disk.set_len(action.disk_mib << 20))
-            .context(GUEST_DISK)?;
-        let (program, arguments) = action.qemu.split_first().context("an empty command")?;
+        image::create(action.disk_mib)?;
+        Self::launch(&action.qemu, Vec::new(), limit)
+    }
+
+    /// Starts QEMU, whose guest goes on with a line of which `unfinished` is the beginning.
+    pub fn launch(qemu: &[String], unfinished: Vec<u8>, limit: Duration) -> Result<Self> {
+        let (program, arguments) = qemu.split_first().context("an empty command")?;
         let mut qemu = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -51,11 +59,13 @@ impl Guest {
             .with_context(|| format!("starting {program}"))?;
         let words = qemu.stdin.take().context("stdin is piped")?;
         let events = File::create(EVENTS).context(EVENTS)?;
-        let said = listen(qemu.stdout.take().context("stdout is piped")?, events);
+        let output = qemu.stdout.take().context("stdout is piped")?;
+        let (said, listener) = listen(output, unfinished, events);
         Ok(Guest {
             qemu,
             words,
             said,
+            listener: Some(listener),
             deadline: Instant::now() + limit,
         })
     }
@@ -70,7 +80,7 @@ impl Guest {
 
     /// The next round, which the guest has to end before long.
     pub fn round(&mut self) -> Result<Round> {
-        match self.next(self.deadline.min(Instant::now() + SILENCE_LIMIT))? {
+        match self.hear()? {
             GuestEvent::Round(round) => Ok(round),
             other => bail!("instead of a round the guest told {other:?}"),
         }
@@ -89,22 +99,55 @@ impl Guest {
         Ok(last)
     }
 
+    /// Has the guest hear a word.
+    pub fn tell(&mut self, word: &str) -> Result<()> {
+        writeln!(self.words, "{word}").context("speaking to the guest")
+    }
+
+    /// What the guest says next, which it has to before long.
+    pub fn hear(&mut self) -> Result<GuestEvent> {
+        self.next(self.deadline.min(Instant::now() + SILENCE_LIMIT))
+    }
+
+    /// Fails, with QEMU's reason, where QEMU has ended.
+    pub fn check_there(&mut self) -> Result<()> {
+        match exec::wait(&mut self.qemu, Instant::now() + GONE_LIMIT)? {
+            None => Ok(()),
+            Some(status) => bail!("the guest is gone (QEMU: {status}): {}", qemu_log()),
+        }
+    }
+
+    /// QEMU has been told to end, and does. Returns what the guest said before that and nobody has
+    /// heard, and what it left unfinished of its last line.
+    pub fn left(mut self) -> Result<(Vec<GuestEvent>, Vec<u8>)> {
+        self.qemu_ends()?;
+        let said = self.said.iter().collect();
+        let unfinished = self.listener.take().map(JoinHandle::join);
+        let unfinished = unfinished.map(|line| line.expect("a panic ends init"));
+        Ok((said, unfinished.unwrap_or_default()))
+    }
+
     /// Has the guest report and power off; returns the number of its last round, which `last` was
     /// the last one known of.
     pub fn finish(&mut self, mut last: u32) -> Result<u32> {
-        writeln!(self.words, "{GUEST_FINISH}").context("speaking to the guest")?;
+        self.tell(GUEST_FINISH)?;
         loop {
-            match self.next(self.deadline.min(Instant::now() + SILENCE_LIMIT))? {
+            match self.hear()? {
                 GuestEvent::Round(round) => last = round.number,
+                GuestEvent::Timer(_) => {}
                 GuestEvent::Report(_) => break,
                 other => bail!("instead of a report the guest told {other:?}"),
             }
         }
+        self.qemu_ends().map(|()| last)
+    }
+
+    fn qemu_ends(&mut self) -> Result<()> {
         match exec::wait(&mut self.qemu, Instant::now() + END_LIMIT)? {
-            Some(status) if status.success() => Ok(last),
+            Some(status) if status.success() => Ok(()),
             Some(status) => bail!("the guest's QEMU ended with {status}: {}", qemu_log()),
             None => bail!(
-                "the guest has not powered off within {} s",
+                "the guest's QEMU has not ended within {} s",
                 END_LIMIT.as_secs()
             ),
         }
@@ -151,16 +194,23 @@ impl Drop for Guest {
 }
 
 /// Passes what the guest says on to the runner, and to us.
-fn listen(output: ChildStdout, mut events: File) -> Receiver<GuestEvent> {
+fn listen(output: ChildStdout, unfinished: Vec<u8>, mut events: File) -> Said {
     let (sender, receiver) = mpsc::channel();
     let begun = Instant::now();
-    thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            let Some(said) = protocol::from_line::<GuestEvent>(&line) else {
-                channel::send(&Event::Output { line });
+    let listener = thread::spawn(move || {
+        let mut reader = BufReader::new(Cursor::new(unfinished).chain(output));
+        let mut line = Vec::new();
+        while matches!(reader.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            let Some(said) = protocol::from_line::<GuestEvent>(&text) else {
+                channel::send(&Event::Output { line: text });
                 continue;
             };
-            let _ = writeln!(events, "{line}");
+            let _ = writeln!(events, "{text}");
             channel::send(&Event::Guest {
                 at_ms: begun.elapsed().as_millis() as u64,
                 said: said.clone(),
@@ -168,8 +218,9 @@ fn listen(output: ChildStdout, mut events: File) -> Receiver<GuestEvent> {
             // Nobody may listen any more; the runner still wants it.
             let _ = sender.send(said);
         }
+        line
     });
-    receiver
+    (receiver, listener)
 }
 
 fn qemu_log() -> String {

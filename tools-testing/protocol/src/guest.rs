@@ -14,6 +14,9 @@ pub struct GuestPlan {
     pub wakes: u32,
     /// Calls of membarrier(2), each an interrupt to every other processor that runs us.
     pub barriers: u32,
+    /// Milliseconds of a timer on each processor, which is set again whenever it has come; `None`:
+    /// there is none. So there always is one that has been set and has yet to come.
+    pub timer_ms: Option<u32>,
     /// Beginnings of the lines of the kernel log to be reported. Each byte that the guest sends is
     /// an exit of its own, so only the telling ones.
     pub telling: Vec<String>,
@@ -58,6 +61,10 @@ pub enum GuestEvent {
     },
     /// A round is over, and everything in it was right.
     Round(Round),
+    /// A timer has come.
+    Timer(Timer),
+    /// The answer to [`crate::GUEST_STATE`].
+    State(GuestState),
     /// The answer to [`crate::GUEST_FINISH`]; the guest powers off.
     Report(GuestReport),
     /// Something is wrong; the guest powers off.
@@ -78,6 +85,30 @@ pub struct Round {
     pub ipis: u64,
     /// How long it took.
     pub ms: u64,
+}
+
+/// A timer of one processor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    /// The processor, whose own clock event device it was set on.
+    pub cpu: usize,
+    /// Counted from 1.
+    pub number: u32,
+    /// When it should have come, in nanoseconds of the guest's monotonic clock.
+    pub due_ns: u64,
+    /// When it came.
+    pub came_ns: u64,
+}
+
+/// How the guest is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestState {
+    /// Its monotonic clock.
+    pub clock_ns: u64,
+    /// Time that was stolen from each processor, by its runstate.
+    pub stolen_ms: Vec<u64>,
+    /// Lines of `/proc/interrupts`, as in [`GuestReport`].
+    pub interrupts: Vec<IrqLine>,
 }
 
 /// What the guest saw.
@@ -128,6 +159,11 @@ impl IrqLine {
         self.irq == "HYP" || self.what.starts_with("xen-")
     }
 
+    /// Whether this is the port of a processor's own timer.
+    pub fn is_timer(&self) -> bool {
+        self.what.starts_with("xen-percpu -virq timer")
+    }
+
     /// Whether this is a port by which processors interrupt each other.
     pub fn is_ipi(&self) -> bool {
         self.what.starts_with("xen-percpu") && self.what.contains("-ipi")
@@ -152,7 +188,7 @@ mod tests {
         let timer = IrqLine::parse("  0:  131  0  IO-APIC   2-edge      timer", 2).unwrap();
         assert!(!timer.is_xen());
         let virq = IrqLine::parse(" 24: 1548 0 xen-percpu -virq timer0", 2).unwrap();
-        assert!(virq.is_xen() && !virq.is_ipi());
+        assert!(virq.is_xen() && virq.is_timer() && !virq.is_ipi());
     }
 
     #[test]

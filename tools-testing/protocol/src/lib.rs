@@ -11,11 +11,11 @@ mod pattern;
 mod plan;
 
 pub use event::{Event, Outcome, Probe, Transition};
-pub use guest::{DiskPlan, GuestEvent, GuestPlan, GuestReport, IrqLine, Round};
+pub use guest::{DiskPlan, GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, Timer};
 pub use pattern::{fill_block, first_difference};
 pub use plan::{
-    Action, ExecAction, Flaw, GuestAction, KvmModules, MachinePlan, Output, Phase, Plan,
-    ShellAction, Side, Step, RUN_AGAIN,
+    Action, ExecAction, Flaw, GuestAction, KvmModules, MachinePlan, MigrateAction, Output, Phase,
+    Plan, ShellAction, Side, Step, RUN_AGAIN,
 };
 
 use serde::{de::DeserializeOwned, Serialize};
@@ -37,6 +37,12 @@ pub const GUEST_LOG: &str = "/run/xen-guest.log";
 
 /// The monitor of the Xen guest's QEMU, a socket, as above.
 pub const GUEST_MONITOR: &str = "/run/xen-guest.monitor";
+
+/// The same QEMU's monitor for programs (QMP), where it has one.
+pub const GUEST_QMP: &str = "/run/xen-guest.qmp";
+
+/// The word that asks the Xen guest for its state, which it tells at once.
+pub const GUEST_STATE: &str = "state";
 
 /// The word that asks the Xen guest for its report and its end.
 pub const GUEST_FINISH: &str = "finish";

@@ -89,6 +89,8 @@ pub enum Action {
     Exec(ExecAction),
     /// Boots a Xen guest and lets it work, phase after phase.
     Guest(GuestAction),
+    /// Moves a Xen guest at work from one QEMU to another.
+    Migrate(MigrateAction),
     /// Inserts our module, hands back and removes it, this many times.
     Reinsert {
         /// How often.
@@ -184,6 +186,25 @@ pub struct Phase {
     /// Who serves the guest.
     pub side: Side,
     /// Rounds of work that the guest has to begin and end in this phase.
+    pub rounds: u32,
+}
+
+/// A Xen guest that is moved, by a file, to another QEMU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrateAction {
+    /// QEMU and its arguments, as in [`GuestAction`]; QMP is at [`crate::GUEST_QMP`].
+    pub qemu: Vec<String>,
+    /// Size of the guest's disk, which init makes empty.
+    pub disk_mib: u64,
+    /// The guest's own plan.
+    pub guest: GuestPlan,
+    /// Its processors.
+    pub cpus: u32,
+    /// Who serves it at first.
+    pub from: Side,
+    /// Who serves it afterwards.
+    pub to: Side,
+    /// Rounds of work that the guest has to begin and end afterwards.
     pub rounds: u32,
 }
 

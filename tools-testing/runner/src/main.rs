@@ -13,6 +13,7 @@ mod emulator;
 mod initramfs;
 mod klog;
 mod ktap;
+mod migratable;
 mod modules;
 mod narrate;
 mod parts;

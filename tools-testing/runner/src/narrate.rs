@@ -88,7 +88,10 @@ impl<'a> Narrator<'a> {
                     step.note(format!("round {}", round.number));
                 }
             }
-            GuestEvent::Report(_) | GuestEvent::Failed { .. } => {}
+            GuestEvent::Timer(_)
+            | GuestEvent::State(_)
+            | GuestEvent::Report(_)
+            | GuestEvent::Failed { .. } => {}
         }
     }
 

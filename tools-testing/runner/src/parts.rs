@@ -12,7 +12,8 @@ use crate::terminal;
 use crate::upstream;
 use anyhow::{Context, Result};
 use protocol::{
-    DiskPlan, ExecAction, GuestAction, GuestPlan, MachinePlan, Output, Phase, Plan, ShellAction,
+    DiskPlan, ExecAction, GuestAction, GuestPlan, MachinePlan, MigrateAction, Output, Phase, Plan,
+    ShellAction, Side,
 };
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,15 @@ const GUEST_INITRAMFS: &str = "/guest/initramfs";
 
 /// The Xen guest's kernel command line.
 const GUEST_APPEND: &str = "console=ttyS0 quiet loglevel=4 panic=-1";
+
+/// A Xen guest takes virtio disks for emulated ones, which it turns off, unless told otherwise.
+const KEEP_EMULATED: &str = "xen_emul_unplug=never";
+
+/// Size of a guest's disk.
+const DISK_MIB: u64 = 16;
+
+/// The timers of a guest that moves are always longer than its work goes without an interrupt.
+const TIMER_MS: u32 = 2000;
 
 /// Beginnings of the lines of a guest's kernel log that tell most of Xen.
 const TELLING: [&str; 9] = [
@@ -194,12 +204,47 @@ impl<'a> Parts<'a> {
         phases: Vec<Phase>,
         count: bool,
     ) -> Result<GuestAction> {
+        let guest = self.guest(initramfs, ("xen-blkfront", "/dev/xvda"), None)?;
+        qemu::add_to(initramfs)?;
+        Ok(GuestAction {
+            qemu: qemu::xen_guest(smp, GUEST_KERNEL, GUEST_INITRAMFS, GUEST_APPEND),
+            disk_mib: DISK_MIB,
+            guest,
+            phases,
+            count,
+        })
+    }
+
+    /// A Xen guest that can be moved, on C as it is, to run in the machine.
+    pub fn migration(&self, initramfs: &mut Initramfs, cpus: u32) -> Result<MigrateAction> {
+        let disk = ("virtio_blk", "/dev/vda");
+        let guest = self.guest(initramfs, disk, Some(TIMER_MS))?;
+        qemu::add_migratable_to(initramfs)?;
+        let append = format!("{GUEST_APPEND} {KEEP_EMULATED}");
+        Ok(MigrateAction {
+            qemu: qemu::migratable_guest(cpus, GUEST_KERNEL, GUEST_INITRAMFS, &append),
+            disk_mib: DISK_MIB,
+            guest,
+            cpus,
+            from: Side::C,
+            to: Side::C,
+            rounds: 1,
+        })
+    }
+
+    /// Adds what a guest boots, with the plan for it, given the driver of its disk and the device.
+    fn guest(
+        &self,
+        initramfs: &mut Initramfs,
+        (driver, device): (&str, &str),
+        timer_ms: Option<u32>,
+    ) -> Result<GuestPlan> {
         let mut inner = Initramfs::new(self.program("kvm-xen-init")?)?;
         // A guest has the stock kernel, whatever it runs on.
         let stock = Modules::open(&self.paths.kernel.modules())?;
-        let modules = inner.modules(&stock, &["xen-blkfront"])?;
+        let modules = inner.modules(&stock, &[driver])?;
         let disk = DiskPlan {
-            device: "/dev/xvda".into(),
+            device: device.into(),
             block: 64 << 10,
             blocks: 16,
             span: 128,
@@ -209,18 +254,12 @@ impl<'a> Parts<'a> {
             disk,
             wakes: 100,
             barriers: 100,
+            timer_ms,
             telling: TELLING.map(str::to_owned).into(),
         };
         initramfs.data(GUEST_INITRAMFS, &inner.finish(&Plan::Guest(guest.clone())));
         initramfs.file(GUEST_KERNEL, &self.paths.kernel.image())?;
-        qemu::add_to(initramfs)?;
-        Ok(GuestAction {
-            qemu: qemu::xen_guest(smp, GUEST_KERNEL, GUEST_INITRAMFS, GUEST_APPEND),
-            disk_mib: 16,
-            guest,
-            phases,
-            count,
-        })
+        Ok(guest)
     }
 
     /// A prompt in the machine.

@@ -3,8 +3,9 @@
 
 use crate::accel::Accel;
 use crate::initramfs::Initramfs;
+use crate::migratable;
 use anyhow::{bail, Result};
-use protocol::{GUEST_DISK, GUEST_LOG, GUEST_MONITOR};
+use protocol::{GUEST_DISK, GUEST_LOG, GUEST_MONITOR, GUEST_QMP};
 use std::path::Path;
 
 /// QEMU, here and in the machine.
@@ -86,8 +87,23 @@ impl Machine<'_> {
     }
 }
 
-/// QEMU and its arguments for a Xen guest of two processors.
+/// QEMU and its arguments for a Xen guest with a paravirtual disk.
 pub fn xen_guest(smp: u32, kernel: &str, initrd: &str, append: &str) -> Vec<String> {
+    let mut line = without_disk(smp, kernel, initrd, append);
+    line.extend(["-device", "xen-disk,drive=disk,vdev=xvda"].map(str::to_owned));
+    line
+}
+
+/// The same with a virtio disk, and with QMP. Only copies of QEMU migrate it: see [`migratable`].
+pub fn migratable_guest(smp: u32, kernel: &str, initrd: &str, append: &str) -> Vec<String> {
+    let mut line = without_disk(smp, kernel, initrd, append);
+    let monitor = format!("unix:{GUEST_QMP},server=on,wait=off");
+    let more = ["-device", "virtio-blk-pci,drive=disk", "-qmp", &monitor];
+    line.extend(more.map(str::to_owned));
+    line
+}
+
+fn without_disk(smp: u32, kernel: &str, initrd: &str, append: &str) -> Vec<String> {
     let mut line: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
     add(&[QEMU, "-name", "xen-guest", "-M", "pc"]);
@@ -101,7 +117,6 @@ pub fn xen_guest(smp: u32, kernel: &str, initrd: &str, append: &str) -> Vec<Stri
         "-drive",
         &format!("file={GUEST_DISK},if=none,id=disk,format=raw"),
     ]);
-    add(&["-device", "xen-disk,drive=disk,vdev=xvda"]);
     add(&["-serial", &format!("file:{GUEST_LOG}")]);
     add(&["-serial", "stdio"]);
     add(&[
@@ -122,6 +137,13 @@ pub fn add_to(initramfs: &mut Initramfs) -> Result<()> {
         initramfs.file(path, Path::new(path))?;
     }
     Ok(())
+}
+
+/// The same with a QEMU that migrates Xen guests, where there can be one.
+pub fn add_migratable_to(initramfs: &mut Initramfs) -> Result<()> {
+    // What is there already isn't added again.
+    initramfs.data(QEMU, &migratable::copy(Path::new(QEMU))?);
+    add_to(initramfs)
 }
 
 /// A command line as a person would type it.

@@ -4,6 +4,7 @@
 mod debug;
 mod fuzz;
 mod guest;
+mod migration;
 mod samples;
 mod short;
 mod storm;
@@ -37,6 +38,7 @@ pub const ALL: [&dyn Machine; 20] = [
         rounds: 2,
         is_debug: true,
     },
+    &migration::Migration,
     &Guest {
         machine: "xen-guest",
         test: "guest/xen-hvm",
