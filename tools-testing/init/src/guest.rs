@@ -5,7 +5,8 @@ use crate::disk::Disk;
 use crate::{channel, ipi, kmod, system, timers};
 use anyhow::{Context, Result};
 use protocol::{
-    GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, GUEST_FINISH, GUEST_STATE,
+    GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, GUEST_ALL, GUEST_FINISH,
+    GUEST_STATE,
 };
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -17,11 +18,14 @@ use std::time::{Duration, Instant};
 /// Does the plan.
 pub fn run(plan: &GuestPlan) -> Result<()> {
     static FINISH: AtomicBool = AtomicBool::new(false);
+    static ALL: AtomicBool = AtomicBool::new(false);
+    ALL.store(plan.timer_ms.is_none(), Ordering::Relaxed);
     let words = channel::incoming()?;
     thread::spawn(move || {
         for word in words {
             match word.trim() {
                 GUEST_FINISH => FINISH.store(true, Ordering::Relaxed),
+                GUEST_ALL => ALL.store(true, Ordering::Relaxed),
                 GUEST_STATE => channel::send(&state().map_or_else(failed, GuestEvent::State)),
                 _ => {}
             }
@@ -41,11 +45,13 @@ pub fn run(plan: &GuestPlan) -> Result<()> {
     });
     if let Some(ms) = plan.timer_ms {
         timers::start(Duration::from_millis(ms.into()))?;
+        timers::keep_idle_but(0)?;
     }
     let mut disk = Disk::open(&plan.disk)?;
     for number in 1.. {
+        let all = ALL.load(Ordering::Relaxed);
         let round =
-            one_round(plan, &mut disk, number).with_context(|| format!("round {number}"))?;
+            one_round(plan, &mut disk, number, all).with_context(|| format!("round {number}"))?;
         channel::send(&GuestEvent::Round(round));
         if FINISH.load(Ordering::Relaxed) {
             break;
@@ -58,12 +64,14 @@ pub fn run(plan: &GuestPlan) -> Result<()> {
     Ok(())
 }
 
-fn one_round(plan: &GuestPlan, disk: &mut Disk, number: u32) -> Result<Round> {
+fn one_round(plan: &GuestPlan, disk: &mut Disk, number: u32, all: bool) -> Result<Round> {
     let begun = Instant::now();
     let before = ipis()?;
     let disk_bytes = disk.round(number)?;
-    ipi::wake(plan.wakes)?;
-    ipi::barrier(plan.barriers)?;
+    if all {
+        ipi::wake(plan.wakes)?;
+        ipi::barrier(plan.barriers)?;
+    }
     Ok(Round {
         number,
         disk_bytes,

@@ -20,7 +20,7 @@ use crate::{channel, image, klog, side};
 use account::Account;
 use anyhow::{bail, Context, Result};
 use protocol::{
-    Event, GuestState, MachinePlan, MigrateAction, Outcome, Side, GUEST_DISK, GUEST_QMP,
+    Event, GuestState, MachinePlan, MigrateAction, Outcome, Side, GUEST_ALL, GUEST_DISK, GUEST_QMP,
     GUEST_STATE,
 };
 use qmp::{Migrated, Qmp};
@@ -165,6 +165,7 @@ fn go_on(action: &MigrateAction, guest: &mut Guest, saved: &Saved) -> Result<u32
     work(guest, &mut account, 0, action.cpus)?;
     let (came_at, came) = state(guest, &mut account)?;
     account::moved(&left, &came, came_at - left_at)?;
+    guest.tell(GUEST_ALL)?;
     work(guest, &mut account, action.rounds, action.cpus)?;
     let (worked_at, worked) = state(guest, &mut account)?;
     account::worked(&came, &worked, worked_at - came_at)?;
