@@ -9,8 +9,8 @@
 //! KVM takes the time of a Xen timer that is set for one of the VM's clock as it is then. QEMU sets
 //! the timers first and the clock only when the guest goes on, so a timer comes later by as much as
 //! the new VM's clock is behind: by half a minute, where the guest has lived for that long. C and Rust
-//! do alike. That is nothing to be told apart from a timer that was lost, so the new VM first grows as
-//! old as the guest is.
+//! do alike. A timer that is that late can't be told from one that was lost, so the new VM first grows
+//! as old as the guest is.
 
 mod account;
 mod qmp;
@@ -97,7 +97,7 @@ fn save(action: &MigrateAction, limit: Duration) -> Result<Result<Saved, String>
     image::create(action.disk_mib)?;
     let mut guest = Guest::launch(&action.qemu, Vec::new(), limit)?;
     let mut account = Account::default();
-    let migrated = leave(action, &mut guest, &mut account).inspect_err(|_| guest.abort())?;
+    let migrated = leave(&mut guest, &mut account).inspect_err(|_| guest.abort())?;
     if let Migrated::Refused(reason) = migrated {
         return Ok(Err(reason));
     }
@@ -115,10 +115,13 @@ fn save(action: &MigrateAction, limit: Duration) -> Result<Result<Saved, String>
 }
 
 /// The guest works until QEMU has written it.
-fn leave(action: &MigrateAction, guest: &mut Guest, account: &mut Account) -> Result<Migrated> {
+fn leave(guest: &mut Guest, account: &mut Account) -> Result<Migrated> {
     guest.boot()?;
-    note("the guest works");
-    work(guest, account, 1, action.cpus)?;
+    note("waiting for the guest to work");
+    // No longer than that: the older the guest, the longer the next VM takes to be as old.
+    while account.round == 0 {
+        account.take(guest.hear()?)?;
+    }
     state(guest, account)?;
     note("QEMU writes the guest at work");
     klog::mark("the guest leaves");
@@ -183,7 +186,7 @@ fn work(guest: &mut Guest, account: &mut Account, rounds: u32, cpus: u32) -> Res
             let is_missing = next == before.last_timer(cpu) + 1;
             is_missing.then(|| format!("timer {next} of processor {cpu}"))
         });
-        // One was running.
+        // One was running already.
         let is_round_missing = account.round <= before.round + rounds;
         let round = || is_round_missing.then(|| format!("round {}", account.round + 1));
         let Some(missing) = missing_timer.or_else(round) else {

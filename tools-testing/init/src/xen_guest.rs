@@ -7,7 +7,7 @@ use protocol::{Event, GuestAction, GuestEvent, Round, GUEST_FINISH, GUEST_LOG};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -194,7 +194,11 @@ impl Drop for Guest {
 }
 
 /// Passes what the guest says on to the runner, and to us.
-fn listen(output: ChildStdout, unfinished: Vec<u8>, mut events: File) -> Said {
+fn listen(
+    output: impl Read + Send + 'static,
+    unfinished: Vec<u8>,
+    mut events: impl Write + Send + 'static,
+) -> Said {
     let (sender, receiver) = mpsc::channel();
     let begun = Instant::now();
     let listener = thread::spawn(move || {
@@ -228,5 +232,27 @@ fn qemu_log() -> String {
     match text.trim() {
         "" => "it gave no reason".into(),
         text => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn another_qemu_ends_a_line() {
+        let event = GuestEvent::Failed {
+            reason: "tried".into(),
+        };
+        let line = protocol::to_line(&event).into_bytes();
+        let (begun, rest) = line.split_at(line.len() / 2);
+        let (said, listener) = listen(Cursor::new(begun.to_vec()), Vec::new(), io::sink());
+        let unfinished = listener.join().unwrap();
+        assert_eq!(unfinished, begun);
+        assert!(said.recv().is_err());
+        let (said, listener) = listen(Cursor::new(rest.to_vec()), unfinished, io::sink());
+        assert!(listener.join().unwrap().is_empty());
+        assert_eq!(said.recv().unwrap(), event);
     }
 }

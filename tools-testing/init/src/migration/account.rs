@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 /// A timer may be that late where the machine is emulated and its host is busy.
 const LATE_LIMIT: Duration = Duration::from_secs(8);
 
-/// How much later than its clock says a state may reach us, and the other way round.
-const TOLD_LIMIT: Duration = Duration::from_secs(3);
+/// How long a state may take to reach us.
+const TOLD_LIMIT: Duration = Duration::from_secs(5);
 
 /// The guest's account of itself, which goes on when it is moved.
 #[derive(Debug, Clone, Default)]

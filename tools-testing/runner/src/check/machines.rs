@@ -22,7 +22,7 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-pub const ALL: [&dyn Machine; 20] = [
+pub const ALL: [&dyn Machine; 21] = [
     &fuzz::Fuzz,
     &Takeover { is_debug: false },
     &Storms { is_debug: true },

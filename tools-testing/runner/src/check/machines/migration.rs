@@ -2,7 +2,7 @@
 //! A Xen guest that moves from one QEMU to another, and from one side to the other.
 
 use super::{Chosen, Facts, Machine, Test, Wanted};
-use crate::parts::{Parts, GUEST_LIMIT_S};
+use crate::parts::Parts;
 use anyhow::Result;
 use protocol::{Action, MigrateAction, Side};
 
@@ -11,6 +11,9 @@ const MEMORY_MIB: u32 = 1536;
 
 /// The guest's vCPUs.
 const CPUS: u32 = 2;
+
+/// Seconds for a guest's boot, and its way from one QEMU to another.
+const LIMIT_S: u64 = 300;
 
 /// Rounds of the guest's work after it has moved.
 const ROUNDS: u32 = 2;
@@ -62,7 +65,7 @@ impl Machine for Migration {
                     rounds,
                     ..action.clone()
                 };
-                wanted.step(id, None, GUEST_LIMIT_S, Action::Migrate(action));
+                wanted.step(id, None, LIMIT_S, Action::Migrate(action));
             }
         }
         Ok(wanted)
