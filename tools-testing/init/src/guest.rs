@@ -5,8 +5,8 @@ use crate::disk::Disk;
 use crate::{channel, ipi, kmod, system, timers};
 use anyhow::{Context, Result};
 use protocol::{
-    GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, GUEST_ALL, GUEST_FINISH,
-    GUEST_STATE,
+    GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, GUEST_FINISH, GUEST_REST,
+    GUEST_STATE, GUEST_WORK,
 };
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -18,17 +18,19 @@ use std::time::{Duration, Instant};
 /// Does the plan.
 pub fn run(plan: &GuestPlan) -> Result<()> {
     static FINISH: AtomicBool = AtomicBool::new(false);
-    static ALL: AtomicBool = AtomicBool::new(false);
-    ALL.store(plan.timer_ms.is_none(), Ordering::Relaxed);
+    static REST: AtomicBool = AtomicBool::new(false);
     let words = channel::incoming()?;
+    let worker = thread::current();
     thread::spawn(move || {
         for word in words {
             match word.trim() {
                 GUEST_FINISH => FINISH.store(true, Ordering::Relaxed),
-                GUEST_ALL => ALL.store(true, Ordering::Relaxed),
+                GUEST_REST => REST.store(true, Ordering::Relaxed),
+                GUEST_WORK => REST.store(false, Ordering::Relaxed),
                 GUEST_STATE => channel::send(&state().map_or_else(failed, GuestEvent::State)),
                 _ => {}
             }
+            worker.unpark();
         }
     });
     for module in &plan.modules {
@@ -45,16 +47,18 @@ pub fn run(plan: &GuestPlan) -> Result<()> {
     });
     if let Some(ms) = plan.timer_ms {
         timers::start(Duration::from_millis(ms.into()))?;
-        timers::keep_idle_but(0)?;
     }
     let mut disk = Disk::open(&plan.disk)?;
     for number in 1.. {
-        let all = ALL.load(Ordering::Relaxed);
         let round =
-            one_round(plan, &mut disk, number, all).with_context(|| format!("round {number}"))?;
+            one_round(plan, &mut disk, number).with_context(|| format!("round {number}"))?;
         channel::send(&GuestEvent::Round(round));
         if FINISH.load(Ordering::Relaxed) {
             break;
+        }
+        while REST.load(Ordering::Relaxed) {
+            // No timer is to be set by us.
+            thread::park();
         }
     }
     channel::send(&GuestEvent::Report(GuestReport {
@@ -64,14 +68,12 @@ pub fn run(plan: &GuestPlan) -> Result<()> {
     Ok(())
 }
 
-fn one_round(plan: &GuestPlan, disk: &mut Disk, number: u32, all: bool) -> Result<Round> {
+fn one_round(plan: &GuestPlan, disk: &mut Disk, number: u32) -> Result<Round> {
     let begun = Instant::now();
     let before = ipis()?;
     let disk_bytes = disk.round(number)?;
-    if all {
-        ipi::wake(plan.wakes)?;
-        ipi::barrier(plan.barriers)?;
-    }
+    ipi::wake(plan.wakes)?;
+    ipi::barrier(plan.barriers)?;
     Ok(Round {
         number,
         disk_bytes,

@@ -26,16 +26,6 @@ pub fn start(period: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Gives this thread and all interrupts that can be moved to one processor.
-pub fn keep_idle_but(cpu: usize) -> Result<()> {
-    ipi::pin(cpu)?;
-    for irq in fs::read_dir("/proc/irq").context("/proc/irq")?.flatten() {
-        // Those of a processor itself are refused.
-        let _ = fs::write(irq.path().join("smp_affinity_list"), cpu.to_string());
-    }
-    Ok(())
-}
-
 /// The guest's monotonic clock.
 pub fn now() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())

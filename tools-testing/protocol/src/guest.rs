@@ -15,9 +15,7 @@ pub struct GuestPlan {
     /// Calls of membarrier(2), each an interrupt to every other processor that runs us.
     pub barriers: u32,
     /// Milliseconds of a timer on each processor, which is set again whenever it has come; `None`:
-    /// there is none. So there always is one that has been set and has yet to come. Until
-    /// [`crate::GUEST_ALL`] all work is left to processor 0: another one that is idle sets its clock
-    /// event device for its next timer, and one that works for its next tick.
+    /// there is none. So there always is one that has been set and has yet to come.
     pub timer_ms: Option<u32>,
     /// Beginnings of the lines of the kernel log to be reported. Each byte that the guest sends is
     /// an exit of its own, so only the telling ones.
