@@ -5,8 +5,7 @@ use crate::disk::Disk;
 use crate::{channel, ipi, kmod, system, timers};
 use anyhow::{Context, Result};
 use protocol::{
-    GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, GUEST_FINISH, GUEST_REST,
-    GUEST_STATE, GUEST_WORK,
+    GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, GUEST_FINISH, GUEST_STATE,
 };
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -18,19 +17,14 @@ use std::time::{Duration, Instant};
 /// Does the plan.
 pub fn run(plan: &GuestPlan) -> Result<()> {
     static FINISH: AtomicBool = AtomicBool::new(false);
-    static REST: AtomicBool = AtomicBool::new(false);
     let words = channel::incoming()?;
-    let worker = thread::current();
     thread::spawn(move || {
         for word in words {
             match word.trim() {
                 GUEST_FINISH => FINISH.store(true, Ordering::Relaxed),
-                GUEST_REST => REST.store(true, Ordering::Relaxed),
-                GUEST_WORK => REST.store(false, Ordering::Relaxed),
                 GUEST_STATE => channel::send(&state().map_or_else(failed, GuestEvent::State)),
                 _ => {}
             }
-            worker.unpark();
         }
     });
     for module in &plan.modules {
@@ -55,10 +49,6 @@ pub fn run(plan: &GuestPlan) -> Result<()> {
         channel::send(&GuestEvent::Round(round));
         if FINISH.load(Ordering::Relaxed) {
             break;
-        }
-        while REST.load(Ordering::Relaxed) {
-            // No timer is to be set by us.
-            thread::park();
         }
     }
     channel::send(&GuestEvent::Report(GuestReport {

@@ -21,7 +21,7 @@ use account::Account;
 use anyhow::{bail, Context, Result};
 use protocol::{
     Event, GuestState, MachinePlan, MigrateAction, Outcome, Side, GUEST_DISK, GUEST_QMP,
-    GUEST_REST, GUEST_STATE, GUEST_WORK,
+    GUEST_STATE,
 };
 use qmp::{Migrated, Qmp};
 use std::fs;
@@ -126,20 +126,7 @@ fn leave(guest: &mut Guest, account: &mut Account) -> Result<Migrated> {
     note("QEMU writes the guest at work");
     klog::mark("the guest leaves");
     let mut qmp = connect(guest)?;
-    let before = account.round;
-    let mut rests = false;
-    let migrated = qmp.migrate(STATE, MOVE_LIMIT, || {
-        while let Some(said) = guest.heard() {
-            account.take(said)?;
-        }
-        // A processor at work has a timer set for its next tick, which has come before QEMU asks
-        // for it, and nothing is left to be restored. That of an idle one is far away.
-        if !rests && account.round > before {
-            rests = true;
-            guest.tell(GUEST_REST)?;
-        }
-        Ok(())
-    })?;
+    let migrated = qmp.migrate(STATE, MOVE_LIMIT)?;
     if migrated == Migrated::Yes {
         qmp.quit()?;
     }
@@ -177,21 +164,19 @@ fn go_on(action: &MigrateAction, guest: &mut Guest, saved: &Saved) -> Result<u32
     }
     note("the guest goes on");
     let (left_at, left) = account.state.clone().context("no state was told before")?;
-    // The first timers are those that were set before. Whatever else wakes a processor has it set
-    // one anew, so there is no work until they have come.
-    work(guest, &mut account, None, action.cpus)?;
+    // The first timers are those that were set before.
+    work(guest, &mut account, 0, action.cpus)?;
     let (came_at, came) = state(guest, &mut account)?;
     account::moved(&left, &came, came_at - left_at)?;
-    guest.tell(GUEST_WORK)?;
-    work(guest, &mut account, Some(action.rounds), action.cpus)?;
+    work(guest, &mut account, action.rounds, action.cpus)?;
     let (worked_at, worked) = state(guest, &mut account)?;
     account::worked(&came, &worked, worked_at - came_at)?;
     note("waiting for the guest's report and its end");
     guest.finish(account.round)
 }
 
-/// Waits for a timer of each processor, and for rounds that begin from now on, if any.
-fn work(guest: &mut Guest, account: &mut Account, rounds: Option<u32>, cpus: u32) -> Result<()> {
+/// Waits for rounds that begin from now on, and for a timer of each processor.
+fn work(guest: &mut Guest, account: &mut Account, rounds: u32, cpus: u32) -> Result<()> {
     let before = account.clone();
     let deadline = Instant::now() + WORK_LIMIT;
     loop {
@@ -201,7 +186,7 @@ fn work(guest: &mut Guest, account: &mut Account, rounds: Option<u32>, cpus: u32
             is_missing.then(|| format!("timer {next} of processor {cpu}"))
         });
         // One was running already.
-        let is_round_missing = rounds.is_some_and(|rounds| account.round <= before.round + rounds);
+        let is_round_missing = account.round <= before.round + rounds;
         let round = || is_round_missing.then(|| format!("round {}", account.round + 1));
         let Some(missing) = missing_timer.or_else(round) else {
             return Ok(());

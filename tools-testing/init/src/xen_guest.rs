@@ -109,11 +109,6 @@ impl Guest {
         self.next(self.deadline.min(Instant::now() + SILENCE_LIMIT))
     }
 
-    /// What the guest has said already and nobody has heard, if anything.
-    pub fn heard(&mut self) -> Option<GuestEvent> {
-        self.said.try_recv().ok()
-    }
-
     /// Fails, with QEMU's reason, where QEMU has ended.
     pub fn check_there(&mut self) -> Result<()> {
         match exec::wait(&mut self.qemu, Instant::now() + GONE_LIMIT)? {

@@ -44,11 +44,6 @@ pub const GUEST_QMP: &str = "/run/xen-guest.qmp";
 /// The word that asks the Xen guest for its state, which it tells at once.
 pub const GUEST_STATE: &str = "state";
 
-/// The words after which the Xen guest rests from its work, after the round that is running, and goes
-/// on with it.
-pub const GUEST_REST: &str = "rest";
-pub const GUEST_WORK: &str = "work";
-
 /// The word that asks the Xen guest for its report and its end.
 pub const GUEST_FINISH: &str = "finish";
 
