@@ -26,6 +26,7 @@ mod stragglers;
 mod takeover;
 mod times;
 mod watch;
+mod withheld;
 mod world;
 
 use storms::{Setting, Storm, STORMS};

@@ -23,6 +23,7 @@ use crate::plan::{Plan, Upcall};
 use crate::storms::{self, tell, tell_tried};
 use crate::stragglers;
 use crate::times::Times;
+use crate::withheld;
 use crate::world::World;
 
 /// Which module, and how often.
@@ -91,7 +92,12 @@ pub fn run(options: &Options) -> io::Result<bool> {
         None => options.patience() * (options.times + 1),
         Some(seconds) => options.patience() * 4 + Duration::from_secs(seconds),
     };
-    let cases: [Case; 2] = [
+    let cases: [Case; 3] = [
+        (
+            "page-withheld",
+            |options, _| withheld::run(&options.module),
+            options.patience() * 2,
+        ),
         (
             "stragglers",
             |options, _| {

@@ -10,6 +10,7 @@ use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use vm_memory::MmapRegion;
 
 use super::outcome::{fail, Outcome, Stop};
+use super::vm::Vm;
 use crate::abi::PAGE_SIZE;
 
 /// `struct uffdio_api`, `linux/userfaultfd.h`.
@@ -97,6 +98,11 @@ impl Withheld {
     /// Its address in this process.
     pub fn hva(&self) -> u64 {
         self.region.as_ptr() as u64
+    }
+
+    /// Has the guest find it at `gpa`.
+    pub fn put(&self, vm: &Vm, slot: u32, gpa: u64) -> Outcome {
+        vm.set_slot(slot, gpa, &self.region, 0)
     }
 
     /// Gives the page, filled with zeros, to whoever waits for it.

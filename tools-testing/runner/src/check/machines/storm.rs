@@ -95,7 +95,7 @@ pub struct Takeover {
     pub is_debug: bool,
 }
 
-const TAKEOVER: [&str; 2] = ["stragglers", "under-load"];
+const TAKEOVER: [&str; 3] = ["page-withheld", "stragglers", "under-load"];
 
 /// Whether anything is left of it in memory, on the debug kernel.
 const KMEMLEAK: &str = "kmemleak";
