@@ -8,8 +8,9 @@
 //! level is held, and hands out the token of the inside; so a context can't be used, nor
 //! outlived, behind the back of a guard.
 //!
-//! Only the C boundary asserts a context ([`Ctx::assert`]), one of those at the end of this file;
-//! everything else derives one.
+//! The C boundary asserts a context ([`Ctx::assert`]), one of those at the end of this file, and
+//! others are derived from it. Where one is exchanged for another that allows no more
+//! (`weaken.rs`, and few places that find out what is so), that is asserted there.
 
 use super::order::{
     Asleep, AtOnce, Atomic, Before, GpcRefreshLock, HardIrq, Invalidation, KvmSrcu, Level,
@@ -116,11 +117,14 @@ impl<H: Held> InKvmSrcu for Within<KvmSrcu, H> {}
 pub(crate) trait InVmMm: Held {}
 impl<H: Held> InVmMm for Within<VmMm, H> {}
 
-/// Evidence that the current task is inside of the levels in `H`.
+/// Evidence of what the current task may do: no less than inside of the levels in `H`.
 ///
 /// # Invariants
 ///
-/// The task is inside of all levels in `H`, and leaves none of them for the lifetime `'c`.
+/// For the lifetime `'c` the task may enter, wait for, wake and sleep as one that is inside of the
+/// levels in `H` and of no others. Of these it is in fact inside of [`KvmSrcu`] and [`VmMm`], where
+/// `H` has them: that gives a right. Any other level only forbids, and may stand for what the task
+/// might as well be inside of.
 pub(crate) struct Ctx<'c, H> {
     _lifetime: PhantomData<&'c mut ()>,
     // A context is a task's own: neither `Send` nor `Sync`.
@@ -132,8 +136,7 @@ impl<H: Held> Ctx<'_, H> {
     ///
     /// # Safety
     ///
-    /// The task is inside of all levels in `H`, stays so while the value lives, and what the
-    /// levels imply of sleeping and address space is so.
+    /// The invariants of [`Ctx`] hold of `H`, while the value lives.
     #[inline(always)]
     pub(crate) unsafe fn assert() -> Self {
         // INVARIANT: By the safety requirement.

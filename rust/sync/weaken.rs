@@ -57,8 +57,8 @@ where
     /// This context, as one of which no more is known than that pfn caches can be refreshed.
     #[inline(always)]
     pub(crate) fn may_refresh(&mut self) -> Ctx<'_, MayRefresh> {
-        // SAFETY: The task is in a read section, in the VM's address space, and may sleep. That it
-        // holds `xen_lock` need not be so, but all that follows from it is what may not be done.
+        // SAFETY: The task is in a read section, in the VM's address space, and may sleep. All that
+        // follows from `xen_lock` is what may not be done.
         unsafe { Ctx::assert() }
     }
 }
