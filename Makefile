@@ -66,7 +66,7 @@ soak:
 	@$(RUN) check --tests 'storm/*' --minutes $(or $(MINUTES),10) \
 		--seed $(or $(SEED),$(shell date +%s))
 
-## takeover: take over and hand back TIMES=200 times in the middle of a storm (SEED=s, DEBUG=1)
+## takeover: take over and hand back TIMES=200 times under a storm and a Debian guest (SEED=s, DEBUG=1)
 takeover:
 	@$(if $(DEBUG),$(RUN_DEBUG),$(RUN)) check --tests '$(if $(DEBUG),debug/)takeover/*' --times $(or $(TIMES),200) \
 		--seed $(or $(SEED),$(shell date +%s))

@@ -19,7 +19,7 @@ pub fn reinsert(plan: &MachinePlan, times: u32) -> Result<()> {
         side::ensure(Side::Rust, module).with_context(turn)?;
         side::check_redirected().with_context(turn)?;
     }
-    side::ensure(Side::C, module)
+    side::ensure(Side::C, module).map(drop)
 }
 
 /// Inserts while `kvm.ko` isn't there. Once it is, the program `proof` has to enter Rust.
@@ -31,7 +31,7 @@ pub fn insert_before_kvm(plan: &MachinePlan, proof: &ExecAction, limit: Duration
     // The next step finds KVM loaded, however this one went.
     kvm::load(&plan.kvm)?;
     result?;
-    side::ensure(Side::C, module)
+    side::ensure(Side::C, module).map(drop)
 }
 
 /// Inserts with parameters for as long as the program `proof` runs.

@@ -42,8 +42,15 @@ fn boot(guest: &mut Guest) -> Result<u32> {
 fn all(guest: &mut Guest, plan: &MachinePlan, action: &GuestAction, mut last: u32) -> Result<u32> {
     let mut functions = Vec::new();
     for (index, phase) in action.phases.iter().enumerate() {
-        side::ensure(phase.side, plan.module.as_deref())
+        let transition = side::ensure(phase.side, plan.module.as_deref())
             .with_context(|| format!("putting {} in charge with the guest running", phase.side))?;
+        if let Some(took) = transition {
+            judge(
+                took,
+                Duration::from_secs(action.transition_limit_s),
+                phase.side,
+            )?;
+        }
         // While C is in charge the livepatch isn't there to list them.
         if phase.side == Side::Rust {
             functions = counted(action, phase.side);
@@ -54,6 +61,22 @@ fn all(guest: &mut Guest, plan: &MachinePlan, action: &GuestAction, mut last: u3
     }
     note("waiting for the guest's report and its end");
     guest.finish(last)
+}
+
+/// Counts a transition; fails if it took too long.
+fn judge(took: Duration, limit: Duration, to: Side) -> Result<()> {
+    let is_late = took > limit;
+    channel::send(&Event::Output {
+        line: format!("# tried: 1 transitions, {} failed", u8::from(is_late)),
+    });
+    if is_late {
+        bail!(
+            "the transition to {to} took {:.1} s with the guest running, and must end within {} s",
+            took.as_secs_f64(),
+            limit.as_secs()
+        );
+    }
+    Ok(())
 }
 
 /// The functions whose entries are to be counted.

@@ -4,6 +4,7 @@
 use crate::{channel, klog, livepatch};
 use anyhow::{bail, Context, Result};
 use protocol::{Event, Side, Transition, MODULE_NAME};
+use std::time::Duration;
 
 /// The side in charge.
 pub fn current() -> Side {
@@ -14,10 +15,11 @@ pub fn current() -> Side {
     }
 }
 
-/// Puts `side` in charge, if it isn't, and tells what that took.
-pub fn ensure(side: Side, module: Option<&str>) -> Result<()> {
+/// Puts `side` in charge, if it isn't, and tells what that took; returns how long the transition
+/// did, where there was one.
+pub fn ensure(side: Side, module: Option<&str>) -> Result<Option<Duration>> {
     if current() == side {
-        return Ok(());
+        return Ok(None);
     }
     channel::send(&Event::Note {
         text: match side {
@@ -37,7 +39,7 @@ pub fn ensure(side: Side, module: Option<&str>) -> Result<()> {
         functions: livepatch::functions(),
     }));
     klog::mark(&format!("side {side}"));
-    Ok(())
+    Ok(Some(took.transition))
 }
 
 /// Fails unless every call of a function that the livepatch lists goes to Rust.

@@ -178,6 +178,8 @@ pub struct GuestAction {
     pub phases: Vec<Phase>,
     /// Whether to count how often each function that the module replaces is entered.
     pub count: bool,
+    /// Seconds that a transition may take with the guest running.
+    pub transition_limit_s: u64,
 }
 
 /// One phase of a [`GuestAction`].

@@ -212,6 +212,7 @@ impl<'a> Parts<'a> {
             guest,
             phases,
             count,
+            transition_limit_s: self.kernel.transition_limit_s(),
         })
     }
 

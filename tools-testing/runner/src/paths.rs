@@ -123,6 +123,15 @@ impl Kernel {
         }
     }
 
+    /// Seconds that a transition may take.
+    pub fn transition_limit_s(&self) -> u64 {
+        match self.is_debug {
+            // Who measures it waits longer for a processor than livepatch does for tasks.
+            true => 60,
+            false => 5,
+        }
+    }
+
     /// What to boot.
     pub fn image(&self) -> PathBuf {
         self.dir.join("vmlinuz")

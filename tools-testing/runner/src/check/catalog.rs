@@ -56,6 +56,7 @@ impl Catalog {
             failing_allocations: cases(programs, &["--failing-allocations"])?,
             module,
             long: common.random.minutes.is_some(),
+            times: common.random.times.is_some(),
         };
         let machines =
             machines::ALL.map(|machine| (machine, of_machine(machine, &facts, selection)));

@@ -22,9 +22,10 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-pub const ALL: [&dyn Machine; 21] = [
+pub const ALL: [&dyn Machine; 22] = [
     &fuzz::Fuzz,
     &Takeover { is_debug: false },
+    &guest::Takeover,
     &Storms { is_debug: true },
     &Storms { is_debug: false },
     &short::Short,
@@ -154,6 +155,8 @@ pub struct Facts {
     pub module: bool,
     /// Whether there is time for what goes on for long.
     pub long: bool,
+    /// Whether a number of times was asked for.
+    pub times: bool,
 }
 
 impl Facts {
@@ -302,6 +305,7 @@ mod tests {
             failing_allocations: vec!["failing/case".into()],
             module: true,
             long: true,
+            times: true,
         };
         let tests = ALL.iter().flat_map(|machine| machine.tests(&facts));
         let names: Vec<_> = tests.map(|test| test.name).collect();
@@ -317,6 +321,7 @@ mod tests {
             failing_allocations: Vec::new(),
             module: false,
             long: false,
+            times: false,
         };
         let mut tests = ALL.iter().flat_map(|machine| machine.tests(&facts));
         assert!(tests.all(|test| !test.wants_module));

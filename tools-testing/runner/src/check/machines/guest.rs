@@ -60,3 +60,40 @@ impl Machine for Guest {
         Ok(wanted)
     }
 }
+
+/// A guest of two vCPUs at work, taken over and handed back as often as is asked for.
+pub struct Takeover;
+
+/// Its test: beside those of a storm.
+const TAKEOVER: &str = "takeover/xen-hvm";
+
+/// Seconds that one time there and back may take, with an emulator under load.
+const SWITCH_LIMIT_S: u64 = 90;
+
+impl Machine for Takeover {
+    fn name(&self) -> &'static str {
+        "xen-guest-takeover"
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        let is_wanted = facts.module && facts.times;
+        let test = Test::on(Side::Rust, TAKEOVER.to_owned());
+        is_wanted.then_some(test).into_iter().collect()
+    }
+
+    fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, MEMORY_MIB)?;
+        let times = parts.random.times.unwrap_or(1);
+        let there_and_back = [Side::Rust, Side::C].map(|side| Phase { side, rounds: 1 });
+        let begin = Phase {
+            side: Side::C,
+            rounds: 1,
+        };
+        let phases = (0..times).flat_map(|_| there_and_back);
+        let phases = std::iter::once(begin).chain(phases).collect();
+        let guest = parts.xen_guest(&mut wanted.initramfs, 2, phases, false)?;
+        let limit_s = GUEST_LIMIT_S + u64::from(times) * SWITCH_LIMIT_S;
+        wanted.step(TAKEOVER, None, limit_s, Action::Guest(guest));
+        Ok(wanted)
+    }
+}

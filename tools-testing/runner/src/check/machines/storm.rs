@@ -109,13 +109,6 @@ const TAKEOVER_SECONDS: u64 = 90;
 /// Seconds that one time there and back may take, with an emulator under load.
 const SWITCH_LIMIT_S: u64 = 60;
 
-/// Seconds that a transition may take.
-const TRANSITION_LIMIT_S: u64 = 5;
-
-/// The same where the program that measures it waits longer for a processor than livepatch does
-/// for tasks.
-const DEBUG_TRANSITION_LIMIT_S: u64 = 60;
-
 impl Takeover {
     fn group(&self) -> &'static str {
         match self.is_debug {
@@ -150,10 +143,7 @@ impl Machine for Takeover {
         let more = if self.is_debug { DEBUG_MEMORY_MIB } else { 0 };
         let mut wanted = Wanted::new(parts, 1024 + more)?;
         let patience = parts.kernel.patience();
-        let transition_limit_s = match self.is_debug {
-            true => DEBUG_TRANSITION_LIMIT_S,
-            false => TRANSITION_LIMIT_S,
-        };
+        let transition_limit_s = parts.kernel.transition_limit_s();
         let mut arguments = vec![
             "takeover".to_owned(),
             format!("--module={}", parts.module_path()),
