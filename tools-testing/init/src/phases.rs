@@ -5,7 +5,7 @@ use crate::kprobes::Probes;
 use crate::xen_guest::Guest;
 use crate::{channel, image, klog, livepatch, side};
 use anyhow::{bail, Context, Result};
-use protocol::{Event, GuestAction, MachinePlan, Phase, Side};
+use protocol::{Event, GuestAction, MachinePlan, Phase, Side, Tried};
 use std::time::{Duration, Instant};
 
 /// Boots the guest, takes it through the phases, has it power off, and looks at its disk.
@@ -66,8 +66,13 @@ fn all(guest: &mut Guest, plan: &MachinePlan, action: &GuestAction, mut last: u3
 /// Counts a transition; fails if it took too long.
 fn judge(took: Duration, limit: Duration, to: Side) -> Result<()> {
     let is_late = took > limit;
+    let tried = Tried {
+        count: 1,
+        what: "transitions".into(),
+        failed: is_late.into(),
+    };
     channel::send(&Event::Output {
-        line: format!("# tried: 1 transitions, {} failed", u8::from(is_late)),
+        line: tried.to_string(),
     });
     if is_late {
         bail!(

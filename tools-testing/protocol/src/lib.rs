@@ -9,6 +9,7 @@ mod event;
 mod guest;
 mod pattern;
 mod plan;
+mod tried;
 
 pub use event::{Event, Outcome, Probe, Transition};
 pub use guest::{DiskPlan, GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, Timer};
@@ -17,6 +18,7 @@ pub use plan::{
     Action, ExecAction, Flaw, GuestAction, KvmModules, MachinePlan, MigrateAction, Output, Phase,
     Plan, ShellAction, Side, Step, RUN_AGAIN,
 };
+pub use tried::Tried;
 
 use serde::{de::DeserializeOwned, Serialize};
 

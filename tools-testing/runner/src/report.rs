@@ -2,9 +2,9 @@
 //! Results of tests: told as they come, counted, and summed up in a table and the last line.
 
 use crate::progress::{seconds, Screen};
-use crate::tally::Tally;
+use crate::tally::{Counts, Tally};
 use protocol::RUN_AGAIN;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Lines shown of a test that failed; all of them are in the logs.
@@ -24,15 +24,7 @@ pub enum Verdict {
 /// Collects results, from any thread.
 pub struct Report {
     screen: Screen,
-    counts: Mutex<Counts>,
     tally: Mutex<Tally>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    passed: usize,
-    failed: usize,
-    skipped: usize,
 }
 
 impl Report {
@@ -40,7 +32,6 @@ impl Report {
     pub fn new(screen: &Screen) -> Self {
         Report {
             screen: screen.clone(),
-            counts: Mutex::default(),
             tally: Mutex::default(),
         }
     }
@@ -52,22 +43,14 @@ impl Report {
             if let Some(reason) = line.strip_prefix(RUN_AGAIN) {
                 self.screen.line(format!("# {step} is run again: {reason}"));
             }
-            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.take_line(step, line);
+            self.tally().take_line(step, line);
         }
     }
 
     /// Takes and shows a result.
     pub fn add(&self, name: &str, verdict: Verdict, took: Option<Duration>) {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = self.tally();
         tally.add(name, &verdict);
-        drop(tally);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        match verdict {
-            Verdict::Ok => counts.passed += 1,
-            Verdict::Skip(_) => counts.skipped += 1,
-            Verdict::NotOk(..) => counts.failed += 1,
-        }
         // Shown under the lock, so that one test's lines stay together.
         lines(name, &verdict, took)
             .iter()
@@ -76,33 +59,32 @@ impl Report {
 
     /// Whether nothing has failed, and something was tried.
     pub fn is_good(&self) -> bool {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.failed == 0 && counts.passed > 0
+        let total = self.tally().total();
+        total.failed == 0 && total.tried > 0
     }
 
     /// What was tried, kind by kind.
     pub fn table(&self) -> Vec<String> {
-        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.lines()
+        self.tally().lines()
     }
 
     /// The last line.
     pub fn closing(&self) -> String {
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .closing()
+        closing(self.tally().total())
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Counts {
-    fn closing(&self) -> String {
-        let mut text = format!("{} passed, {} failed", self.passed, self.failed);
-        if self.skipped > 0 {
-            text.push_str(&format!(", {} skipped", self.skipped));
-        }
-        text
+fn closing(total: Counts) -> String {
+    let passed = total.tried - total.failed;
+    let mut text = format!("{passed} passed, {} failed", total.failed);
+    if total.skipped > 0 {
+        text.push_str(&format!(", {} skipped", total.skipped));
     }
+    text
 }
 
 fn lines(name: &str, verdict: &Verdict, took: Option<Duration>) -> Vec<String> {
@@ -130,14 +112,14 @@ mod tests {
 
     #[test]
     fn the_last_line() {
-        let mut counts = Counts {
-            passed: 12,
-            failed: 0,
+        let mut total = Counts {
+            tried: 13,
+            failed: 1,
             skipped: 0,
         };
-        assert_eq!(counts.closing(), "12 passed, 0 failed");
-        counts.skipped = 2;
-        assert_eq!(counts.closing(), "12 passed, 0 failed, 2 skipped");
+        assert_eq!(closing(total), "12 passed, 1 failed");
+        total.skipped = 2;
+        assert_eq!(closing(total), "12 passed, 1 failed, 2 skipped");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use crate::report::Verdict;
 use crate::table::{number, table, Align};
+use protocol::Tried;
 use std::collections::BTreeMap;
 
 /// Tests that are of one kind.
@@ -51,10 +52,11 @@ const fn kind(title: &'static str, prefixes: &'static [&'static str]) -> Kind {
 
 /// Counts of one sort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    tried: u64,
-    failed: u64,
-    skipped: u64,
+pub struct Counts {
+    /// Those that failed among them.
+    pub tried: u64,
+    pub failed: u64,
+    pub skipped: u64,
 }
 
 /// Sums, kind by kind.
@@ -83,17 +85,24 @@ impl Tally {
     /// Takes a line of a test's output, which may tell of things tried. `step` is the test, or what
     /// its name begins with.
     pub fn take_line(&mut self, step: &str, line: &str) {
-        if let Some((tried, what, failed)) = parse(line) {
-            let counts_it = |kind: &Kind| kind.counts == Some(what);
+        if let Ok(tried) = line.parse::<Tried>() {
+            let counts_it = |kind: &Kind| kind.counts == Some(tried.what.as_str());
             let of = KINDS.iter().position(counts_it);
-            let key = (
-                of.unwrap_or_else(|| index(&format!("{step}/"))),
-                what.to_owned(),
-            );
-            let counts = self.within.entry(key).or_default();
-            counts.tried += tried;
-            counts.failed += failed;
+            let of = of.unwrap_or_else(|| index(&format!("{step}/")));
+            let counts = self.within.entry((of, tried.what)).or_default();
+            counts.tried += tried.count;
+            counts.failed += tried.failed;
         }
+    }
+
+    /// All tests together.
+    pub fn total(&self) -> Counts {
+        let add = |a: Counts, b: &Counts| Counts {
+            tried: a.tried + b.tried,
+            failed: a.failed + b.failed,
+            skipped: a.skipped + b.skipped,
+        };
+        self.tests.values().fold(Counts::default(), add)
     }
 
     /// The table.
@@ -130,37 +139,9 @@ fn index(name: &str) -> usize {
     index.expect("the last kind fits all names")
 }
 
-/// Reads `# tried: 20 things, 1 failed`.
-fn parse(line: &str) -> Option<(u64, &str, u64)> {
-    let text = line.trim_start().strip_prefix("# tried: ")?;
-    let (tried, text) = text.split_once(' ')?;
-    let (what, failed) = text.rsplit_once(", ")?;
-    let failed = failed.trim_end().strip_suffix(" failed")?;
-    Some((tried.parse().ok()?, what, failed.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_of_programs() {
-        assert_eq!(
-            parse("# tried: 20 things, 1 failed"),
-            Some((20, "things", 1))
-        );
-        assert_eq!(
-            parse("# tried: 3 VMs killed, 0 failed\r"),
-            Some((3, "VMs killed", 0))
-        );
-        for other in [
-            "# tried: 20",
-            "tried: 2 x, 0 failed",
-            "# tried: x y, 0 failed",
-        ] {
-            assert_eq!(parse(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn a_test_is_of_the_first_kind_that_it_fits() {
