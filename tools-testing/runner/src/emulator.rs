@@ -104,7 +104,8 @@ fn store_length(code: &[u8]) -> Option<usize> {
     (with_displacement && (-CPU_STATE..0).contains(&displacement)).then_some(LENGTH)
 }
 
-fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
+/// What there is just one of.
+pub fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }

@@ -12,6 +12,7 @@
 //! program: one byte of data. Where it isn't found, QEMU is taken as it is; what it says of a
 //! migration is then told.
 
+use crate::emulator::only;
 use anyhow::{Context, Result};
 use object::{Object, ObjectSection, RelocationTarget};
 use std::fs;
@@ -69,11 +70,6 @@ fn offset(file: &object::File, address: u64) -> Option<usize> {
         (section.address() != 0 && within < size).then_some(start + within)
     });
     found?.try_into().ok()
-}
-
-fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
 }
 
 #[cfg(test)]

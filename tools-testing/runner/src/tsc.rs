@@ -5,39 +5,32 @@
 //! counts, against other clocks, and errs when the emulator gets no processor meanwhile: then time
 //! in the machine is some times too fast, and all limits are too short.
 
-use std::time::Duration;
+use std::arch::x86_64::_rdtsc;
+use std::sync::LazyLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// How long is measured, in all.
 const SPAN: Duration = Duration::from_millis(100);
 
-/// The counter's ticks in a millisecond; `None` where it can't be measured, as on a machine that has
-/// no such counter.
-#[cfg(target_arch = "x86_64")]
+/// The counter's ticks in a millisecond; `None` where it can't be measured.
 pub fn khz() -> Option<u64> {
     let first = reading();
-    std::thread::sleep(SPAN);
+    sleep(SPAN);
     rate(first, reading())
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-pub fn khz() -> Option<u64> {
-    let _ = SPAN;
-    None
 }
 
 /// A moment, in nanoseconds of a clock and in ticks.
 type Reading = (u128, u64);
 
 /// A reading of both at almost the same time: the closest of some tries.
-#[cfg(target_arch = "x86_64")]
 fn reading() -> Reading {
-    use std::time::Instant;
-    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     let start = *START;
     let try_once = |_| {
         let before = start.elapsed();
         // SAFETY: Every x86-64 processor has the instruction, which reads a counter.
-        let ticks = unsafe { std::arch::x86_64::_rdtsc() };
+        let ticks = unsafe { _rdtsc() };
         let after = start.elapsed();
         (after - before, (before.as_nanos(), ticks))
     };
@@ -48,7 +41,6 @@ fn reading() -> Reading {
     reading
 }
 
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 fn rate((ns0, ticks0): Reading, (ns1, ticks1): Reading) -> Option<u64> {
     let ns = ns1.checked_sub(ns0).filter(|&ns| ns > 0)?;
     let ticks = u128::from(ticks1.checked_sub(ticks0)?);
@@ -69,7 +61,6 @@ mod tests {
         assert_eq!(rate((0, 5), (100, 4)), None);
     }
 
-    #[cfg(target_arch = "x86_64")]
     #[test]
     fn twice_the_same() {
         let (one, other) = (khz().unwrap(), khz().unwrap());

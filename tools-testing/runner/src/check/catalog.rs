@@ -18,15 +18,11 @@ pub const MODINFO: [(&str, Option<&str>); 5] = [
     ("livepatch", Some("Y")),
 ];
 
-/// Checks of the module: of the file, then of its source.
-const MODULE: [&str; 4] = ["no-panic", "no-tail-calls", "rustfmt", "clippy"];
+/// Checks of the module file.
+const OF_FILE: [&str; 2] = ["no-panic", "no-tail-calls"];
 
-/// How many of them want the file.
-const OF_FILE: usize = 2;
-
-fn wants_file(name: &str) -> bool {
-    MODULE[..OF_FILE].contains(&name)
-}
+/// Checks of the module's source.
+const OF_SOURCE: [&str; 2] = ["rustfmt", "clippy"];
 
 /// The chosen tests.
 pub struct Catalog {
@@ -66,7 +62,10 @@ impl Catalog {
                 .filter(|name| selection.has(&join(group, name)))
                 .collect()
         };
-        let only = |yes, names: &'static [&'static str]| if yes { names } else { &[] };
+        let module_checks = match module {
+            true => [OF_FILE, OF_SOURCE].concat(),
+            false => Vec::new(),
+        };
         let modinfo = MODINFO
             .into_iter()
             .filter(|(field, _)| module && selection.has(&join("modinfo", field)));
@@ -76,7 +75,7 @@ impl Catalog {
                 .filter(|(_, tests)| !tests.is_empty())
                 .collect(),
             modinfo: modinfo.collect(),
-            module: chosen("module", only(module, &MODULE)),
+            module: chosen("module", &module_checks),
             crates: crates(paths)?
                 .into_iter()
                 .filter(|name| selection.may_have_in(&format!("host/{name}")))
@@ -92,7 +91,7 @@ impl Catalog {
             machine.is_debug() == is_debug && tests.iter().any(|test| test.wants_module)
         });
         let wants_file =
-            !self.modinfo.is_empty() || self.module.iter().any(|name| wants_file(name));
+            !self.modinfo.is_empty() || self.module.iter().any(|name| OF_FILE.contains(name));
         by_machine || (wants_file && !is_debug)
     }
 
@@ -122,7 +121,7 @@ impl Catalog {
         self.machines.retain(|(_, tests)| !tests.is_empty());
         if file {
             self.modinfo.clear();
-            self.module.retain(|name| !wants_file(name));
+            self.module.retain(|name| !OF_FILE.contains(name));
         }
         let after = self.names();
         before
