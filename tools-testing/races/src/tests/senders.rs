@@ -34,6 +34,14 @@ fn config(broken: Option<Broken>) -> Config<'static> {
     }
 }
 
+/// As it should be, on this host.
+fn on(host: Host) -> Config<'static> {
+    Config {
+        host,
+        ..config(None)
+    }
+}
+
 /// vCPU 0 sends through a port that is bound to itself.
 fn sender(state: &Arc<VmState>) -> thread::JoinHandle<()> {
     sender_by(state, guest::guest_sends)
@@ -160,14 +168,10 @@ fn a_reset_that_does_not_wait_is_found_wrong() {
 /// C does not pass the gate.
 #[test]
 fn deassign_in_a_transition_waits_for_senders_in_c() {
-    let host = Host {
+    let config = on(Host {
         in_transition: true,
         ..Host::DEFAULT
-    };
-    let config = Config {
-        host,
-        ..config(None)
-    };
+    });
     removal_beside(sender_in_c, KVM_XEN_EVTCHN_DEASSIGN, config);
 }
 
@@ -179,14 +183,10 @@ fn a_deassign_that_knows_of_no_transition_is_found_wrong() {
 
 #[test]
 fn deassign_without_memory_waits_for_senders() {
-    let host = Host {
+    let config = on(Host {
         out_of_memory: true,
         ..Host::DEFAULT
-    };
-    let config = Config {
-        host,
-        ..config(None)
-    };
+    });
     removal_beside(sender, KVM_XEN_EVTCHN_DEASSIGN, config);
 }
 
@@ -194,14 +194,10 @@ fn deassign_without_memory_waits_for_senders() {
 fn what_was_removed_is_freed_some_time() {
     for flags in [KVM_XEN_EVTCHN_DEASSIGN, KVM_XEN_EVTCHN_RESET] {
         for in_transition in [false, true] {
-            let host = Host {
+            let config = on(Host {
                 in_transition,
                 ..Host::DEFAULT
-            };
-            let config = Config {
-                host,
-                ..config(None)
-            };
+            });
             explore(2, config, move |state| {
                 let vm = Vm::of(&state);
                 guest::change(vm, ASSIGN, PORT, 0).expect("assigned");
