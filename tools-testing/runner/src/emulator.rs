@@ -18,6 +18,7 @@
 
 use crate::scratch;
 use anyhow::{Context, Result};
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind, Register};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -30,10 +31,10 @@ const VMRUN: &str = "helper_vmrun";
 const DELIVER: &str = "do_interrupt_x86_hardirq";
 
 /// How far before the call the store is looked for.
-const REACH: usize = 80;
+const REACH: u64 = 80;
 
 /// The furthest that a field of CPUState lies before the CPU's own state, where its pointer is.
-const CPU_STATE: i32 = 0x10000;
+const CPU_STATE: i64 = 0x10000;
 
 /// Makes the copy; `None` where this QEMU does not have the code that is looked for.
 pub fn without_fault(qemu: &Path) -> Result<Option<PathBuf>> {
@@ -67,41 +68,27 @@ fn find_store(program: &[u8]) -> Option<std::ops::Range<usize>> {
 
 /// In the function's code: the one store to a field of CPUState shortly before the one call.
 fn store_before_call(code: &[u8], address: u64, target: u64) -> Option<std::ops::Range<usize>> {
-    let calls = (0..code.len()).filter(|&at| call_target(code, at, address) == Some(target));
-    let call = only(calls)?;
-    let start = call.saturating_sub(REACH);
-    let stores = (start..call).filter_map(|at| {
-        let length = store_length(&code[at..call])?;
-        // A prefix belongs to the instruction.
-        let prefixed = at > start && code[at - 1] & 0xf8 == 0x40;
-        Some(at - usize::from(prefixed)..at + length)
-    });
-    only(stores)
-}
-
-/// Where the near call at `at` goes, if there is one.
-fn call_target(code: &[u8], at: usize, address: u64) -> Option<u64> {
-    let (0xe8, rest) = code
-        .get(at..at + 5)?
-        .split_first()
-        .map(|(op, rest)| (*op, rest))?
-    else {
-        return None;
+    let instructions: Vec<_> = Decoder::with_ip(64, code, address, DecoderOptions::NONE)
+        .iter()
+        .collect();
+    let is_call = |one: &&Instruction| {
+        one.code() == Code::Call_rel32_64 && one.near_branch_target() == target
     };
-    let relative = i32::from_le_bytes(rest.try_into().ok()?);
-    Some((address + at as u64 + 5).wrapping_add_signed(relative.into()))
+    let call = only(instructions.iter().filter(is_call))?.ip();
+    let near = call.saturating_sub(REACH)..call;
+    let is_near = |one: &&Instruction| near.contains(&one.ip()) && stores_to_cpu_state(one);
+    let store = only(instructions.iter().filter(is_near))?;
+    let offset = |ip: u64| usize::try_from(ip - address).ok();
+    Some(offset(store.ip())?..offset(store.next_ip())?)
 }
 
-/// The length of a 32-bit store of a register to a small negative offset from another, as
+/// Whether it is a 32-bit store of a register to a small negative offset from another, as
 /// "mov %esi,-0x28f0(%rbx)" is.
-fn store_length(code: &[u8]) -> Option<usize> {
-    const LENGTH: usize = 6;
-    let [0x89, modrm, displacement @ ..] = code.get(..LENGTH)? else {
-        return None;
-    };
-    let with_displacement = modrm >> 6 == 2 && modrm & 7 != 4;
-    let displacement = i32::from_le_bytes(displacement.try_into().ok()?);
-    (with_displacement && (-CPU_STATE..0).contains(&displacement)).then_some(LENGTH)
+fn stores_to_cpu_state(one: &Instruction) -> bool {
+    one.code() == Code::Mov_rm32_r32
+        && one.op0_kind() == OpKind::Memory
+        && one.memory_index() == Register::None
+        && (-CPU_STATE..0).contains(&(one.memory_displacement64() as i64))
 }
 
 /// What there is just one of.
@@ -143,6 +130,13 @@ mod tests {
         // mov %r12d,-0x28f0(%rbx), instead of the one without.
         code.splice(7..13, [0x44, 0x89, 0xa3, 0x10, 0xd7, 0xff, 0xff]);
         assert_eq!(store_before_call(&code, 0, 24 + 0x10), Some(7..14));
+    }
+
+    #[test]
+    fn this_qemu_has_one_store() {
+        let program = fs::read(crate::qemu::QEMU).unwrap();
+        let store = find_store(&program).unwrap();
+        assert_eq!(program[store].len(), 6);
     }
 
     #[test]
