@@ -59,6 +59,12 @@ buildroot_path() {
 	printf '%s/buildroot-%s\n' "$cache" "$(buildroot_key)"
 }
 
+# What was chosen of the archive's kernels: by these rules, of those that the tree
+# is for.
+choices_path() {
+	printf '%s/kernels-%s\n' "$cache" "$(cat "$here/choose" "$top/rust/kernels/supported" | hash)"
+}
+
 # One clear line where namespaces can't be had.
 check_namespaces() {
 	local why

@@ -1,33 +1,35 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The debug kernel, built from the source of trixie-backports' stock kernel by
+# A debug kernel, built from the source of a stock kernel of trixie-backports by
 # clang, as Rust with KASAN asks for it, and ready to build modules for. To be
 # run in the buildroot, by provision:
 #
-# kernel-debug.sh find FILE      writes the newest one's version and release
-# kernel-debug.sh build DIR V R  version V, of the stock kernel R, into DIR
+# kernel-debug.sh build DIR V R [FRAGMENT]  of the source of the stock kernel with
+#                                           version V and release R, into DIR;
+#                                           FRAGMENT.config is put on top
 set -euo pipefail
 # shellcheck source=kernel.sh
 . "$(dirname "$0")/kernel.sh"
 
-wanted=$(realpath "$(dirname "$0")/kernel-debug.config")
+configs=$(realpath "$(dirname "$0")")
 
 # The smallest config, with ours on top. kconfig drops without a word what is
 # gone, renamed, or wants something else.
 configure() {
 	cd "$out/source"
 	make LLVM=1 tinyconfig
-	scripts/kconfig/merge_config.sh -m .config "$wanted"
+	scripts/kconfig/merge_config.sh -m .config "${wanted[@]}"
 	make LLVM=1 olddefconfig
-	different=$(sed -n '/^CONFIG_/p' "$wanted" | while IFS= read -r line; do
+	# What a later one has is what counts.
+	different=$(cat "${wanted[@]}" | tac | sed -n '/^CONFIG_/p' | sort -s -t= -u -k1,1 | while IFS= read -r line; do
 		case $line in
 		*=n) ! grep -q "^${line%=n}=" .config || echo "$line" ;;
 		*) grep -qxF "$line" .config || echo "$line" ;;
 		esac
 	done)
 	if [ -n "$different" ]; then
-		echo "kernel-debug.config has what this kernel's kconfig does not take:" "${different//$'\n'/, }" >&2
+		echo "${wanted[*]##*/} has what this kernel's kconfig does not take:" "${different//$'\n'/, }" >&2
 		return 1
 	fi
 }
@@ -47,9 +49,10 @@ install_kernel() {
 }
 
 build() {
-	local out=$1 different
+	local out=$1 different wanted=("$configs/kernel-debug.config")
 	version=$2
 	release=$3
+	[ -z "${4:-}" ] || wanted+=("$configs/$4.config")
 	phase "downloading its source" download_source
 	phase "unpacking its source" unpack_source "$source_package" "$out/source"
 	phase "configuring it" configure
