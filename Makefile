@@ -10,9 +10,19 @@ MO ?= $(CURDIR)/build/module
 CARGO ?= cargo
 export CARGO_TARGET_DIR ?= $(CURDIR)/build/target
 
+# The archive's kernel that machines boot, if not the newest of those supported:
+# 7.2, 7.2.9, 7.3-rt, 7.3-cloud, newest.
+KERNEL ?= default
+# A debug kernel is built from its source, whatever its flavour.
+DEBUG_KERNELS = $(addprefix $(patsubst %-rt,%,$(patsubst %-cloud,%,$(KERNEL))),-debug -debug-rt)
+# With a kernel's name tests are run on that alone; with none, on "others" too.
+BESIDE = $(or $(KERNELS),$(if $(filter default,$(KERNEL)),others))
+
 BUILDROOT := tools-testing/buildroot
-RUN = $(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/run
-RUN_DEBUG = $(BUILDROOT)/provision --debug && $(BUILDROOT)/enter tools-testing/run
+# run KERNEL...: the runner, when these are there
+run = $(BUILDROOT)/provision $(1) && $(BUILDROOT)/enter tools-testing/run --kernel '$(KERNEL)'
+RUN = $(call run,$(KERNEL))
+RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
 .PHONY: modules samples demo check lockgraph fuzz soak takeover mutants shell fmt clippy clean help
@@ -44,9 +54,11 @@ endif
 demo:
 	@$(RUN) demo $(if $(PROMPT),--shell)
 
-## check: all tests, on a debug kernel too; TESTS=pattern for some of them
+## check: all tests, on debug kernels too, and a part of them on other kernels (KERNELS=all: on all
+##        that the archive has); TESTS=pattern for some of them
 check:
-	@$(RUN_DEBUG) check $(if $(TESTS),--tests $(TESTS))
+	@$(call run,$(KERNEL) $(DEBUG_KERNELS) $(BESIDE)) check $(addprefix --beside ,$(BESIDE)) \
+		$(if $(TESTS),--tests $(TESTS))
 
 ## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
 lockgraph:
@@ -90,6 +102,6 @@ clippy:
 clean:
 	rm -rf build
 
-## help: this list
+## help: this list; KERNEL=7.2, 7.2.9, 7.3-rt, newest… is for all that boot machines
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)

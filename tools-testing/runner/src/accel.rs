@@ -91,6 +91,17 @@ impl Engine {
         })
     }
 
+    /// What it is, and what that does not show.
+    pub fn says(&self) -> &'static str {
+        match self.accel {
+            Accel::Kvm => "KVM, on this machine's own processors",
+            Accel::Tcg => {
+                "emulation, in which processors take turns: what needs two at the same instant does \
+                 not happen"
+            }
+        }
+    }
+
     /// What the kernel of a machine is told on its command line, for it not to find out wrongly.
     pub fn append(&self, accel: Accel) -> String {
         match (accel, self.tsc_khz) {

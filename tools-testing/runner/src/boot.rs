@@ -99,7 +99,7 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
         initrd: &initrd,
         append: &command_line(&[
             &boot.engine.append(boot.accel),
-            boot.kernel.append(),
+            &boot.kernel.append(),
             boot.append,
         ]),
         console: &console,

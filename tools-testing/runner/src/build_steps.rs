@@ -61,7 +61,10 @@ pub fn make(paths: &Paths, kernel: &Kernel, arguments: &[&str]) -> Command {
         .arg("-C")
         .arg(&paths.source)
         .arg(format!("KDIR={}", kernel.source().display()))
-        .args(kernel.is_debug.then_some("LLVM=1"))
+        .args(kernel.kvm_ko().map(|ko| format!("KVM_KO={}", ko.display())))
+        .args(kernel.is_debug().then_some("LLVM=1"))
+        // Which kernels are booted was decided when they were chosen.
+        .arg("UNREVIEWED=1")
         .args(arguments)
         // We are run by make ourselves, whose flags are not meant for this one.
         .env_remove("MAKEFLAGS")

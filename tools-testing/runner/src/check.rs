@@ -12,14 +12,14 @@ mod module;
 use crate::accel::Engine;
 use crate::build_steps;
 use crate::cli::Common;
-use crate::parts::Parts;
-use crate::paths::{Kernel, Paths};
+use crate::paths::{Group, Kernel, Kind, Paths};
 use crate::progress::Screen;
 use crate::report::{Report, Verdict};
 use crate::select::Selection;
 use anyhow::{bail, Result};
-use boots::Kernels;
-use catalog::Catalog;
+use boots::{Kernels, Modules, Wanted};
+use catalog::{Catalog, MAIN};
+use machines::Which;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -33,17 +33,25 @@ pub struct Context<'a> {
     screen: &'a Screen,
 }
 
-/// Runs the tests that `patterns` choose; whether all went well.
-pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
+/// Runs the tests that `patterns` choose; whether all went well. A part of them runs on the kernels
+/// of the group `beside`, too.
+pub fn run(common: &Common, patterns: &[String], beside: Option<&str>, list: bool) -> Result<bool> {
     let screen = Screen::new();
     let paths = Paths::new(common)?;
     let selection = Selection::new(patterns)?;
+    let Group {
+        kernels: beside,
+        missing,
+    } = match beside {
+        Some(group) => paths.group(group)?,
+        None => Group::default(),
+    };
 
     let step = screen.step("Building the programs of the machines");
     let crates = ["init", "selftests", "samples", "fuzz", "storm"];
     let programs = build_steps::programs(&paths, &crates, |what| step.note(what))?;
     let programs = Arc::new(programs);
-    let mut catalog = Catalog::new(&paths, &programs, common, &selection)?;
+    let mut catalog = Catalog::new(&paths, &programs, common, &selection, &beside)?;
     if list {
         drop(step);
         catalog.names().iter().for_each(|name| println!("{name}"));
@@ -62,25 +70,19 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
         report: &report,
         screen: &screen,
     };
-    let debug_kernel = context.debug_kernel(&mut catalog);
-    let (module, debug_module) = context.build_modules(&mut catalog, debug_kernel.as_ref());
-    let debug = debug_kernel
-        .map(|kernel| Parts::new(&paths, common, kernel, &programs, debug_module))
-        .transpose()?;
-    let kernels = Kernels {
-        stock: Parts::new(
-            &paths,
-            common,
-            paths.kernel.clone(),
-            &programs,
-            module.clone(),
-        )?,
-        debug,
-    };
+    for (name, why) in missing {
+        if selection.may_have_in(&name) {
+            report.add(&format!("{name}/all"), Verdict::Skip(why), None);
+        }
+    }
+    let kernels = context.kernels(&mut catalog, &beside);
+    let modules = context.build_modules(&mut catalog, &kernels);
+    let kernels = Kernels::new(&paths, common, &programs, kernels, &modules)?;
     let engine = Engine::choose(common.accel)?;
     screen.line(format!("# machines run by {}", engine.why));
+    let module = modules.get(&Which::Main(Kind::Stock));
     boots::run(&context, &catalog, &kernels, &engine, || {
-        if let Some(module) = &module {
+        if let Some(module) = module {
             module::file(&context, &catalog, module);
         }
         host::tests(&context, &catalog);
@@ -90,62 +92,99 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
     });
     screen.line(format!("# logs: {}", paths.logs.display()));
     report.table().iter().for_each(|line| println!("{line}"));
+    kernels.table().iter().for_each(|line| println!("{line}"));
+    println!("Machines run by {}.", engine.says());
     println!("{}", report.closing());
     Ok(report.is_good())
 }
 
 impl Context<'_> {
-    /// The debug kernel, if a test wants it. Those that do fail at once where there is none.
-    fn debug_kernel(&self, catalog: &mut Catalog) -> Option<Kernel> {
-        if !catalog.wants_debug_kernel() {
-            return None;
-        }
-        match self.paths.debug_kernel() {
-            Ok(kernel) => Some(kernel),
-            Err(error) => {
-                self.fail(catalog.take_those_of_debug_kernel(), &format!("{error:#}"));
-                None
+    /// The kernels that tests want. Those that want one that is not there fail at once.
+    fn kernels(&self, catalog: &mut Catalog, beside: &[(String, Kernel)]) -> Vec<Wanted> {
+        let mut kernels = Vec::new();
+        for (which, wants_module) in catalog.kernels() {
+            let found = match which {
+                Which::Main(kind) => self.paths.of_kind(kind),
+                Which::Beside(index) => Ok(beside[index].1.clone()),
+            };
+            match found {
+                Ok(kernel) => kernels.push(Wanted {
+                    which,
+                    kernel,
+                    wants_module,
+                }),
+                Err(error) => {
+                    let names = catalog.take_those_of_kernel(which);
+                    self.fail(names, &format!("{error:#}"));
+                }
             }
         }
+        // What the guests boot, whatever their machine does.
+        if !kernels.iter().any(|wanted| wanted.which == MAIN) {
+            kernels.push(Wanted {
+                which: MAIN,
+                kernel: self.paths.kernel.clone(),
+                wants_module: false,
+            });
+        }
+        kernels
     }
 
-    /// Our module for the stock kernel, and for the debug kernel, where tests want them. Those that
-    /// do fail at once where it can't be built.
-    fn build_modules(
-        &self,
-        catalog: &mut Catalog,
-        debug: Option<&Kernel>,
-    ) -> (Option<PathBuf>, Option<PathBuf>) {
+    /// Our module for each kernel, where tests want it. Those that do fail at once where it can't be
+    /// built.
+    fn build_modules(&self, catalog: &mut Catalog, kernels: &[Wanted]) -> Modules {
+        let mut modules = Modules::new();
         if self.common.no_module {
-            return (None, None);
+            return modules;
         }
-        let given = self.common.module.clone();
-        let stock = (given.is_none() && catalog.wants_module(false)).then_some(&self.paths.kernel);
-        let debug = debug.filter(|_| catalog.wants_module(true));
+        let wanted = kernels.iter().filter(|wanted| wanted.wants_module);
+        let (given, built): (Vec<_>, Vec<_>) =
+            wanted.partition(|wanted| wanted.which == MAIN && self.common.module.is_some());
+        let given = given.iter().zip(&self.common.module);
+        modules.extend(given.map(|(wanted, file)| (wanted.which, file.clone())));
         // Much of what a compiler does with one crate is done by one processor.
-        let (stock, debug) = thread::scope(|scope| {
-            let build = |kernel| scope.spawn(move || self.build_module(kernel));
-            let (stock, debug) = (stock.map(build), debug.map(build));
-            let join = |thread: thread::ScopedJoinHandle<_>| thread.join().ok().flatten();
-            (stock.and_then(join), debug.and_then(join))
-        });
-        let stock = given.or(stock);
-        for (is_debug, module) in [(false, &stock), (true, &debug)] {
-            if module.is_none() {
-                let names = catalog.take_those_of_module(is_debug);
-                self.fail(names, "kvm_xen_rs.ko was not built");
+        for pair in built.chunks(2) {
+            let files = thread::scope(|scope| {
+                let threads = pair
+                    .iter()
+                    .map(|wanted| scope.spawn(|| self.build_module(&wanted.kernel)));
+                let threads: Vec<_> = threads.collect();
+                let files = threads
+                    .into_iter()
+                    .map(|thread| thread.join().ok().flatten());
+                files.collect::<Vec<_>>()
+            });
+            for (wanted, file) in pair.iter().zip(files) {
+                match file {
+                    Some(file) => {
+                        modules.insert(wanted.which, file);
+                    }
+                    None => {
+                        let names = catalog.take_those_of_module(wanted.which);
+                        self.fail(names, "kvm_xen_rs.ko was not built");
+                    }
+                }
             }
         }
-        (stock, debug)
+        modules
     }
 
     fn build_module(&self, kernel: &Kernel) -> Option<PathBuf> {
-        let suffix = if kernel.is_debug { "-debug" } else { "" };
-        let title = format!("Building kvm_xen_rs.ko for {}", kernel.release);
-        let step = self.screen.step(title + suffix);
-        match build_steps::module(self.paths, kernel, |line| step.note(line.trim())) {
+        let label = &kernel.label;
+        let step = self
+            .screen
+            .step(format!("Building kvm_xen_rs.ko for {label}"));
+        let mut notes = Vec::new();
+        let built = build_steps::module(self.paths, kernel, |line| {
+            step.note(line.trim());
+            notes.extend(line.strip_prefix("note: ").map(str::to_owned));
+        });
+        match built {
             Ok(module) => {
                 step.done("");
+                for note in notes {
+                    self.screen.line(format!("# {note}"));
+                }
                 Some(module)
             }
             Err(error) => {
@@ -154,7 +193,7 @@ impl Context<'_> {
                 let lines = text.lines().skip(1).map(str::to_owned).collect();
                 let verdict = Verdict::NotOk("it does not build".into(), lines);
                 self.report
-                    .add(&format!("module/build{suffix}"), verdict, None);
+                    .add(&format!("module/build-{label}"), verdict, None);
                 None
             }
         }

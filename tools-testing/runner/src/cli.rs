@@ -31,9 +31,13 @@ pub struct Common {
     #[arg(long, value_name = "DIR", default_value = "/cache", global = true)]
     pub cache: PathBuf,
 
-    /// The kernel to boot [default: kernel-stock in the cache]
-    #[arg(long, value_name = "DIR", global = true)]
-    pub kernel: Option<PathBuf>,
+    /// Where kernels are by name, as provisioning has chosen them
+    #[arg(long, value_name = "DIR", env = "KVM_XEN_KERNELS", global = true)]
+    pub kernels: Option<PathBuf>,
+
+    /// The kernel to boot: its name, or where it is
+    #[arg(long, value_name = "NAME", default_value = "default", global = true)]
+    pub kernel: PathBuf,
 
     /// How QEMU runs machines
     #[arg(long, value_enum, default_value_t = Choice::Auto, global = true)]
@@ -95,6 +99,10 @@ pub enum Command {
         /// Only tests that one of these selects: a part of the name, or a glob over all of it
         #[arg(long, value_name = "PATTERN", num_args = 1..)]
         tests: Vec<String>,
+
+        /// Run a part of the tests on the kernels of this group, too
+        #[arg(long, value_name = "GROUP")]
+        beside: Option<String>,
 
         /// Print the names of the tests and exit
         #[arg(long)]

@@ -70,7 +70,11 @@ fn run(cli: &Cli) -> Result<bool> {
     match &cli.command {
         Command::Demo { shell: true, .. } => shell::run(&cli.common, true).map(|()| true),
         Command::Demo { rounds, .. } => demo::run(&cli.common, *rounds).map(|()| true),
-        Command::Check { tests, list } => check::run(&cli.common, tests, *list),
+        Command::Check {
+            tests,
+            beside,
+            list,
+        } => check::run(&cli.common, tests, beside.as_deref(), *list),
         Command::Lockgraph => check::lock_order::run(&cli.common),
         Command::Shell => shell::run(&cli.common, false).map(|()| true),
     }

@@ -136,7 +136,12 @@ impl<'a> Parts<'a> {
     /// One of upstream's tests, to run in the machine.
     pub fn upstream(&self, initramfs: &mut Initramfs, test: &str) -> Result<ExecAction> {
         let path = format!("/tests/{test}");
-        initramfs.file(&path, &self.paths.kernel.upstream(test))?;
+        // Those of a debug kernel are the stock kernel's.
+        let upstream = match self.kernel.is_debug() {
+            true => self.paths.kernel.upstream(test)?,
+            false => self.kernel.upstream(test)?,
+        };
+        initramfs.file(&path, &upstream)?;
         Ok(ExecAction {
             argv: vec![path],
             output: Output::Text,
@@ -166,11 +171,12 @@ impl<'a> Parts<'a> {
     }
 
     /// Random sequences on C and on Rust, to run in the machine.
-    pub fn fuzz(&self, initramfs: &mut Initramfs) -> Result<ExecAction> {
+    pub fn fuzz(&self, initramfs: &mut Initramfs, sequences: Option<u32>) -> Result<ExecAction> {
         let path = "/tests/kvm-xen-fuzz".to_owned();
         initramfs.stripped(&path, self.program("kvm-xen-fuzz")?)?;
         let mut argv = vec![path, format!("--module={MODULE}")];
         argv.push(format!("--seed={}", self.random.seed));
+        argv.extend(sequences.map(|count| format!("--count={count}")));
         let minutes = self.random.minutes;
         argv.extend(minutes.map(|minutes| format!("--minutes={minutes}")));
         Ok(ExecAction {

@@ -4,6 +4,16 @@
 use anyhow::{Context, Result};
 use glob::Pattern;
 
+/// The kernel that a test is on, where that is not the usual one, and what it is called there.
+pub fn of_kernel(name: &str) -> (Option<&str>, &str) {
+    match name.split_once('/') {
+        Some((kernel, test)) if kernel.starts_with(|first: char| first.is_ascii_digit()) => {
+            (Some(kernel), test)
+        }
+        _ => (None, name),
+    }
+}
+
 /// What the user asks for; nothing asked for is everything.
 pub struct Selection {
     patterns: Vec<Wanted>,
@@ -107,6 +117,12 @@ mod tests {
         assert!(selection(&["host"]).may_have_in("host/runner"));
         assert!(!selection(&["upstream/*"]).may_have_in("host/runner"));
         assert!(!selection(&["klog"]).may_have_in("host/runner"));
+    }
+
+    #[test]
+    fn the_kernel_of_a_test() {
+        assert_eq!(of_kernel("fuzz/x"), (None, "fuzz/x"));
+        assert_eq!(of_kernel("7.3-rt/fuzz/x"), (Some("7.3-rt"), "fuzz/x"));
     }
 
     #[test]

@@ -52,7 +52,8 @@ pub fn run(common: &Common, guest: bool) -> Result<()> {
         shell.guest = Some(parts.xen_guest(&mut initramfs, 2, phases, false)?);
     } else {
         for test in ["xen_shinfo_test", "xen_vmcall_test"] {
-            parts.upstream(&mut initramfs, test)?;
+            // Without them, too, it is a machine to try things in.
+            let _ = parts.upstream(&mut initramfs, test);
         }
         parts.selftests(&mut initramfs, &[], &[])?;
     }

@@ -2,6 +2,7 @@
 //! What was tried, kind by kind: the table at the end of `check`.
 
 use crate::report::Verdict;
+use crate::select::of_kernel;
 use crate::table::{number, table, Align};
 use protocol::Tried;
 use std::collections::BTreeMap;
@@ -62,16 +63,40 @@ pub struct Counts {
 /// Sums, kind by kind.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// By index into [`KINDS`].
-    tests: BTreeMap<usize, Counts>,
+    tests: BTreeMap<Of, Counts>,
     /// What the tests themselves counted: by kind, and what it is.
-    within: BTreeMap<(usize, String), Counts>,
+    within: BTreeMap<(Of, String), Counts>,
+}
+
+/// Of which kind a test is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Of {
+    /// By index into [`KINDS`].
+    Kind(usize),
+    /// Those on another kernel are of one kind.
+    Kernel(String),
+}
+
+impl Of {
+    fn new(name: &str) -> Self {
+        match of_kernel(name) {
+            (Some(kernel), _) => Of::Kernel(kernel.to_owned()),
+            (None, name) => Of::Kind(index(name)),
+        }
+    }
+
+    fn title(&self) -> String {
+        match self {
+            Of::Kind(index) => KINDS[*index].title.to_owned(),
+            Of::Kernel(kernel) => format!("a part of it on {kernel}"),
+        }
+    }
 }
 
 impl Tally {
     /// Takes the result of a test.
     pub fn add(&mut self, name: &str, verdict: &Verdict) {
-        let counts = self.tests.entry(index(name)).or_default();
+        let counts = self.tests.entry(Of::new(name)).or_default();
         match verdict {
             Verdict::Ok => counts.tried += 1,
             Verdict::Skip(_) => counts.skipped += 1,
@@ -88,7 +113,10 @@ impl Tally {
         if let Ok(tried) = line.parse::<Tried>() {
             let counts_it = |kind: &Kind| kind.counts == Some(tried.what.as_str());
             let of = KINDS.iter().position(counts_it);
-            let of = of.unwrap_or_else(|| index(&format!("{step}/")));
+            let of = match (of_kernel(step), of) {
+                ((None, _), Some(index)) => Of::Kind(index),
+                _ => Of::new(&format!("{step}/")),
+            };
             let counts = self.within.entry((of, tried.what)).or_default();
             counts.tried += tried.count;
             counts.failed += tried.failed;
@@ -121,12 +149,9 @@ impl Tally {
             vec![title, number(counts.tried), number(counts.failed), skipped]
         };
         let mut rows = Vec::new();
-        for (index, kind) in KINDS.iter().enumerate() {
-            let Some(counts) = self.tests.get(&index) else {
-                continue;
-            };
-            rows.push(row(kind.title.to_owned(), counts));
-            let within = self.within.iter().filter(|((of, _), _)| *of == index);
+        for (kind, counts) in &self.tests {
+            rows.push(row(kind.title(), counts));
+            let within = self.within.iter().filter(|((of, _), _)| of == kind);
             rows.extend(within.map(|((_, what), counts)| row(format!("  {what}"), counts)));
         }
         table(&columns, &rows)

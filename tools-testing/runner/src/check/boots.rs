@@ -1,35 +1,87 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Booting the machines of the chosen tests, as many at a time as there are processors for.
 
+use super::catalog::MAIN;
 use super::catalog::{self, Catalog};
 use super::judge::{self, Judge};
-use super::machines::{Machine, Test, Wanted};
+use super::machines::{self, Machine, Test, Which};
 use super::Context;
 use crate::accel::{Accel, Engine};
 use crate::boot::{self, Boot, Ended};
-use crate::parts::Parts;
+use crate::cli::Common;
+use crate::parts::{Parts, Programs};
+use crate::paths::{Kernel, Paths};
 use crate::progress::seconds;
 use crate::report::Verdict;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use protocol::{Event, Plan};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// However many processors there are: machines take memory, too.
 const MAX_AT_ONCE: usize = 4;
 
-/// What machines are made of, for either kernel; `None` where nothing boots it.
-pub struct Kernels<'a> {
-    pub stock: Parts<'a>,
-    pub debug: Option<Parts<'a>>,
+/// A kernel that tests want.
+pub struct Wanted {
+    /// Which it is.
+    pub which: Which,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Whether they want our module for it.
+    pub wants_module: bool,
+}
+
+/// Our module, by kernel.
+pub type Modules = HashMap<Which, PathBuf>;
+
+/// What machines are made of, by kernel.
+pub struct Kernels<'a>(Vec<(Which, Parts<'a>)>);
+
+impl<'a> Kernels<'a> {
+    /// For these kernels, with our module where it is built.
+    pub fn new(
+        paths: &'a Paths,
+        common: &Common,
+        programs: &Programs,
+        kernels: Vec<Wanted>,
+        modules: &Modules,
+    ) -> Result<Self> {
+        let parts = kernels.into_iter().map(|wanted| {
+            let module = modules.get(&wanted.which).cloned();
+            let parts = Parts::new(paths, common, wanted.kernel, programs, module)?;
+            Ok((wanted.which, parts))
+        });
+        Ok(Kernels(parts.collect::<Result<_>>()?))
+    }
+
+    /// What machines of that kernel are made of.
+    fn parts(&self, which: Which) -> Result<&Parts<'a>> {
+        let mut parts = self.0.iter();
+        let found = parts.find(|(of, _)| *of == which);
+        Ok(&found.context("no such kernel")?.1)
+    }
+
+    /// What was booted.
+    pub fn table(&self) -> Vec<String> {
+        let what = |which: Which| match which {
+            MAIN => "all tests",
+            Which::Main(_) => "tests on debug kernels",
+            Which::Beside(_) => "a part of them",
+        };
+        let lines = self.0.iter();
+        lines
+            .map(|(which, parts)| format!("Linux {}: {}", parts.kernel.label, what(*which)))
+            .collect()
+    }
 }
 
 /// Something that keeps one processor busy.
 enum Job<'a> {
     /// What needs no machine.
     Host(Box<dyn FnOnce() + Send + 'a>),
-    Boot(&'static dyn Machine, &'a [Test]),
+    Boot(&'a dyn Machine, &'a [Test]),
 }
 
 /// Boots the machines of the chosen tests and judges each; does `host`, the longest of all, beside
@@ -43,7 +95,7 @@ pub fn run<'a>(
 ) {
     let mut jobs: VecDeque<Job> = VecDeque::from([Job::Host(Box::new(host))]);
     let machines = catalog.machines.iter();
-    jobs.extend(machines.map(|(machine, tests)| Job::Boot(*machine, tests)));
+    jobs.extend(machines.map(|(machine, tests)| Job::Boot(&**machine, tests)));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let workers = workers.min(MAX_AT_ONCE).min(jobs.len());
     let jobs = Mutex::new(jobs);
@@ -94,17 +146,18 @@ impl Boots<'_> {
     }
 
     fn machine(&self, machine: &dyn Machine, tests: &[Test]) -> Result<()> {
-        let stock = &self.kernels.stock;
-        let parts = match &self.kernels.debug {
-            Some(debug) if machine.is_debug() => debug,
-            _ => stock,
-        };
-        let Wanted {
+        let parts = self.kernels.parts(machine.kernel())?;
+        let machines::Wanted {
             plan,
             memory_mib,
             initramfs,
             expected,
+            failed,
         } = machine.prepare(&catalog::chosen(tests), parts)?;
+        for (name, reason) in failed {
+            let verdict = Verdict::NotOk(reason, Vec::new());
+            self.context.report.add(&name, verdict, None);
+        }
         let name = machine.name();
         let accel = *lock(&self.accel);
         let mut boot = Boot {

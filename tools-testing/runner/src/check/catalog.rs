@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All tests, by name, and those of them that are chosen.
 
-use super::machines::{self, Chosen, Facts, Machine, Test};
+use super::machines::{self, Chosen, Facts, Machine, Test, Which};
 use crate::cli::Common;
 use crate::parts::Programs;
-use crate::paths::Paths;
+use crate::paths::{Kernel, Kind, Paths};
 use crate::select::Selection;
 use anyhow::{bail, Context, Result};
 use std::process::Command;
@@ -24,10 +24,13 @@ const OF_FILE: [&str; 2] = ["no-panic", "no-tail-calls"];
 /// Checks of the module's source.
 const OF_SOURCE: [&str; 2] = ["rustfmt", "clippy"];
 
+/// The kernel that everything is run on.
+pub const MAIN: Which = Which::Main(Kind::Stock);
+
 /// The chosen tests.
 pub struct Catalog {
     /// Those that run in machines; no machine without one.
-    pub machines: Vec<(&'static dyn Machine, Vec<Test>)>,
+    pub machines: Vec<(Box<dyn Machine>, Vec<Test>)>,
     /// Facts of the module file.
     pub modinfo: Vec<(&'static str, Option<&'static str>)>,
     /// Checks of the module file and its source.
@@ -39,12 +42,13 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// What `selection` chooses of all there is.
+    /// What `selection` chooses of all there is, on the kernel to boot and on those `beside` it.
     pub fn new(
         paths: &Paths,
         programs: &Programs,
         common: &Common,
         selection: &Selection,
+        beside: &[(String, Kernel)],
     ) -> Result<Self> {
         let module = !common.no_module;
         let facts = Facts {
@@ -54,8 +58,10 @@ impl Catalog {
             long: common.random.minutes.is_some(),
             times: common.random.times.is_some(),
         };
-        let machines =
-            machines::ALL.map(|machine| (machine, of_machine(machine, &facts, selection)));
+        let machines = machines::all(beside).into_iter().map(|machine| {
+            let tests = of_machine(&*machine, &facts, selection);
+            (machine, tests)
+        });
         let chosen = |group: &str, names: &[&'static str]| -> Vec<&'static str> {
             let names = names.iter().copied();
             names
@@ -70,10 +76,7 @@ impl Catalog {
             .into_iter()
             .filter(|(field, _)| module && selection.has(&join("modinfo", field)));
         Ok(Catalog {
-            machines: machines
-                .into_iter()
-                .filter(|(_, tests)| !tests.is_empty())
-                .collect(),
+            machines: machines.filter(|(_, tests)| !tests.is_empty()).collect(),
             modinfo: modinfo.collect(),
             module: chosen("module", &module_checks),
             crates: crates(paths)?
@@ -84,39 +87,41 @@ impl Catalog {
         })
     }
 
-    /// Whether tests on the debug kernel, or on the stock kernel, are chosen that want our module.
-    pub fn wants_module(&self, is_debug: bool) -> bool {
-        let mut machines = self.machines.iter();
-        let by_machine = machines.any(|(machine, tests)| {
-            machine.is_debug() == is_debug && tests.iter().any(|test| test.wants_module)
-        });
+    /// The kernels that tests are chosen on, and whether they want our module for it.
+    pub fn kernels(&self) -> Vec<(Which, bool)> {
+        let mut kernels = Vec::new();
         let wants_file =
             !self.modinfo.is_empty() || self.module.iter().any(|name| OF_FILE.contains(name));
-        by_machine || (wants_file && !is_debug)
+        if wants_file {
+            kernels.push((MAIN, true));
+        }
+        for (machine, tests) in &self.machines {
+            let wants = tests.iter().any(|test| test.wants_module);
+            match kernels.iter_mut().find(|(of, _)| *of == machine.kernel()) {
+                Some((_, module)) => *module |= wants,
+                None => kernels.push((machine.kernel(), wants)),
+            }
+        }
+        kernels
     }
 
-    /// Whether tests on the debug kernel are chosen.
-    pub fn wants_debug_kernel(&self) -> bool {
-        self.machines.iter().any(|(machine, _)| machine.is_debug())
-    }
-
-    /// Takes the tests away that want our module for one of the kernels; returns their names.
-    pub fn take_those_of_module(&mut self, is_debug: bool) -> Vec<String> {
+    /// Takes the tests away that want our module for that kernel; returns their names.
+    pub fn take_those_of_module(&mut self, kernel: Which) -> Vec<String> {
         self.take(
-            |machine, test| machine.is_debug() == is_debug && test.wants_module,
-            !is_debug,
+            |machine, test| machine.kernel() == kernel && test.wants_module,
+            kernel == MAIN,
         )
     }
 
-    /// Takes the tests away that want the debug kernel; returns their names.
-    pub fn take_those_of_debug_kernel(&mut self) -> Vec<String> {
-        self.take(|machine, _| machine.is_debug(), false)
+    /// Takes the tests away that want that kernel; returns their names.
+    pub fn take_those_of_kernel(&mut self, kernel: Which) -> Vec<String> {
+        self.take(|machine, _| machine.kernel() == kernel, false)
     }
 
     fn take(&mut self, taken: impl Fn(&dyn Machine, &Test) -> bool, file: bool) -> Vec<String> {
         let before = self.names();
         for (machine, tests) in &mut self.machines {
-            tests.retain(|test| !taken(*machine, test));
+            tests.retain(|test| !taken(&**machine, test));
         }
         self.machines.retain(|(_, tests)| !tests.is_empty());
         if file {

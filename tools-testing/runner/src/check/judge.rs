@@ -8,6 +8,7 @@ use crate::klog::{self, Splat};
 use crate::ktap;
 use crate::record::{self, StepRecord};
 use crate::report::{Report, Verdict};
+use crate::select::of_kernel;
 use protocol::{Action, Event, ExecAction, MachinePlan, Outcome, Output, Step};
 use std::path::Path;
 use std::time::Duration;
@@ -138,9 +139,10 @@ impl Expected {
 /// C is the reference: a test that it fails itself is told with the reason, but is no failure of
 /// ours. Upstream's own test hangs on C now and then, by a wake-up that it loses.
 fn of_side(name: &str, verdict: Verdict) -> Verdict {
+    let (_, test) = of_kernel(name);
     let on_c = ["upstream/c/", "selftests/c/"]
         .iter()
-        .any(|side| name.starts_with(side));
+        .any(|side| test.starts_with(side));
     match verdict {
         Verdict::NotOk(reason, _) if on_c => {
             Verdict::Skip(format!("C, the reference, fails it: {reason}"))
@@ -251,7 +253,8 @@ fn cases(id: &str, output: &[String], outcome: Outcome, fault: &[String]) -> Vec
 
 /// What the kernels of a boot complained of, of which they were not expected to.
 pub struct Log {
-    boot: &'static str,
+    /// The test that it is.
+    name: String,
     machine: Vec<Splat>,
     /// Whether C's complaints count, too: a debug kernel tells all that there is.
     is_debug: bool,
@@ -275,9 +278,9 @@ impl Log {
                 .any(|(id, _)| splat.step.as_ref() == Some(id))
         });
         Log {
-            boot: machine.name(),
+            name: machine.klog(),
             machine: splats,
-            is_debug: machine.is_debug(),
+            is_debug: machine.kernel().is_debug(),
             guest: (!guest.is_empty()).then(|| klog::splats(&guest.join("\n"))),
         }
     }
@@ -294,10 +297,10 @@ pub fn logs(report: &Report, logs: &[Log]) {
         let own: Vec<&Splat> = own
             .filter(|splat| log.is_debug || faults.contains(splat))
             .collect();
-        report.add(&format!("klog/{}", log.boot), verdict(&own), None);
+        report.add(&log.name, verdict(&own), None);
         if let Some(guest) = &log.guest {
             let own: Vec<&Splat> = guest.iter().collect();
-            report.add(&format!("klog/{}-inside", log.boot), verdict(&own), None);
+            report.add(&format!("{}-inside", log.name), verdict(&own), None);
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn run(common: &Common) -> Result<bool> {
             _ => {}
         }
     }
-    if !super::run(common, &[LOCK_ORDER.to_owned()], false)? {
+    if !super::run(common, &[LOCK_ORDER.to_owned()], None, false)? {
         return Ok(false);
     }
     let mut observed = Observed::default();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The machines that tests run in: each says what its tests are called, and how to run some.
 
+mod beside;
 mod debug;
 mod fuzz;
 mod guest;
@@ -12,32 +13,38 @@ mod storm;
 use super::judge::Expected;
 use crate::initramfs::Initramfs;
 use crate::parts::Parts;
+use crate::paths::{Kernel, Kind};
 use anyhow::Result;
 use protocol::{Action, MachinePlan, Side, Step};
 
 pub use debug::{DEBUG_RUST, LOCK_ORDER};
 
+use beside::beside;
 use guest::Guest;
 use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-pub const ALL: [&dyn Machine; 22] = [
-    &fuzz::Fuzz,
-    &Takeover { is_debug: false },
+const ALL: [&dyn Machine; 24] = [
+    &fuzz::Fuzz { sequences: None },
+    &Takeover { kind: Kind::Stock },
     &guest::Takeover,
-    &Storms { is_debug: true },
-    &Storms { is_debug: false },
+    &Storms { kind: Kind::Debug },
+    &Storms {
+        kind: Kind::DebugRt,
+    },
+    &Storms { kind: Kind::Stock },
     &short::Short,
     &debug::DebugRust { half: 0 },
     &debug::DebugRust { half: 1 },
+    &debug::DebugRt,
     &Guest {
         machine: "xen-guest-debug",
         test: "debug/xen-hvm",
         smp: 2,
         sides: &[Side::Rust],
         rounds: 2,
-        is_debug: true,
+        kind: Kind::Debug,
     },
     &migration::Migration,
     &Guest {
@@ -46,7 +53,7 @@ pub const ALL: [&dyn Machine; 22] = [
         smp: 2,
         sides: &[Side::Rust, Side::C, Side::Rust],
         rounds: 5,
-        is_debug: false,
+        kind: Kind::Stock,
     },
     &Guest {
         machine: "xen-guest-4",
@@ -54,7 +61,7 @@ pub const ALL: [&dyn Machine; 22] = [
         smp: 4,
         sides: &[Side::Rust],
         rounds: 5,
-        is_debug: false,
+        kind: Kind::Stock,
     },
     // Its timer ticks are more than an emulated debug kernel gets done on a busy host.
     &OnlyIfAsked(Guest {
@@ -63,10 +70,10 @@ pub const ALL: [&dyn Machine; 22] = [
         smp: 4,
         sides: &[Side::Rust],
         rounds: 2,
-        is_debug: true,
+        kind: Kind::Debug,
     }),
     // Most of what it does is to wait for ftrace.
-    &OnlyIfAsked(Takeover { is_debug: true }),
+    &OnlyIfAsked(Takeover { kind: Kind::Debug }),
     &debug::Failures,
     &debug::DebugC,
     &samples::Control,
@@ -77,17 +84,52 @@ pub const ALL: [&dyn Machine; 22] = [
     &Mistake("gpc_lock_blocking_in_timer"),
 ];
 
+/// The machines of all tests: those above, and those of other kernels.
+pub fn all(kernels: &[(String, Kernel)]) -> Vec<Box<dyn Machine>> {
+    let own = ALL.into_iter().map(|machine| Box::new(machine) as Box<_>);
+    own.chain(beside(kernels)).collect()
+}
+
 /// KASAN and kmemleak have memory of their own.
 const DEBUG_MEMORY_MIB: u32 = 1536;
+
+/// What a machine of that kernel has in addition.
+fn debug_memory_mib(parts: &Parts) -> u32 {
+    match parts.kernel.is_debug() {
+        true => DEBUG_MEMORY_MIB,
+        false => 0,
+    }
+}
+
+/// A kernel that machines boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Which {
+    /// The one that was asked for, or one of its source.
+    Main(Kind),
+    /// A stock kernel beside it, by its place in the group.
+    Beside(usize),
+}
+
+impl Which {
+    /// Whether it looks for mistakes.
+    pub fn is_debug(self) -> bool {
+        !matches!(self, Which::Main(Kind::Stock) | Which::Beside(_))
+    }
+}
 
 /// A machine, booted once for all of its tests.
 pub trait Machine: Sync {
     /// Names it, and its logs.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
-    /// Whether it boots the debug kernel, rather than the stock one.
-    fn is_debug(&self) -> bool {
-        false
+    /// What the test of its kernel's log is called.
+    fn klog(&self) -> String {
+        format!("klog/{}", self.name())
+    }
+
+    /// Which kernel it boots.
+    fn kernel(&self) -> Which {
+        Which::Main(Kind::Stock)
     }
 
     /// Processors.
@@ -112,16 +154,46 @@ pub trait Machine: Sync {
     fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted>;
 }
 
+impl<M: Machine + ?Sized> Machine for &M {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn kernel(&self) -> Which {
+        (**self).kernel()
+    }
+
+    fn smp(&self) -> u32 {
+        (**self).smp()
+    }
+
+    fn append(&self) -> &'static str {
+        (**self).append()
+    }
+
+    fn is_only_if_asked(&self) -> bool {
+        (**self).is_only_if_asked()
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        (**self).tests(facts)
+    }
+
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
+        (**self).prepare(chosen, parts)
+    }
+}
+
 /// A machine that is no part of everything.
 struct OnlyIfAsked<M>(M);
 
 impl<M: Machine> Machine for OnlyIfAsked<M> {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.0.name()
     }
 
-    fn is_debug(&self) -> bool {
-        self.0.is_debug()
+    fn kernel(&self) -> Which {
+        self.0.kernel()
     }
 
     fn smp(&self) -> u32 {
@@ -220,6 +292,8 @@ pub struct Wanted {
     pub initramfs: Initramfs,
     /// Steps that are not judged by their own end, but by what came of the whole boot.
     pub expected: Vec<(String, Expected)>,
+    /// Tests that can't be run, and why.
+    pub failed: Vec<(String, String)>,
 }
 
 impl Wanted {
@@ -231,6 +305,7 @@ impl Wanted {
             memory_mib,
             initramfs,
             expected: Vec::new(),
+            failed: Vec::new(),
         })
     }
 
@@ -268,9 +343,11 @@ fn add_upstream(
     for test in UPSTREAM {
         let id = format!("{group}/{test}");
         if chosen.has(&id) {
-            let exec = parts.upstream(&mut wanted.initramfs, test)?;
             let limit_s = UPSTREAM_LIMIT_S * parts.kernel.patience();
-            wanted.step(id, Some(side), limit_s, Action::Exec(exec));
+            match parts.upstream(&mut wanted.initramfs, test) {
+                Ok(exec) => wanted.step(id, Some(side), limit_s, Action::Exec(exec)),
+                Err(error) => wanted.failed.push((id, format!("{error:#}"))),
+            }
         }
     }
     Ok(())

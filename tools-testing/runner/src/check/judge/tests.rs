@@ -196,7 +196,7 @@ fn a_debug_kernel_tells_all() {
     let is_good = |is_debug| {
         let report = Report::new(&crate::progress::Screen::new());
         let log = Log {
-            boot: "machine",
+            name: "klog/machine".to_owned(),
             machine: splats.clone(),
             is_debug,
             guest: None,

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The debug kernel: all on Rust without a word from it, and C for a word that it must have.
 
-use super::{add_selftests, add_upstream, Chosen, Facts, Machine, Test, Wanted};
+use super::{add_selftests, add_upstream, Chosen, Facts, Machine, Test, Wanted, Which};
 use super::{DEBUG_MEMORY_MIB, LIFECYCLE_LIMIT_S, SELFTESTS_LIMIT_S, UPSTREAM, UPSTREAM_LIMIT_S};
 use crate::check::judge::Expected;
 use crate::parts::Parts;
+use crate::paths::Kind;
 use anyhow::Result;
 use protocol::{Action, Side};
 
@@ -41,12 +42,12 @@ impl DebugRust {
 }
 
 impl Machine for DebugRust {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         DEBUG_RUST[self.half]
     }
 
-    fn is_debug(&self) -> bool {
-        true
+    fn kernel(&self) -> Which {
+        Which::Main(Kind::Debug)
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
@@ -92,6 +93,60 @@ impl Machine for DebugRust {
     }
 }
 
+/// Rust on the debug kernel with `PREEMPT_RT`: what may sleep there is more, and what a release
+/// wakes.
+pub struct DebugRt;
+
+const GROUP_UPSTREAM_RT: &str = "debug-rt/upstream";
+const GROUP_SELFTESTS_RT: &str = "debug-rt/selftests";
+const LOCKDEP_RT: &str = "debug-rt/lockdep-saw-all";
+
+/// What runs there: where the context matters, as each takes several times as long.
+const TOPICS_RT: [&str; 6] = [
+    "evtchn_send/",
+    "irqfd/",
+    "runstate/",
+    "sched_op/",
+    "slow_path/",
+    "timer/",
+];
+
+impl Machine for DebugRt {
+    fn name(&self) -> &str {
+        "debug-rt"
+    }
+
+    fn kernel(&self) -> Which {
+        Which::Main(Kind::DebugRt)
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        if !facts.module {
+            return Vec::new();
+        }
+        let upstream = UPSTREAM.map(|name| format!("{GROUP_UPSTREAM_RT}/{name}"));
+        let cases = facts.cases.iter();
+        let cases = cases
+            .filter(|case| TOPICS_RT.iter().any(|topic| case.starts_with(topic)))
+            .map(|case| format!("{GROUP_SELFTESTS_RT}/{case}"));
+        let names = upstream.into_iter().chain(cases);
+        names
+            .chain([LOCKDEP_RT.to_owned()])
+            .map(|name| Test::on(Side::Rust, name))
+            .collect()
+    }
+
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, DEBUG_MEMORY_MIB)?;
+        add_upstream(&mut wanted, chosen, parts, GROUP_UPSTREAM_RT, Side::Rust)?;
+        add_selftests(&mut wanted, chosen, parts, GROUP_SELFTESTS_RT, Side::Rust)?;
+        if chosen.has(LOCKDEP_RT) {
+            wanted.step(LOCKDEP_RT, None, SCAN_LIMIT_S, Action::Lockdep);
+        }
+        Ok(wanted)
+    }
+}
+
 /// Each allocation fails once, and nothing is left behind.
 pub struct Failures;
 
@@ -99,12 +154,12 @@ const GROUP_FAILURES: &str = "debug/selftests";
 const KMEMLEAK_OF_FAILURES: &str = "debug/kmemleak-of-failing-allocations";
 
 impl Machine for Failures {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "debug-failures"
     }
 
-    fn is_debug(&self) -> bool {
-        true
+    fn kernel(&self) -> Which {
+        Which::Main(Kind::Debug)
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
@@ -145,12 +200,12 @@ pub struct DebugC;
 const SLEEPING_LOCK: &str = "debug/c-takes-a-sleeping-lock-in-the-timer";
 
 impl Machine for DebugC {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "debug-c"
     }
 
-    fn is_debug(&self) -> bool {
-        true
+    fn kernel(&self) -> Which {
+        Which::Main(Kind::Debug)
     }
 
     fn tests(&self, _: &Facts) -> Vec<Test> {

@@ -7,7 +7,10 @@ use anyhow::Result;
 use protocol::{Action, Side};
 
 /// The machine.
-pub struct Fuzz;
+pub struct Fuzz {
+    /// How many sequences, in place of as many as the program thinks fit.
+    pub sequences: Option<u32>,
+}
 
 const GROUP: &str = "fuzz";
 
@@ -22,7 +25,7 @@ const CASES: [&str; 3] = [
 const LIMIT_S: u64 = 1800;
 
 impl Machine for Fuzz {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "fuzz"
     }
 
@@ -47,7 +50,7 @@ impl Machine for Fuzz {
 
     fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
         let mut wanted = Wanted::new(parts, 1024)?;
-        let exec = parts.fuzz(&mut wanted.initramfs)?;
+        let exec = parts.fuzz(&mut wanted.initramfs, self.sequences)?;
         let limit_s = LIMIT_S + parts.random.minutes.unwrap_or(0) * 60;
         // It changes the side itself.
         wanted.step(GROUP, None, limit_s, Action::Exec(exec));

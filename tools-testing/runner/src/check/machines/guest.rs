@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A Xen guest, in a machine of its own.
 
-use super::{Chosen, Facts, Machine, Test, Wanted, DEBUG_MEMORY_MIB};
+use super::{debug_memory_mib, Chosen, Facts, Machine, Test, Wanted, Which};
 use crate::parts::{Parts, GUEST_LIMIT_S};
+use crate::paths::Kind;
 use anyhow::Result;
 use protocol::{Action, Phase, Side};
 
@@ -21,17 +22,17 @@ pub struct Guest {
     pub sides: &'static [Side],
     /// Rounds of the guest's work in each phase.
     pub rounds: u32,
-    /// Whether the machine has the debug kernel. The guest never has.
-    pub is_debug: bool,
+    /// The machine's kernel. The guest's is a stock one.
+    pub kind: Kind,
 }
 
 impl Machine for Guest {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.machine
     }
 
-    fn is_debug(&self) -> bool {
-        self.is_debug
+    fn kernel(&self) -> Which {
+        Which::Main(self.kind)
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
@@ -46,7 +47,7 @@ impl Machine for Guest {
     }
 
     fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let more = if self.is_debug { DEBUG_MEMORY_MIB } else { 0 };
+        let more = debug_memory_mib(parts);
         let mut wanted = Wanted::new(parts, MEMORY_MIB + more)?;
         let sides = match parts.has_module() {
             true => self.sides,
@@ -71,7 +72,7 @@ const TAKEOVER: &str = "takeover/xen-hvm";
 const SWITCH_LIMIT_S: u64 = 90;
 
 impl Machine for Takeover {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "xen-guest-takeover"
     }
 

@@ -34,7 +34,7 @@ fn name((from, to): (Side, Side)) -> String {
 }
 
 impl Machine for Migration {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "xen-guest-migration"
     }
 

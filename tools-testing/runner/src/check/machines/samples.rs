@@ -2,10 +2,11 @@
 //! The lock order broken on purpose: lockdep must report each mistake, and nothing of the same done
 //! by our module. Lockdep goes off with its first report, so each has a machine.
 
-use super::{Chosen, Facts, Machine, Test, Wanted, DEBUG_MEMORY_MIB};
+use super::{Chosen, Facts, Machine, Test, Wanted, Which, DEBUG_MEMORY_MIB};
 use crate::build_steps;
 use crate::check::judge::Expected;
 use crate::parts::Parts;
+use crate::paths::Kind;
 use anyhow::{anyhow, Result};
 use protocol::{Action, ExecAction, Output, Side};
 use std::path::PathBuf;
@@ -25,12 +26,12 @@ const LIMIT_S: u64 = 60;
 pub struct Mistake(pub &'static str);
 
 impl Machine for Mistake {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.0
     }
 
-    fn is_debug(&self) -> bool {
-        true
+    fn kernel(&self) -> Which {
+        Which::Main(Kind::Debug)
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
@@ -56,12 +57,12 @@ pub struct Control;
 const CONTROL: [&str; 2] = ["control", "refusals"];
 
 impl Machine for Control {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "samples-control"
     }
 
-    fn is_debug(&self) -> bool {
-        true
+    fn kernel(&self) -> Which {
+        Which::Main(Kind::Debug)
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {

@@ -20,7 +20,7 @@ const LIFECYCLE: [&str; 3] = [
 pub struct Short;
 
 impl Machine for Short {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "short"
     }
 
@@ -53,9 +53,15 @@ impl Machine for Short {
             wanted.step(reinsert, None, LIFECYCLE_LIMIT_S, action);
         }
         if chosen.has(before_kvm) {
-            let proof = parts.upstream(&mut wanted.initramfs, "xen_vmcall_test")?;
-            let action = Action::InsertBeforeKvm { proof };
-            wanted.step(before_kvm, None, LIFECYCLE_LIMIT_S, action);
+            match parts.upstream(&mut wanted.initramfs, "xen_vmcall_test") {
+                Ok(proof) => {
+                    let action = Action::InsertBeforeKvm { proof };
+                    wanted.step(before_kvm, None, LIFECYCLE_LIMIT_S, action);
+                }
+                Err(error) => wanted
+                    .failed
+                    .push((before_kvm.into(), format!("{error:#}"))),
+            }
         }
         if chosen.has(poll_timeout) {
             let flags = ["--xen-poll-timeout"];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Storms of events, each with an account of them; and Rust taking over in the middle of one.
 
-use super::{Chosen, Facts, Machine, Test, Wanted, DEBUG_MEMORY_MIB};
+use super::{debug_memory_mib, Chosen, Facts, Machine, Test, Wanted, Which};
 use crate::parts::Parts;
+use crate::paths::Kind;
 use anyhow::Result;
 use protocol::{Action, Side};
 
@@ -35,29 +36,31 @@ const LIMIT_S: u64 = 600;
 
 /// Storms on Rust.
 pub struct Storms {
-    /// Whether the machine has the debug kernel.
-    pub is_debug: bool,
+    /// The machine's kernel.
+    pub kind: Kind,
 }
 
 impl Storms {
     fn group(&self) -> &'static str {
-        match self.is_debug {
-            true => "debug/storm",
-            false => "storm",
+        match self.kind {
+            Kind::Stock => "storm",
+            Kind::Debug => "debug/storm",
+            Kind::DebugRt => "debug-rt/storm",
         }
     }
 }
 
 impl Machine for Storms {
-    fn name(&self) -> &'static str {
-        match self.is_debug {
-            true => "storm-debug",
-            false => "storm",
+    fn name(&self) -> &str {
+        match self.kind {
+            Kind::Stock => "storm",
+            Kind::Debug => "storm-debug",
+            Kind::DebugRt => "storm-debug-rt",
         }
     }
 
-    fn is_debug(&self) -> bool {
-        self.is_debug
+    fn kernel(&self) -> Which {
+        Which::Main(self.kind)
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
@@ -72,7 +75,7 @@ impl Machine for Storms {
     }
 
     fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let more = if self.is_debug { DEBUG_MEMORY_MIB } else { 0 };
+        let more = debug_memory_mib(parts);
         let mut wanted = Wanted::new(parts, 1024 + more)?;
         let names = chosen.in_group(self.group());
         let mut arguments = match parts.random.minutes {
@@ -91,8 +94,8 @@ impl Machine for Storms {
 
 /// Rust takes over and hands back, again and again, in the middle of a storm.
 pub struct Takeover {
-    /// Whether the machine has the debug kernel.
-    pub is_debug: bool,
+    /// The machine's kernel.
+    pub kind: Kind,
 }
 
 const TAKEOVER: [&str; 3] = ["page-withheld", "stragglers", "under-load"];
@@ -111,28 +114,30 @@ const SWITCH_LIMIT_S: u64 = 60;
 
 impl Takeover {
     fn group(&self) -> &'static str {
-        match self.is_debug {
-            true => "debug/takeover",
-            false => "takeover",
+        match self.kind {
+            Kind::Stock => "takeover",
+            Kind::Debug => "debug/takeover",
+            Kind::DebugRt => "debug-rt/takeover",
         }
     }
 }
 
 impl Machine for Takeover {
-    fn name(&self) -> &'static str {
-        match self.is_debug {
-            true => "takeover-debug",
-            false => "takeover",
+    fn name(&self) -> &str {
+        match self.kind {
+            Kind::Stock => "takeover",
+            Kind::Debug => "takeover-debug",
+            Kind::DebugRt => "takeover-debug-rt",
         }
     }
 
-    fn is_debug(&self) -> bool {
-        self.is_debug
+    fn kernel(&self) -> Which {
+        Which::Main(self.kind)
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
         let names = TAKEOVER.into_iter().filter(|_| facts.module);
-        let memory = (facts.module && self.is_debug).then_some(KMEMLEAK);
+        let memory = (facts.module && self.kind != Kind::Stock).then_some(KMEMLEAK);
         names
             .chain(memory)
             .map(|name| Test::on(Side::Rust, format!("{}/{name}", self.group())))
@@ -140,7 +145,7 @@ impl Machine for Takeover {
     }
 
     fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let more = if self.is_debug { DEBUG_MEMORY_MIB } else { 0 };
+        let more = debug_memory_mib(parts);
         let mut wanted = Wanted::new(parts, 1024 + more)?;
         let patience = parts.kernel.patience();
         let transition_limit_s = parts.kernel.transition_limit_s();
@@ -151,7 +156,7 @@ impl Machine for Takeover {
             format!("--limit={transition_limit_s}"),
         ];
         // What lockdep reports of C's timers would be the last thing that it reports.
-        if self.is_debug {
+        if self.kind != Kind::Stock {
             arguments.push("--no-timers".to_owned());
         }
         let (memory, names): (Vec<_>, Vec<_>) = chosen

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The machines of kernels beside the one that everything is run on: a part of the same tests, with
+//! the kernel's name before theirs.
+
+use super::fuzz::Fuzz;
+use super::guest::Guest;
+use super::short::Short;
+use super::storm::{Storms, Takeover};
+use super::{Chosen, Facts, Machine, Test, Wanted, Which};
+use crate::parts::Parts;
+use crate::paths::{Kernel, Kind};
+use anyhow::Result;
+use protocol::Side;
+
+/// What each of them boots, those that take longest first.
+const EACH: [&dyn Machine; 3] = [
+    &Short,
+    &Fuzz {
+        sequences: Some(2000),
+    },
+    &Guest {
+        machine: "xen-guest",
+        test: "guest/xen-hvm",
+        smp: 2,
+        sides: &[Side::Rust, Side::C, Side::Rust],
+        rounds: 2,
+        kind: Kind::Stock,
+    },
+];
+
+/// And those under `PREEMPT_RT`, where a lock that is held for a moment may be held for long.
+const RT: [&dyn Machine; 2] = [
+    &Takeover { kind: Kind::Stock },
+    &Storms { kind: Kind::Stock },
+];
+
+/// The machines of a group of kernels, each with its name.
+pub fn beside(kernels: &[(String, Kernel)]) -> Vec<Box<dyn Machine>> {
+    let mut machines: Vec<Box<dyn Machine>> = Vec::new();
+    for (index, (name, kernel)) in kernels.iter().enumerate() {
+        let more: &[_] = if kernel.is_rt() { &RT } else { &[] };
+        for &machine in EACH.iter().chain(more) {
+            machines.push(Box::new(Beside {
+                index,
+                kernel: name.clone(),
+                name: format!("{name}-{}", machine.name()),
+                machine,
+            }));
+        }
+    }
+    machines
+}
+
+/// A machine on another kernel.
+struct Beside {
+    index: usize,
+    kernel: String,
+    name: String,
+    machine: &'static dyn Machine,
+}
+
+impl Beside {
+    fn rename(&self, test: &str) -> String {
+        format!("{}/{test}", self.kernel)
+    }
+}
+
+impl Machine for Beside {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn klog(&self) -> String {
+        self.rename(&self.machine.klog())
+    }
+
+    fn kernel(&self) -> Which {
+        Which::Beside(self.index)
+    }
+
+    fn smp(&self) -> u32 {
+        self.machine.smp()
+    }
+
+    fn append(&self) -> &'static str {
+        self.machine.append()
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        let tests = self.machine.tests(facts).into_iter();
+        tests
+            .map(|test| Test {
+                name: self.rename(&test.name),
+                ..test
+            })
+            .collect()
+    }
+
+    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let chosen = Chosen(chosen.in_group(&self.kernel));
+        let mut wanted = self.machine.prepare(&chosen, parts)?;
+        for step in &mut wanted.plan.steps {
+            step.id = self.rename(&step.id);
+        }
+        let expected = wanted.expected.iter_mut().map(|(id, _)| id);
+        let failed = wanted.failed.iter_mut().map(|(id, _)| id);
+        for id in expected.chain(failed) {
+            *id = self.rename(id);
+        }
+        Ok(wanted)
+    }
+}
