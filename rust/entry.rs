@@ -14,12 +14,13 @@ use crate::{
     abi::runstate::State,
     attr,
     bindings::{
-        self, hrtimer, hrtimer_restart, hrtimer_restart_HRTIMER_NORESTART, kvm,
-        kvm_irq_routing_entry, kvm_irq_routing_xen_evtchn, kvm_kernel_irq_routing_entry, kvm_vcpu,
-        kvm_xen_evtchn, kvm_xen_hvm_attr, kvm_xen_vcpu_attr, timer_list,
+        self, hrtimer, hrtimer_restart, kvm, kvm_irq_routing_entry, kvm_irq_routing_xen_evtchn,
+        kvm_kernel_irq_routing_entry, kvm_vcpu, kvm_xen_evtchn, kvm_xen_hvm_attr,
+        kvm_xen_vcpu_attr, timer_list,
     },
     evtchn::{route, send},
     hypercall::{self, page},
+    kernels::HRTIMER_NORESTART,
     kvm::{
         exit, lifecycle, routing,
         uapi::{HvmAttr, VcpuAttr},
@@ -355,7 +356,7 @@ pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtim
         enter_vcpu::<TimerHardIrq>(Vcpu::of_timer(timer).as_raw())
     };
     stays(|| timer::fire(&mut vcpu.vm().srcu().read(&mut cx).cx().may_deliver(), vcpu));
-    hrtimer_restart_HRTIMER_NORESTART
+    HRTIMER_NORESTART
 }
 
 /// The timeout of a poll is over, in a soft interrupt.

@@ -15,6 +15,7 @@ mod attr;
 mod entry;
 mod evtchn;
 mod hypercall;
+mod kernels;
 mod kvm;
 mod livepatch;
 mod sync;

@@ -4,10 +4,11 @@
 
 use crate::{
     abi::shared_info::{version_while_written, wall_clock, WallTime},
+    kernels::smp_wmb,
     kvm::Vm,
     sync::{gpc::Place, Ctx, MayRefresh, VmIoctl},
 };
-use kernel::{prelude::*, sync::barrier::smp_wmb};
+use kernel::prelude::*;
 
 /// Puts `shared_info` into a page, or nowhere. May sleep.
 ///

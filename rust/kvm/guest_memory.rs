@@ -9,13 +9,13 @@
 use super::bitops;
 use crate::{
     abi::layout::{Bits, Field, Structure, Words},
+    kernels::smp_wmb,
     sync::{
         gpc::{Bytes, Mapping, Part, Unmapped},
         Ctx, InKvmSrcu,
     },
 };
 use core::arch::asm;
-use kernel::sync::barrier::smp_wmb;
 
 /// Integers, of which any bytes that the guest may write are a value.
 pub(crate) trait Plain: Copy {}

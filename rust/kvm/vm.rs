@@ -7,11 +7,12 @@ use crate::{
     abi::{shared_info::SharedInfo, WordSize},
     bindings,
     evtchn::port::Target,
+    kernels::smp_rmb,
     livepatch::symbols,
     sync::{gpc::Gpc, srcu::Srcu, vm_srcu::OfVm},
 };
 use core::{marker::PhantomData, num::NonZero, ptr::NonNull};
-use kernel::{ffi::c_ulong, sync::barrier::smp_rmb};
+use kernel::ffi::c_ulong;
 
 /// The words of 64 bits in `poll_mask`, which has a bit for each vCPU that a VM can have.
 const POLL_WORDS: usize = bindings::KVM_MAX_VCPUS as usize / 64;

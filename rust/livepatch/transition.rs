@@ -8,13 +8,10 @@
 //! Source: Documentation/livepatch/callbacks.rst.
 
 use super::stragglers;
-use crate::bindings;
+use crate::{bindings, kernels::smp_mb};
 use kernel::{
     ffi::c_int,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        barrier::smp_mb,
-    },
+    sync::atomic::{Atomic, Relaxed},
 };
 
 static IS_OVER: Atomic<bool> = Atomic::new(false);

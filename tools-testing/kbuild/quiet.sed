@@ -4,6 +4,7 @@
 # the post-link step, which takes care of the symbols it misses ("undefined"
 # looks for all others), and a prepared tree has no vmlinux to take BTF from.
 /^WARNING: modpost: "\.klp\.sym\./d
+/^WARNING: modpost: [^ ]*: symbol '\.klp\.sym\./d
 /^WARNING: modpost: suppressed .* unresolved symbol/d
 /^Skipping BTF generation/d
 /^  BTF \[M\]/d

@@ -9,7 +9,7 @@
 //! of RCU.
 
 use super::Srcu;
-use crate::bindings;
+use crate::{bindings, kernels::this_module};
 use core::mem::{offset_of, MaybeUninit};
 use kernel::{
     alloc::Flags,
@@ -40,7 +40,7 @@ impl Slot {
     fn take() -> Option<Self> {
         if PENDING.fetch_add(1, Relaxed) < MOST_PENDING {
             // SAFETY: It is this module.
-            if unsafe { bindings::try_module_get(crate::THIS_MODULE.as_ptr()) } {
+            if unsafe { bindings::try_module_get(this_module().as_ptr()) } {
                 return Some(Self(()));
             }
         }
@@ -53,7 +53,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         PENDING.fetch_sub(1, Relaxed);
         // SAFETY: `take` has got the reference.
-        unsafe { bindings::module_put(crate::THIS_MODULE.as_ptr()) }
+        unsafe { bindings::module_put(this_module().as_ptr()) }
     }
 }
 
