@@ -24,6 +24,8 @@ configure() {
 	# What a later one has is what counts.
 	different=$(cat "${wanted[@]}" | tac | sed -n '/^CONFIG_/p' | sort -s -t= -u -k1,1 | while IFS= read -r line; do
 		case $line in
+		# Part of CONFIG_SYSCTL since 7.3.
+		CONFIG_PROC_SYSCTL=y) ;;
 		*=n) ! grep -q "^${line%=n}=" .config || echo "$line" ;;
 		*) grep -qxF "$line" .config || echo "$line" ;;
 		esac

@@ -106,6 +106,19 @@ pub fn module(paths: &Paths, kernel: &Kernel, each: impl FnMut(&str)) -> Result<
     Ok(module)
 }
 
+/// What that kernel has of what kernels differ in, by the names that the module is built with.
+pub fn differences(paths: &Paths, kernel: &Kernel) -> Result<Vec<String>> {
+    let output = Command::new(paths.source.join("rust/kernels/differences"))
+        .arg(kernel.source())
+        .output()
+        .context("starting rust/kernels/differences")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let names = String::from_utf8_lossy(&output.stdout);
+    Ok(names.lines().map(str::to_owned).collect())
+}
+
 /// `cargo` in the workspace.
 pub fn cargo(paths: &Paths, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");

@@ -71,6 +71,8 @@ pub struct Parts<'a> {
     programs: Programs,
     module: Option<PathBuf>,
     modules: Modules,
+    /// What the kernel has of what kernels differ in.
+    has: Vec<String>,
 }
 
 impl<'a> Parts<'a> {
@@ -111,6 +113,7 @@ impl<'a> Parts<'a> {
         Ok(Parts {
             paths,
             modules: Modules::open(&kernel.modules())?,
+            has: build_steps::differences(paths, &kernel)?,
             kernel,
             programs: programs.clone(),
             module,
@@ -160,7 +163,7 @@ impl<'a> Parts<'a> {
         initramfs.stripped(&path, self.program("kvm-xen-selftests")?)?;
         let limit = CASE_LIMIT_S * self.kernel.patience();
         Ok(ExecAction {
-            argv: [path, format!("--timeout={limit}")]
+            argv: [path, format!("--timeout={limit}"), self.kernel_has()]
                 .into_iter()
                 .chain(flags.iter().map(|&flag| flag.to_owned()))
                 .chain(cases.iter().map(|case| exactly(case)))
@@ -168,6 +171,11 @@ impl<'a> Parts<'a> {
             output: Output::Ktap,
             flaws: Vec::new(),
         })
+    }
+
+    /// What tells our tests which kernel's ABI to expect.
+    fn kernel_has(&self) -> String {
+        format!("--kernel-has={}", self.has.join(","))
     }
 
     /// Random sequences on C and on Rust, to run in the machine.
