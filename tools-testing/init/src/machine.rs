@@ -17,6 +17,7 @@ pub fn run(plan: &MachinePlan) -> Result<()> {
         cpus: system::cpus(),
         uptime_ms: system::uptime().as_millis() as u64,
     });
+    klog::in_charge(side::current());
     kvm::load(&plan.kvm)?;
     // A guest may be moved more than once from where it was.
     let mut saved = None;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Who is in charge: C or Rust.
 
-use crate::{channel, klog, livepatch};
+use crate::{channel, livepatch};
 use anyhow::{bail, Context, Result};
 use protocol::{Event, Side, Transition, MODULE_NAME};
 use std::time::Duration;
@@ -27,7 +27,6 @@ pub fn ensure(side: Side, module: Option<&str>) -> Result<Option<Duration>> {
             Side::C => format!("handing back to C and removing {MODULE_NAME}.ko"),
         },
     });
-    klog::mark(&format!("change to {side}"));
     let took = match side {
         Side::Rust => livepatch::insert(module.context("there is no module in this plan")?)?,
         Side::C => livepatch::remove()?,
@@ -38,7 +37,6 @@ pub fn ensure(side: Side, module: Option<&str>) -> Result<Option<Duration>> {
         transition_ms: took.transition.as_millis() as u64,
         functions: livepatch::functions(),
     }));
-    klog::mark(&format!("side {side}"));
     Ok(Some(took.transition))
 }
 

@@ -2,7 +2,7 @@
 //! The switch: `/sys/kernel/livepatch/kvm_xen_rs`.
 
 use anyhow::{bail, Context, Result};
-use protocol::MODULE_NAME;
+use protocol::{Side, MODULE_NAME};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -93,23 +93,28 @@ pub fn insert(path: &str) -> Result<Took> {
 
 /// As [`insert`], with parameters of the module.
 pub fn insert_with(path: &str, parameters: &str) -> Result<Took> {
-    watched("1", || {
+    klog::change_to(Side::Rust);
+    let took = watched("1", || {
         kmod::load_with(path, parameters)?;
         wait("the transition to Rust", || {
             flag("enabled") == Some(true) && flag("transition") == Some(false)
         })
-    })
+    })?;
+    klog::in_charge(Side::Rust);
+    Ok(took)
 }
 
 /// Hands back to C, waits until no task runs our code, and removes the module.
 pub fn remove() -> Result<Took> {
     let enabled = dir().join("enabled");
+    klog::change_to(Side::C);
     let took = watched("0", || {
         fs::write(&enabled, "0").with_context(|| format!("writing 0 to {}", enabled.display()))?;
         wait("the transition to C", || !is_present())
     })?;
     let begun = Instant::now();
     kmod::unload(MODULE_NAME)?;
+    klog::in_charge(Side::C);
     Ok(Took {
         // Where the transition was too short to be seen, all before it is what comes after.
         after: if took.transition.is_zero() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Looking through a kernel log for what should not be there, and telling which step it belongs to.
 
-use protocol::{Side, KLOG_TAG};
+use protocol::{Side, KLOG_TAG, MODULE_NAME};
 
 /// What begins a report of something wrong.
 const TRIGGERS: [&str; 31] = [
@@ -90,7 +90,10 @@ struct Reader {
     /// The open report has shown its stack, so that another may begin.
     complete: bool,
     step: Option<String>,
+    /// Rust, until somebody says otherwise.
     side: Side,
+    /// What livepatch itself says.
+    is_patched: bool,
     /// A line that only frames what follows.
     frame: Option<String>,
 }
@@ -102,7 +105,8 @@ impl Default for Reader {
             open: None,
             complete: false,
             step: None,
-            side: Side::C,
+            side: Side::Rust,
+            is_patched: false,
             frame: None,
         }
     }
@@ -114,6 +118,9 @@ impl Reader {
             self.close();
             self.mark(mark.trim());
             return;
+        }
+        if let Some(said) = line.strip_prefix("livepatch: ") {
+            self.livepatch(said);
         }
         let is_frame = line.contains("[ cut here ]") || line.starts_with("======");
         let triggers = TRIGGERS.iter().any(|trigger| line.contains(trigger));
@@ -155,8 +162,18 @@ impl Reader {
             Some(("end", _)) => self.step = None,
             // Rust begins with the change to it, and ends when the change to C is over.
             Some(("change", "to Rust")) => self.side = Side::Rust,
-            Some(("side", "C")) => self.side = Side::C,
+            Some(("side", "C")) if !self.is_patched => self.side = Side::C,
             _ => {}
+        }
+    }
+
+    /// A line of livepatch's: whoever has inserted our module without a mark, Rust is in charge.
+    fn livepatch(&mut self, said: &str) {
+        if said == format!("enabling patch '{MODULE_NAME}'") {
+            self.is_patched = true;
+            self.side = Side::Rust;
+        } else if said == format!("'{MODULE_NAME}': unpatching complete") {
+            self.is_patched = false;
         }
     }
 

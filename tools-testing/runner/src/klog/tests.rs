@@ -20,6 +20,7 @@ const WARNING: &str = "\
 ";
 
 const LOCKDEP: &str = "\
+[   11.000000][  T1] kvm-xen-init: side C
 [   12.000000][  T301] kvm-xen-init: begin selftests/c
 [   12.100000][  T301] =============================
 [   12.100001][  T301] [ BUG: Invalid wait context ]
@@ -64,7 +65,8 @@ fn two_reports_one_after_the_other() {
 #[test]
 fn what_c_gives_too_is_no_fault_of_rust() {
     let under_c = WARNING
-        .replace("change to Rust", "nothing")
+        .replace("change to Rust", "side C")
+        .replace("livepatch: enabling patch", "nothing")
         .replace("side Rust", "side C");
     let both: Vec<_> = splats(WARNING)
         .into_iter()
@@ -88,6 +90,20 @@ fn rust_lasts_until_the_change_to_c_is_over() {
                kvm-xen-init: side C\nBUG: sleeping function called from invalid context at b.c:1\n";
     let sides: Vec<_> = splats(log).iter().map(|splat| splat.side).collect();
     assert_eq!(sides, [Side::Rust, Side::C]);
+}
+
+#[test]
+fn without_a_mark_it_is_rust() {
+    let side = |before: &str| splats(&format!("{before}WARNING: at a.c:1\n"))[0].side;
+    assert_eq!(side(""), Side::Rust);
+    assert_eq!(side("kvm-xen-init: side C\n"), Side::C);
+    // Whoever has inserted it has left no mark, or says what is not so.
+    let enabling = "kvm-xen-init: side C\nlivepatch: enabling patch 'kvm_xen_rs'\n";
+    assert_eq!(side(enabling), Side::Rust);
+    let says_c = format!("{enabling}kvm-xen-init: side C\n");
+    assert_eq!(side(&says_c), Side::Rust);
+    let is_over = "livepatch: 'kvm_xen_rs': unpatching complete\nkvm-xen-init: side C\n";
+    assert_eq!(side(&format!("{says_c}{is_over}")), Side::C);
 }
 
 #[test]

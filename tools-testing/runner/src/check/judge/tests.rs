@@ -191,8 +191,9 @@ fn an_expected_report_has_all_words() {
 
 #[test]
 fn a_debug_kernel_tells_all() {
-    let splats =
-        klog::splats("------------[ cut here ]------------\nWARNING: at a.c:1 f+0x1/0x2\n");
+    let splats = klog::splats(
+        "kvm-xen-init: side C\n------------[ cut here ]------------\nWARNING: at a.c:1 f+0x1/0x2\n",
+    );
     let is_good = |is_debug| {
         let report = Report::new(&crate::progress::Screen::new());
         let log = Log {
