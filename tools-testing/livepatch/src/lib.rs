@@ -2,7 +2,7 @@
 //! The switch: `/sys/kernel/livepatch/kvm_xen_rs`.
 
 use anyhow::{bail, Context, Result};
-use protocol::{Side, MODULE_NAME};
+use protocol::{other_functions, Side, MODULE_NAME};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -60,13 +60,32 @@ pub fn functions() -> Vec<String> {
     names
 }
 
-/// Those of them whose calls ftrace does not redirect, whatever the livepatch says.
-pub fn not_redirected() -> Result<Vec<String>> {
+/// Fails unless all functions that the module replaces are listed, and no others, and ftrace
+/// redirects each call of them, whatever the livepatch says.
+pub fn check() -> Result<()> {
+    if !is_kvm_patched() {
+        bail!("the livepatch does not say that kvm.ko is patched");
+    }
+    let mut functions = functions();
+    match other_functions(&functions).as_slice() {
+        [] => {}
+        others => bail!("the livepatch lists other functions: {}", others.join(", ")),
+    }
     let path = "/sys/kernel/tracing/enabled_functions";
     let enabled = fs::read_to_string(path).context(path)?;
-    let mut functions = functions();
     functions.retain(|function| !redirects(&enabled, function));
-    Ok(functions)
+    match functions.as_slice() {
+        [] => Ok(()),
+        functions => bail!("ftrace does not redirect {}", functions.join(", ")),
+    }
+}
+
+/// The same where KVM is loaded.
+fn check_if_kvm() -> Result<()> {
+    match kmod::is_loaded("kvm") {
+        true => check(),
+        false => Ok(()),
+    }
 }
 
 /// A line begins with a function and its module; the flag "I" says that its handler may continue
@@ -101,11 +120,13 @@ pub fn insert_with(path: &str, parameters: &str) -> Result<Took> {
         })
     })?;
     klog::in_charge(Side::Rust);
+    check_if_kvm()?;
     Ok(took)
 }
 
-/// Hands back to C, waits until no task runs our code, and removes the module.
+/// Hands back to C, provided that all was on Rust, waits until no task runs our code, and removes the module.
 pub fn remove() -> Result<Took> {
+    check_if_kvm()?;
     let enabled = dir().join("enabled");
     klog::change_to(Side::C);
     let took = watched("0", || {
