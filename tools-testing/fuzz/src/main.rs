@@ -101,7 +101,7 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    println!("KTAP version 1\n1..3");
+    println!("KTAP version 1\n1..4");
     println!("# seed {seed}");
     let mut outcome = Outcome::default();
     let result = run(&options, seed, &mut outcome);
@@ -124,6 +124,8 @@ fn main() -> ExitCode {
     println!("# {percent:.2} % of the sequences differ by chance");
     let rare = percent <= BY_CHANCE || outcome.by_chance <= A_FEW;
     case(3, "little_differs_by_chance", some && rare);
+    let steady = some && outcome.flicker == 0;
+    case(4, "nothing_flickers_on_rust_alone", steady);
     ExitCode::from(u8::from(!ok))
 }
 
@@ -178,5 +180,6 @@ fn tell(outcome: &Outcome) {
         );
     }
     println!("# {} differ without a reason", outcome.differ);
-    tried(outcome.tried, "sequences", outcome.differ);
+    println!("# {} flicker on Rust alone", outcome.flicker);
+    tried(outcome.tried, "sequences", outcome.differ + outcome.flicker);
 }

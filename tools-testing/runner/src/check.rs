@@ -79,6 +79,8 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
     };
     let engine = Engine::choose(common.accel)?;
     screen.line(format!("# machines run by {}", engine.why));
+    let seed = common.random.seed;
+    screen.line(format!("# seed {seed} (SEED={seed} tries the same again)"));
     boots::run(&context, &catalog, &kernels, &engine, || {
         if let Some(module) = &module {
             module::file(&context, &catalog, module);
