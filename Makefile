@@ -55,10 +55,10 @@ demo:
 	@$(RUN) demo $(if $(PROMPT),--shell)
 
 ## check: all tests, on debug kernels too, and a part of them on other kernels (KERNELS=all: on all
-##        that the archive has); TESTS=pattern for some of them
+##        that the archive has); TESTS=pattern for some of them, SEED=s for what was random before
 check:
 	@$(call run,$(KERNEL) $(DEBUG_KERNELS) $(BESIDE)) check $(addprefix --beside ,$(BESIDE)) \
-		$(if $(TESTS),--tests $(TESTS))
+		$(addprefix --seed ,$(SEED)) $(if $(TESTS),--tests $(TESTS))
 
 ## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
 lockgraph:
@@ -70,18 +70,15 @@ mutants:
 
 ## fuzz: C against Rust by random sequences, MINUTES=10 of them, from another SEED each time
 fuzz:
-	@$(RUN) check --tests 'fuzz/*' --minutes $(or $(MINUTES),10) \
-		--seed $(or $(SEED),$(shell date +%s))
+	@$(RUN) check --tests 'fuzz/*' --minutes $(or $(MINUTES),10) $(addprefix --seed ,$(SEED))
 
 ## soak: storms of events for MINUTES=10, with an eye on the kernel's memory (SEED=s)
 soak:
-	@$(RUN) check --tests 'storm/*' --minutes $(or $(MINUTES),10) \
-		--seed $(or $(SEED),$(shell date +%s))
+	@$(RUN) check --tests 'storm/*' --minutes $(or $(MINUTES),10) $(addprefix --seed ,$(SEED))
 
 ## takeover: take over and hand back TIMES=200 times under a storm and a Debian guest (SEED=s, DEBUG=1)
 takeover:
-	@$(if $(DEBUG),$(RUN_DEBUG),$(RUN)) check --tests '$(if $(DEBUG),debug/)takeover/*' --times $(or $(TIMES),200) \
-		--seed $(or $(SEED),$(shell date +%s))
+	@$(if $(DEBUG),$(RUN_DEBUG),$(RUN)) check --tests '$(if $(DEBUG),debug/)takeover/*' --times $(or $(TIMES),200) $(addprefix --seed ,$(SEED))
 
 ## shell: a prompt in a machine with KVM and the module
 shell:

@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod exec;
+pub mod flicker;
 pub mod generate;
 pub mod memory;
 pub mod model;

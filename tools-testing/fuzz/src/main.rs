@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use fuzz::session::{Manner, Outcome, Session, Side, Switch};
 use fuzz::{generate, rules};
-use livepatch::klog;
 use selftests::harness::tally::tried;
 
 /// Runs random sequences of what a VMM and its guest do on KVM's Xen emulation in
@@ -72,15 +71,12 @@ struct Livepatch(String);
 
 impl Switch for Livepatch {
     fn switch(&mut self, to: Side) -> Result<()> {
-        // By these the runner knows whose a line of the kernel log is.
-        klog::mark(&format!("change to {to:?}"));
         let took = match to {
             Side::Rust => livepatch::insert(&self.0),
             Side::C => livepatch::remove(),
         };
-        took.with_context(|| format!("having {to:?} in charge"))?;
-        klog::mark(&format!("side {to:?}"));
-        Ok(())
+        took.map(drop)
+            .with_context(|| format!("having {to:?} in charge"))
     }
 }
 
@@ -105,7 +101,7 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    println!("KTAP version 1\n1..3");
+    println!("KTAP version 1\n1..4");
     println!("# seed {seed}");
     let mut outcome = Outcome::default();
     let result = run(&options, seed, &mut outcome);
@@ -128,6 +124,8 @@ fn main() -> ExitCode {
     println!("# {percent:.2} % of the sequences differ by chance");
     let rare = percent <= BY_CHANCE || outcome.by_chance <= A_FEW;
     case(3, "little_differs_by_chance", some && rare);
+    let steady = some && outcome.flicker == 0;
+    case(4, "nothing_flickers_on_rust_alone", steady);
     ExitCode::from(u8::from(!ok))
 }
 
@@ -182,5 +180,6 @@ fn tell(outcome: &Outcome) {
         );
     }
     println!("# {} differ without a reason", outcome.differ);
-    tried(outcome.tried, "sequences", outcome.differ);
+    println!("# {} flicker on Rust alone", outcome.flicker);
+    tried(outcome.tried, "sequences", outcome.differ + outcome.flicker);
 }

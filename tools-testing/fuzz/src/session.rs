@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 
 use crate::exec::Executor;
+use crate::flicker::{is_rusts, is_steady, ROUNDS, RUNS};
 use crate::memory::Memory;
 use crate::op::Program;
 use crate::pool::{Batch, Pool, Work};
@@ -74,8 +75,10 @@ pub struct Outcome {
     pub tried: u64,
     /// Things seen on each side.
     pub items: u64,
-    /// Sequences whose traces differed at first, but not when repeated.
+    /// Sequences whose traces differed at first, but not always when repeated, on C neither.
     pub by_chance: u64,
+    /// Sequences in which C always shows the same, and Rust does not.
+    pub flicker: u64,
     /// How often each rule applied.
     pub explained: BTreeMap<&'static str, u64>,
     /// Sequences with a difference that no rule explains.
@@ -200,7 +203,7 @@ impl<'a> Session<'a> {
     }
 
     /// Of sequences that differ, those that do so whenever they are run, and that no
-    /// rule explains.
+    /// rule explains. What Rust alone shows only now and then is told at once.
     fn confirm(
         &mut self,
         differ: &[(u64, Difference)],
@@ -211,14 +214,13 @@ impl<'a> Session<'a> {
         let repeated = |at: usize| programs[at / REPEATS].clone();
         let number = programs.len() * REPEATS;
         let [c, rust] = self.both(number, &repeated, CAREFUL, &mut outcome.lost)?;
-        let mut findings = Vec::new();
+        let (mut findings, mut flickers) = (Vec::new(), Vec::new());
         for (at, &(index, first)) in differ.iter().enumerate() {
             let of = |traces: &[Trace]| traces[at * REPEATS..][..REPEATS].to_vec();
             let (c, rust) = (of(&c), of(&rust));
-            let steady = |traces: &[Trace]| traces.windows(2).all(|pair| pair[0] == pair[1]);
             let difference = first_difference(&c[0], &rust[0]);
             match difference {
-                Some(difference) if steady(&c) && steady(&rust) => {
+                Some(difference) if is_steady(&c) && is_steady(&rust) => {
                     let case = Case {
                         program: &programs[at],
                         c: &c[0],
@@ -236,6 +238,9 @@ impl<'a> Session<'a> {
                     }
                 }
                 _ => {
+                    if is_steady(&c) {
+                        flickers.push((index, programs[at].clone()));
+                    }
                     outcome.by_chance += 1;
                     if outcome.by_chance <= TO_TELL {
                         println!(
@@ -246,7 +251,48 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        let flickers = self.flickers(flickers, outcome)?;
+        outcome.by_chance -= flickers.len() as u64;
+        outcome.flicker += flickers.len() as u64;
         Ok(findings)
+    }
+
+    /// Of these sequences, those that flicker on Rust and never on C; tells them.
+    fn flickers(
+        &mut self,
+        mut of: Vec<(u64, Program)>,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<(u64, Program)>> {
+        for round in 1..=ROUNDS {
+            let runs = |at: usize| of[at / RUNS].1.clone();
+            let number = of.len() * RUNS;
+            let [c, rust] = self.both(number, &runs, CAREFUL, &mut outcome.lost)?;
+            let mut left = Vec::new();
+            for (at, (index, program)) in of.into_iter().enumerate() {
+                let (c, rust) = (&c[at * RUNS..][..RUNS], &rust[at * RUNS..][..RUNS]);
+                let may_be = |run: &Trace| {
+                    first_difference(&c[0], run).is_none_or(|difference| {
+                        let case = Case {
+                            program: &program,
+                            c: &c[0],
+                            rust: run,
+                            difference,
+                        };
+                        explain(&case).is_some()
+                    })
+                };
+                if is_rusts(c, rust, may_be) {
+                    let other = rust.iter().find_map(|run| first_difference(&c[0], run));
+                    if let (ROUNDS, Some(difference)) = (round, other) {
+                        println!("# sequence {index} flickers on Rust alone: {difference}");
+                        println!("# {program:?}");
+                    }
+                    left.push((index, program));
+                }
+            }
+            of = left;
+        }
+        Ok(of)
     }
 
     /// The same difference in a shorter sequence.

@@ -17,6 +17,7 @@ pub fn run(plan: &MachinePlan) -> Result<()> {
         cpus: system::cpus(),
         uptime_ms: system::uptime().as_millis() as u64,
     });
+    klog::in_charge(side::current());
     kvm::load(&plan.kvm)?;
     // A guest may be moved more than once from where it was.
     let mut saved = None;
@@ -49,7 +50,17 @@ fn act(plan: &MachinePlan, step: &Step, saved: &mut Option<Saved>) -> Result<Out
     if let Some(wanted) = step.side {
         side::ensure(wanted, plan.module.as_deref())
             .with_context(|| format!("putting {wanted} in charge"))?;
+        side::check(wanted)?;
     }
+    let outcome = do_it(plan, step, saved)?;
+    // What it has begun on it ends on, too.
+    if let (Some(side), Outcome::Ok) = (step.side, &outcome) {
+        side::check(side).context("at the end of it")?;
+    }
+    Ok(outcome)
+}
+
+fn do_it(plan: &MachinePlan, step: &Step, saved: &mut Option<Saved>) -> Result<Outcome> {
     let limit = Duration::from_secs(step.limit_s);
     match &step.action {
         Action::Exec(exec) => exec::run(exec, limit),

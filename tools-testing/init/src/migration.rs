@@ -85,10 +85,7 @@ pub fn run(
 fn put_in_charge(plan: &MachinePlan, wanted: Side) -> Result<()> {
     side::ensure(wanted, plan.module.as_deref())
         .with_context(|| format!("putting {wanted} in charge"))?;
-    match wanted {
-        Side::Rust => side::check_redirected(),
-        Side::C => Ok(()),
-    }
+    side::check(wanted)
 }
 
 /// Boots the guest and has it saved in the midst of its work; or says why QEMU refuses that.

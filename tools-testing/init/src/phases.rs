@@ -132,7 +132,7 @@ fn one(
         bail!("the guest worked, yet entered none of the functions that are replaced");
     }
     if phase.side == Side::Rust {
-        side::check_redirected()?;
+        livepatch::check()?;
     }
     Ok(last)
 }

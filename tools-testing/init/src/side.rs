@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Who is in charge: C or Rust.
 
-use crate::{channel, klog, livepatch};
+use crate::{channel, livepatch};
 use anyhow::{bail, Context, Result};
 use protocol::{Event, Side, Transition, MODULE_NAME};
 use std::time::Duration;
@@ -27,7 +27,6 @@ pub fn ensure(side: Side, module: Option<&str>) -> Result<Option<Duration>> {
             Side::C => format!("handing back to C and removing {MODULE_NAME}.ko"),
         },
     });
-    klog::mark(&format!("change to {side}"));
     let took = match side {
         Side::Rust => livepatch::insert(module.context("there is no module in this plan")?)?,
         Side::C => livepatch::remove()?,
@@ -38,17 +37,14 @@ pub fn ensure(side: Side, module: Option<&str>) -> Result<Option<Duration>> {
         transition_ms: took.transition.as_millis() as u64,
         functions: livepatch::functions(),
     }));
-    klog::mark(&format!("side {side}"));
     Ok(Some(took.transition))
 }
 
-/// Fails unless every call of a function that the livepatch lists goes to Rust.
-pub fn check_redirected() -> Result<()> {
-    if !livepatch::is_kvm_patched() {
-        bail!("the livepatch is enabled, but says that kvm.ko isn't patched");
-    }
-    match livepatch::not_redirected()?.as_slice() {
-        [] => Ok(()),
-        functions => bail!("the livepatch does not redirect {}", functions.join(", ")),
+/// Fails unless `side` alone is in charge, where KVM is loaded.
+pub fn check(side: Side) -> Result<()> {
+    match side {
+        Side::Rust => livepatch::check(),
+        Side::C if livepatch::is_present() => bail!("the livepatch is there, and should not be"),
+        Side::C => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{channel, diagnose, exec, image};
 use anyhow::{bail, Context, Result};
-use protocol::{Event, GuestAction, GuestEvent, Round, GUEST_FINISH, GUEST_LOG};
+use protocol::{Event, GuestAction, GuestEvent, Round, GUEST_FINISH, GUEST_LOG, KLOG_TAG};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -144,7 +144,7 @@ impl Guest {
 
     fn qemu_ends(&mut self) -> Result<()> {
         match exec::wait(&mut self.qemu, Instant::now() + END_LIMIT)? {
-            Some(status) if status.success() => Ok(()),
+            Some(status) if status.success() => check_log(),
             Some(status) => bail!("the guest's QEMU ended with {status}: {}", qemu_log()),
             None => bail!(
                 "the guest's QEMU has not ended within {} s",
@@ -187,7 +187,8 @@ impl Drop for Guest {
     fn drop(&mut self) {
         exec::kill(&mut self.qemu);
         // Whatever its kernel had to say, the runner looks through it.
-        for line in fs::read_to_string(GUEST_LOG).unwrap_or_default().lines() {
+        let log = fs::read(GUEST_LOG).unwrap_or_default();
+        for line in String::from_utf8_lossy(&log).lines() {
             channel::send(&Event::GuestKernel { line: line.into() });
         }
     }
@@ -225,6 +226,16 @@ fn listen(
         line
     });
     (receiver, listener)
+}
+
+/// Fails unless the log has a line that the guest has written to it itself, with the level of a
+/// warning: or no warning would be there either.
+fn check_log() -> Result<()> {
+    let log = fs::read(GUEST_LOG).context(GUEST_LOG)?;
+    match String::from_utf8_lossy(&log).contains(KLOG_TAG) {
+        true => Ok(()),
+        false => bail!("the guest's kernel log lacks what the guest has written to it"),
+    }
 }
 
 fn qemu_log() -> String {

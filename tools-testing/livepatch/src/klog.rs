@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Our own lines in the kernel log, by which the runner tells which step a splat belongs to.
+//! Our own lines in the kernel log, by which the runner tells which step a report belongs to, and
+//! who was in charge.
 
-use protocol::KLOG_TAG;
+use protocol::{Side, KLOG_TAG};
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// Level of our lines: whatever the console shows, it shows them.
-const LEVEL: u8 = 1;
+/// Level of our lines: that of a warning (KERN_WARNING). A console that leaves such lines out leaves
+/// ours out, too, and the runner misses them.
+const LEVEL: u8 = 4;
 
 /// Writes a line to the kernel log. Without /dev/kmsg there is none, which the runner notices.
 pub fn mark(text: &str) {
@@ -14,4 +16,14 @@ pub fn mark(text: &str) {
         // One write is one record.
         let _ = kmsg.write_all(format!("<{LEVEL}>{KLOG_TAG} {text}\n").as_bytes());
     }
+}
+
+/// A change of the side in charge begins.
+pub fn change_to(side: Side) {
+    mark(&format!("change to {side}"));
+}
+
+/// That side is in charge.
+pub fn in_charge(side: Side) {
+    mark(&format!("side {side}"));
 }

@@ -2,7 +2,7 @@
 //! The switch: `/sys/kernel/livepatch/kvm_xen_rs`.
 
 use anyhow::{bail, Context, Result};
-use protocol::MODULE_NAME;
+use protocol::{other_functions, Side, MODULE_NAME};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -60,13 +60,32 @@ pub fn functions() -> Vec<String> {
     names
 }
 
-/// Those of them whose calls ftrace does not redirect, whatever the livepatch says.
-pub fn not_redirected() -> Result<Vec<String>> {
+/// Fails unless all functions that the module replaces are listed, and no others, and ftrace
+/// redirects each call of them, whatever the livepatch says.
+pub fn check() -> Result<()> {
+    if !is_kvm_patched() {
+        bail!("the livepatch does not say that kvm.ko is patched");
+    }
+    let mut functions = functions();
+    match other_functions(&functions).as_slice() {
+        [] => {}
+        others => bail!("the livepatch lists other functions: {}", others.join(", ")),
+    }
     let path = "/sys/kernel/tracing/enabled_functions";
     let enabled = fs::read_to_string(path).context(path)?;
-    let mut functions = functions();
     functions.retain(|function| !redirects(&enabled, function));
-    Ok(functions)
+    match functions.as_slice() {
+        [] => Ok(()),
+        functions => bail!("ftrace does not redirect {}", functions.join(", ")),
+    }
+}
+
+/// The same where KVM is loaded.
+fn check_if_kvm() -> Result<()> {
+    match kmod::is_loaded("kvm") {
+        true => check(),
+        false => Ok(()),
+    }
 }
 
 /// A line begins with a function and its module; the flag "I" says that its handler may continue
@@ -93,23 +112,30 @@ pub fn insert(path: &str) -> Result<Took> {
 
 /// As [`insert`], with parameters of the module.
 pub fn insert_with(path: &str, parameters: &str) -> Result<Took> {
-    watched("1", || {
+    klog::change_to(Side::Rust);
+    let took = watched("1", || {
         kmod::load_with(path, parameters)?;
         wait("the transition to Rust", || {
             flag("enabled") == Some(true) && flag("transition") == Some(false)
         })
-    })
+    })?;
+    klog::in_charge(Side::Rust);
+    check_if_kvm()?;
+    Ok(took)
 }
 
-/// Hands back to C, waits until no task runs our code, and removes the module.
+/// Hands back to C, provided that all was on Rust, waits until no task runs our code, and removes the module.
 pub fn remove() -> Result<Took> {
+    check_if_kvm()?;
     let enabled = dir().join("enabled");
+    klog::change_to(Side::C);
     let took = watched("0", || {
         fs::write(&enabled, "0").with_context(|| format!("writing 0 to {}", enabled.display()))?;
         wait("the transition to C", || !is_present())
     })?;
     let begun = Instant::now();
     kmod::unload(MODULE_NAME)?;
+    klog::in_charge(Side::C);
     Ok(Took {
         // Where the transition was too short to be seen, all before it is what comes after.
         after: if took.transition.is_zero() {

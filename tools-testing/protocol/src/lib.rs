@@ -6,12 +6,14 @@
 //! the init of the machine that it runs in.
 
 mod event;
+mod functions;
 mod guest;
 mod pattern;
 mod plan;
 mod tried;
 
 pub use event::{Event, Outcome, Probe, Transition};
+pub use functions::{other_functions, FUNCTIONS};
 pub use guest::{DiskPlan, GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, Timer};
 pub use pattern::{fill_block, first_difference};
 pub use plan::{

@@ -81,6 +81,8 @@ pub fn run(common: &Common, patterns: &[String], beside: Option<&str>, list: boo
     let engine = Engine::choose(common.accel)?;
     screen.line(format!("# machines run by {}", engine.why));
     let module = modules.get(&Which::Main(Kind::Stock));
+    let seed = common.random.seed;
+    screen.line(format!("# seed {seed} (SEED={seed} tries the same again)"));
     boots::run(&context, &catalog, &kernels, &engine, || {
         if let Some(module) = module {
             module::file(&context, &catalog, module);

@@ -4,6 +4,7 @@
 use crate::accel::Choice;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Boots machines in QEMU and has them show and test kvm-xen-rs.
 ///
@@ -67,8 +68,8 @@ pub struct Common {
 /// What random tests take.
 #[derive(Args, Clone, Copy)]
 pub struct Random {
-    /// What determines random tests
-    #[arg(long, value_name = "NUMBER", default_value_t = 1, global = true)]
+    /// What determines random tests [default: the time; it is printed]
+    #[arg(long, value_name = "NUMBER", default_value_t = now(), hide_default_value = true, global = true)]
     pub seed: u64,
 
     /// Minutes for random tests and storms, in place of a fixed number of them
@@ -79,6 +80,12 @@ pub struct Random {
     /// a while]
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: Option<u32>,
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(1, |since| since.as_secs())
 }
 
 #[derive(Subcommand)]

@@ -64,7 +64,7 @@ pub fn run(common: &Common, rounds: u32) -> Result<()> {
         bail!("{reason}\nLogs: {}", ended.logs.display());
     }
     let splats = klog::splats(&ended.kernel_log);
-    if let Some(splat) = klog::only_in_rust(&splats).first() {
+    if let Some(splat) = splats.iter().find(|splat| !splat.is_known_of_c()) {
         bail!("the kernel complained:\n{}", splat.lines.join("\n"));
     }
     for line in summary::lines(&ended.events) {

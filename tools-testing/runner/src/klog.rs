@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Looking through a kernel log for what should not be there, and telling which step it belongs to.
 
-use protocol::{Side, KLOG_TAG};
+use protocol::{Side, KLOG_TAG, MODULE_NAME};
 
-/// What begins a report of something wrong.
+/// What a report of SLUB's begins with: "BUG kmalloc-64 (Tainted: …): Right Redzone overwritten".
+const SLUB: &str = "BUG ";
+
+/// What else begins a report of something wrong.
 const TRIGGERS: [&str; 31] = [
     "WARNING:",
     "BUG:",
@@ -44,8 +47,6 @@ const MAX_LINES: usize = 80;
 /// Something wrong that the kernel reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splat {
-    /// What is the same when the same thing happens again.
-    pub key: String,
     /// The step in which it came.
     pub step: Option<String>,
     /// Who was in charge, or about to be.
@@ -54,20 +55,36 @@ pub struct Splat {
     pub lines: Vec<String>,
 }
 
+/// Warnings that C gives reason to (c-bugs.rst), by source line and function.
+const OF_C: [(&str, &str); 1] = [
+    // A send without shared_info, an event for a vCPU without vcpu_info.
+    ("virt/kvm/pfncache.c:267", "__kvm_gpc_refresh"),
+];
+
+impl Splat {
+    /// Whether it is one that is known of C, under C.
+    pub fn is_known_of_c(&self) -> bool {
+        let is_of_c = |(line, function): (&str, &str)| {
+            OF_C.iter()
+                .any(|of_c| line.ends_with(of_c.0) && function == of_c.1)
+        };
+        let mut lines = self.lines.iter();
+        self.side == Side::C && lines.find_map(|line| place(line)).is_some_and(is_of_c)
+    }
+}
+
+/// Source line and function of "WARNING: FILE:LINE at FUNCTION+OFFSET/SIZE [MODULE], CPU#…".
+fn place(line: &str) -> Option<(&str, &str)> {
+    let (line, rest) = line.strip_prefix("WARNING: ")?.split_once(" at ")?;
+    Some((line, rest.split(['+', ',']).next()?))
+}
+
 /// Finds all of them.
 pub fn splats(log: &str) -> Vec<Splat> {
     let mut reader = Reader::default();
     log.lines().for_each(|line| reader.line(message(line)));
     reader.close();
     reader.found
-}
-
-/// Those that came while Rust was in charge and never under C, in these logs taken together.
-pub fn only_in_rust(splats: &[Splat]) -> Vec<&Splat> {
-    let (c, rust): (Vec<_>, Vec<_>) = splats.iter().partition(|splat| splat.side == Side::C);
-    rust.into_iter()
-        .filter(|splat| !c.iter().any(|other| other.key == splat.key))
-        .collect()
 }
 
 /// The last lines, for a machine that hangs.
@@ -87,10 +104,11 @@ pub fn tail(log: &str, count: usize) -> Vec<String> {
 struct Reader {
     found: Vec<Splat>,
     open: Option<Splat>,
-    /// The open report has shown its stack, so that another may begin.
-    complete: bool,
     step: Option<String>,
+    /// Rust, until somebody says otherwise.
     side: Side,
+    /// What livepatch itself says.
+    is_patched: bool,
     /// A line that only frames what follows.
     frame: Option<String>,
 }
@@ -100,9 +118,9 @@ impl Default for Reader {
         Reader {
             found: Vec::new(),
             open: None,
-            complete: false,
             step: None,
-            side: Side::C,
+            side: Side::Rust,
+            is_patched: false,
             frame: None,
         }
     }
@@ -115,9 +133,12 @@ impl Reader {
             self.mark(mark.trim());
             return;
         }
+        if let Some(said) = line.strip_prefix("livepatch: ") {
+            self.livepatch(said);
+        }
         let is_frame = line.contains("[ cut here ]") || line.starts_with("======");
-        let triggers = TRIGGERS.iter().any(|trigger| line.contains(trigger));
-        if self.open.is_some() && self.complete && (triggers || is_frame) {
+        let triggers = line.starts_with(SLUB) || TRIGGERS.iter().any(|t| line.contains(t));
+        if is_frame || triggers {
             self.close();
         }
         match &mut self.open {
@@ -125,20 +146,13 @@ impl Reader {
                 if splat.lines.len() < MAX_LINES {
                     splat.lines.push(line.to_owned());
                 }
-                // Of lockdep's reports the first lock named tells one from another.
-                if line.contains(" at: ") && !splat.key.contains(" at: ") {
-                    splat.key.push_str(&without_numbers(line));
-                }
-                self.complete |= line.contains("</TASK>");
                 if line.contains("---[ end trace") {
                     self.close();
                 }
             }
             None if triggers => {
                 let frame = self.frame.take();
-                self.complete = false;
                 self.open = Some(Splat {
-                    key: without_numbers(line),
                     step: self.step.clone(),
                     side: self.side,
                     lines: frame.into_iter().chain([line.to_owned()]).collect(),
@@ -155,14 +169,23 @@ impl Reader {
             Some(("end", _)) => self.step = None,
             // Rust begins with the change to it, and ends when the change to C is over.
             Some(("change", "to Rust")) => self.side = Side::Rust,
-            Some(("side", "C")) => self.side = Side::C,
+            Some(("side", "C")) if !self.is_patched => self.side = Side::C,
             _ => {}
+        }
+    }
+
+    /// A line of livepatch's: whoever has inserted our module without a mark, Rust is in charge.
+    fn livepatch(&mut self, said: &str) {
+        if said == format!("enabling patch '{MODULE_NAME}'") {
+            self.is_patched = true;
+            self.side = Side::Rust;
+        } else if said == format!("'{MODULE_NAME}': unpatching complete") {
+            self.is_patched = false;
         }
     }
 
     fn close(&mut self) {
         self.found.extend(self.open.take());
-        self.complete = false;
     }
 }
 
@@ -183,22 +206,6 @@ fn message(line: &str) -> &str {
         rest = after.trim_start();
     }
     rest
-}
-
-/// The line with every number, decimal or hexadecimal, replaced.
-fn without_numbers(line: &str) -> String {
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (before, number) = rest.split_at(at);
-        out.push_str(before);
-        out.push('#');
-        let hex = number.strip_prefix("0x");
-        let digits = hex.unwrap_or(number);
-        let is_digit = |c: char| c.is_ascii_digit() || hex.is_some() && c.is_ascii_hexdigit();
-        rest = digits.trim_start_matches(is_digit);
-    }
-    out + rest
 }
 
 #[cfg(test)]

@@ -26,8 +26,9 @@ const MODULE: &str = "/kvm_xen_rs.ko";
 const GUEST_KERNEL: &str = "/guest/vmlinuz";
 const GUEST_INITRAMFS: &str = "/guest/initramfs";
 
-/// The Xen guest's kernel command line.
-const GUEST_APPEND: &str = "console=ttyS0 quiet loglevel=4 panic=-1";
+/// The Xen guest's kernel command line. Its console shows warnings, and nothing less: each byte is
+/// an exit.
+const GUEST_APPEND: &str = "console=ttyS0 loglevel=5 panic=-1";
 
 /// A Xen guest takes virtio disks for emulated ones, which it turns off, unless told otherwise.
 const KEEP_EMULATED: &str = "xen_emul_unplug=never";

@@ -9,7 +9,7 @@ use crate::ktap;
 use crate::record::{self, StepRecord};
 use crate::report::{Report, Verdict};
 use crate::select::of_kernel;
-use protocol::{Action, Event, ExecAction, MachinePlan, Outcome, Output, Step};
+use protocol::{Action, Event, ExecAction, MachinePlan, Outcome, Output, Step, KLOG_TAG};
 use std::path::Path;
 use std::time::Duration;
 
@@ -256,8 +256,10 @@ pub struct Log {
     /// The test that it is.
     name: String,
     machine: Vec<Splat>,
-    /// Whether C's complaints count, too: a debug kernel tells all that there is.
+    /// Whether what is known of C counts, too: a debug kernel has nothing to complain of.
     is_debug: bool,
+    /// Whether init's lines are there, which have the level of a warning.
+    is_heard: bool,
     /// The Xen guest's; none where there was no guest.
     guest: Option<Vec<Splat>>,
 }
@@ -281,23 +283,25 @@ impl Log {
             name: machine.klog(),
             machine: splats,
             is_debug: machine.kernel().is_debug(),
+            is_heard: ended.kernel_log.contains(KLOG_TAG) || !ended.came_up(),
             guest: (!guest.is_empty()).then(|| klog::splats(&guest.join("\n"))),
         }
     }
 }
 
-/// Adds a result for each kernel log: nothing in it that C does not also give, and nothing at all
-/// in a debug kernel's. A guest's kernel doesn't know who serves it, and has nothing to complain of.
+/// Adds a result for each kernel log: nothing in it but what is known of C, and nothing at all in a
+/// debug kernel's. A guest's kernel doesn't know who serves it, and has nothing to complain of.
 pub fn logs(report: &Report, logs: &[Log]) {
-    let stock = logs.iter().filter(|log| !log.is_debug);
-    let all: Vec<Splat> = stock.flat_map(|log| log.machine.clone()).collect();
-    let faults = klog::only_in_rust(&all);
     for log in logs {
         let own = log.machine.iter();
         let own: Vec<&Splat> = own
-            .filter(|splat| log.is_debug || faults.contains(splat))
+            .filter(|splat| log.is_debug || !splat.is_known_of_c())
             .collect();
-        report.add(&log.name, verdict(&own), None);
+        let verdict_of_machine = match log.is_heard {
+            true => verdict(&own),
+            false => Verdict::NotOk("it lacks what init has written to it".into(), Vec::new()),
+        };
+        report.add(&log.name, verdict_of_machine, None);
         if let Some(guest) = &log.guest {
             let own: Vec<&Splat> = guest.iter().collect();
             report.add(&format!("{}-inside", log.name), verdict(&own), None);

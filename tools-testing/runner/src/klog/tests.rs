@@ -9,7 +9,7 @@ const WARNING: &str = "\
 [    9.100000] livepatch: enabling patch 'kvm_xen_rs'
 [    9.200000] kvm-xen-init: side Rust
 [    9.300000] ------------[ cut here ]------------
-[    9.300001] WARNING: CPU: 1 PID: 211 at virt/kvm/pfncache.c:77 kvm_gpc_check+0x1f/0x90 [kvm]
+[    9.300001] WARNING: virt/kvm/pfncache.c:77 at kvm_gpc_check+0x1f/0x90 [kvm], CPU#1: xen_shinfo_test/211
 [    9.300002] Modules linked in: kvm_xen_rs(OK) kvm_amd kvm
 [    9.300003] Call Trace:
 [    9.300004]  <TASK>
@@ -20,6 +20,7 @@ const WARNING: &str = "\
 ";
 
 const LOCKDEP: &str = "\
+[   11.000000][  T1] kvm-xen-init: side C
 [   12.000000][  T301] kvm-xen-init: begin selftests/c
 [   12.100000][  T301] =============================
 [   12.100001][  T301] [ BUG: Invalid wait context ]
@@ -44,41 +45,52 @@ fn a_warning_belongs_to_its_step_and_side() {
     assert_eq!(splat.step.as_deref(), Some("upstream/rust/xen_shinfo_test"));
     assert!(splat.lines[0].contains("cut here"));
     assert!(splat.lines.last().unwrap().contains("end trace"));
-    assert_eq!(
-        splat.key,
-        "WARNING: CPU: # PID: # at virt/kvm/pfncache.c:# kvm_gpc_check+#/# [kvm]"
-    );
+    let place = splat.lines.iter().find_map(|line| place(line));
+    assert_eq!(place, Some(("virt/kvm/pfncache.c:77", "kvm_gpc_check")));
 }
 
 #[test]
 fn two_reports_one_after_the_other() {
     let found = splats(LOCKDEP);
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found[0].key.contains("Invalid wait context"));
-    assert!(found[0].key.contains("&gpc->lock"));
+    let has = |n: usize, text| {
+        found[n]
+            .lines
+            .iter()
+            .any(|line: &String| line.contains(text))
+    };
+    assert!(has(0, "Invalid wait context") && has(0, "&gpc->lock"));
     assert!(found[0].lines[0].starts_with("====="));
-    assert!(found[1].key.contains("self-detected stall"));
+    assert!(found[1].lines[0].contains("self-detected stall"));
     assert!(found.iter().all(|splat| splat.side == Side::C));
 }
 
 #[test]
-fn what_c_gives_too_is_no_fault_of_rust() {
-    let under_c = WARNING
-        .replace("change to Rust", "nothing")
-        .replace("side Rust", "side C");
-    let both: Vec<_> = splats(WARNING)
-        .into_iter()
-        .chain(splats(&under_c))
-        .collect();
-    assert_eq!(only_in_rust(&both), Vec::<&Splat>::new());
-    assert_eq!(only_in_rust(&splats(WARNING)).len(), 1);
-    // The same words about another place are another thing.
-    let elsewhere = under_c.replace("pfncache.c:77 kvm_gpc_check", "eventfd.c:9 irqfd_wakeup");
-    let both: Vec<_> = splats(WARNING)
-        .into_iter()
-        .chain(splats(&elsewhere))
-        .collect();
-    assert_eq!(only_in_rust(&both).len(), 1);
+fn what_is_known_of_c_is_known_by_its_line() {
+    let known =
+        "WARNING: arch/x86/kvm/../../../virt/kvm/pfncache.c:267 at __kvm_gpc_refresh+0x5d6/0x690 \
+        [kvm], CPU#0: kvm-xen-selftes/240\n";
+    let is_known = |side: &str, line: &str| splats(&format!("{side}{line}"))[0].is_known_of_c();
+    let (c, rust) = ("kvm-xen-init: side C\n", "kvm-xen-init: change to Rust\n");
+    assert!(is_known(c, known));
+    assert!(!is_known(rust, known));
+    assert!(!is_known(c, &known.replace("267", "268")));
+    assert!(!is_known(c, &known.replace("refresh+", "activate+")));
+    assert!(!is_known(c, "BUG: soft lockup - CPU#0 stuck for 22s!\n"));
+}
+
+/// Neither has a stack, and one was once taken for a part of the other.
+#[test]
+fn each_trigger_begins_a_report() {
+    let log = "kvm-xen-init: side Rust\n\
+        watchdog: BUG: soft lockup - CPU#0 stuck for 22s!\nCPU: 0 UID: 0\n\
+        BUG kmalloc-64 (Tainted: G           O   ): Right Redzone overwritten\n\
+        0xff1100010a5d3e48-0xff1100010a5d3e4f @offset=3656\n\
+        WARNING: lib/refcount.c:28 at refcount_warn_saturate+0xa0/0xe0, CPU#0: storm/9\n\
+        refcount_t: underflow; use-after-free.\n";
+    let firsts: Vec<_> = splats(log).iter().map(|s| s.lines[0].clone()).collect();
+    assert_eq!(firsts.len(), 4, "{firsts:?}");
+    assert!(firsts[1].starts_with("BUG kmalloc-64 ("));
 }
 
 #[test]
@@ -88,6 +100,20 @@ fn rust_lasts_until_the_change_to_c_is_over() {
                kvm-xen-init: side C\nBUG: sleeping function called from invalid context at b.c:1\n";
     let sides: Vec<_> = splats(log).iter().map(|splat| splat.side).collect();
     assert_eq!(sides, [Side::Rust, Side::C]);
+}
+
+#[test]
+fn without_a_mark_it_is_rust() {
+    let side = |before: &str| splats(&format!("{before}WARNING: at a.c:1\n"))[0].side;
+    assert_eq!(side(""), Side::Rust);
+    assert_eq!(side("kvm-xen-init: side C\n"), Side::C);
+    // Whoever has inserted it has left no mark, or says what is not so.
+    let enabling = "kvm-xen-init: side C\nlivepatch: enabling patch 'kvm_xen_rs'\n";
+    assert_eq!(side(enabling), Side::Rust);
+    let says_c = format!("{enabling}kvm-xen-init: side C\n");
+    assert_eq!(side(&says_c), Side::Rust);
+    let is_over = "livepatch: 'kvm_xen_rs': unpatching complete\nkvm-xen-init: side C\n";
+    assert_eq!(side(&format!("{says_c}{is_over}")), Side::C);
 }
 
 #[test]

@@ -65,8 +65,10 @@ impl Withheld {
     /// Maps a page, and withholds it.
     pub fn new() -> Outcome<Self> {
         let region = MmapRegion::new(PAGE_SIZE)?;
+        // poll() answers POLLERR at once to a descriptor that blocks.
+        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         // SAFETY: the call takes flags alone.
-        let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
+        let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, flags) };
         let fd = match Errno::result(fd) {
             Err(Errno::ENOSYS) => {
                 let why = "the kernel has no userfaultfd (CONFIG_USERFAULTFD)";
@@ -92,7 +94,11 @@ impl Withheld {
             raw::api(faults.as_raw_fd(), &mut handshake)?;
             raw::register(faults.as_raw_fd(), &mut register)?;
         }
-        Ok(Self { faults, region })
+        let page = Self { faults, region };
+        match page.is_wanted(Duration::ZERO) {
+            Ok(()) => Err(fail("a page that nobody knows of is wanted already")),
+            Err(_) => Ok(page),
+        }
     }
 
     /// Its address in this process.
@@ -121,9 +127,10 @@ impl Withheld {
     pub fn is_wanted(&self, within: Duration) -> Outcome {
         let mut fds = [PollFd::new(self.faults.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(within).map_err(fail)?;
-        match poll(&mut fds, timeout)? {
-            0 => Err(fail("nobody wants the page")),
-            _ => Ok(()),
+        poll(&mut fds, timeout)?;
+        match fds[0].revents() {
+            Some(PollFlags::POLLIN) => Ok(()),
+            events => Err(fail(format!("nobody wants the page: {events:?}"))),
         }
     }
 }

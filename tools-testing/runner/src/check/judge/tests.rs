@@ -189,21 +189,49 @@ fn an_expected_report_has_all_words() {
     }
 }
 
+/// Whether a log is taken for good.
+fn is_good(log: Log) -> bool {
+    let report = Report::new(&crate::progress::Screen::new());
+    logs(&report, &[log]);
+    report.is_good()
+}
+
+const LOG: Log = Log {
+    name: String::new(),
+    machine: Vec::new(),
+    is_debug: false,
+    is_heard: true,
+    guest: None,
+};
+
 #[test]
 fn a_debug_kernel_tells_all() {
-    let splats =
-        klog::splats("------------[ cut here ]------------\nWARNING: at a.c:1 f+0x1/0x2\n");
-    let is_good = |is_debug| {
-        let report = Report::new(&crate::progress::Screen::new());
-        let log = Log {
-            name: "klog/machine".to_owned(),
-            machine: splats.clone(),
-            is_debug,
-            guest: None,
-        };
-        logs(&report, &[log]);
-        report.is_good()
+    let machine = klog::splats(
+        "kvm-xen-init: side C\nWARNING: virt/kvm/pfncache.c:267 at __kvm_gpc_refresh+0x1/0x2\n",
+    );
+    let of = |is_debug| Log {
+        machine: machine.clone(),
+        is_debug,
+        ..LOG
     };
-    // C, which is in charge until Rust is, also gives it.
-    assert!(is_good(false) && !is_good(true));
+    assert!(is_good(of(false)) && !is_good(of(true)));
+}
+
+#[test]
+fn a_log_that_would_not_show_a_warning_is_no_good() {
+    assert!(is_good(LOG));
+    assert!(!is_good(Log {
+        is_heard: false,
+        ..LOG
+    }));
+}
+
+#[test]
+fn a_warning_in_a_guest_is_a_failure() {
+    let guest = |log| Log {
+        guest: Some(klog::splats(log)),
+        ..LOG
+    };
+    assert!(is_good(guest("kvm-xen-init: the guest is up\n")));
+    assert!(!is_good(guest("WARNING: kernel/a.c:1 at f+0x1/0x2\n")));
 }

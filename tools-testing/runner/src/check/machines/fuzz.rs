@@ -15,10 +15,11 @@ pub struct Fuzz {
 const GROUP: &str = "fuzz";
 
 /// The cases that the program tells of.
-const CASES: [&str; 3] = [
+const CASES: [&str; 4] = [
     "c_and_rust_show_the_same",
     "no_sequence_is_lost",
     "little_differs_by_chance",
+    "nothing_flickers_on_rust_alone",
 ];
 
 /// Seconds for as many sequences as `make check` runs, where an emulator has a processor to share.

@@ -3,7 +3,8 @@
 //!
 //! Livepatch looks for such functions on the stacks of tasks, to tell who is still in the module.
 //! One that ends in a jump to another is on no stack while that runs, and the module can be removed
-//! under it. A jump to the kernel's code does no harm: it does not return here.
+//! under it. A jump to the kernel's code does no harm: it does not return here. Where a jump through a
+//! register or memory leads is not known.
 
 use anyhow::{Context as _, Result};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
@@ -19,13 +20,16 @@ use std::path::Path;
 const OURS: [&str; 4] = ["kvm_xen_rs_", "init_module", "cleanup_module", "_R"];
 
 /// What the 32-bit displacement of an instruction refers to, by its offset in the section: whether
-/// that is in the module.
+/// that may be in the module.
 type Relocations = HashMap<u64, bool>;
+
+/// What an indirect jump is called where the processor must not guess its target.
+const THUNK: &str = "__x86_indirect_thunk_";
 
 /// The functions of a module file that replace others, and what is wrong with them, a line each.
 pub struct Found {
-    /// How many there are.
-    pub functions: usize,
+    /// Their names.
+    pub functions: Vec<String>,
     /// Those that leave by a jump.
     pub jumps: Vec<String>,
 }
@@ -35,7 +39,7 @@ pub fn find(module: &Path) -> Result<Found> {
     let data = fs::read(module).with_context(|| module.display().to_string())?;
     let file = object::File::parse(&*data).with_context(|| module.display().to_string())?;
     let mut found = Found {
-        functions: 0,
+        functions: Vec::new(),
         jumps: Vec::new(),
     };
     let mut relocations: HashMap<SectionIndex, Relocations> = HashMap::new();
@@ -55,7 +59,7 @@ pub fn find(module: &Path) -> Result<Found> {
         let relocations = relocations
             .entry(index)
             .or_insert_with(|| in_module(&file, &section));
-        found.functions += 1;
+        found.functions.push(name.to_owned());
         if let Some(at) = leaves(code, &range, relocations) {
             found.jumps.push(format!("{name}+{:#x}", at - range.start));
         }
@@ -65,9 +69,10 @@ pub fn find(module: &Path) -> Result<Found> {
 
 fn in_module(file: &object::File<'_>, section: &object::Section<'_, '_>) -> Relocations {
     let is_inside = |target| match target {
-        RelocationTarget::Symbol(index) => file
-            .symbol_by_index(index)
-            .is_ok_and(|symbol| matches!(symbol.section(), SymbolSection::Section(_))),
+        RelocationTarget::Symbol(index) => file.symbol_by_index(index).is_ok_and(|symbol| {
+            let is_thunk = symbol.name().is_ok_and(|name| name.starts_with(THUNK));
+            is_thunk || matches!(symbol.section(), SymbolSection::Section(_))
+        }),
         _ => true,
     };
     let relocations = section.relocations();
@@ -82,8 +87,12 @@ fn leaves(code: &[u8], range: &Range<u64>, relocations: &Relocations) -> Option<
     let mut instruction = Instruction::default();
     while decoder.can_decode() {
         decoder.decode_out(&mut instruction);
+        let flow = instruction.flow_control();
+        if flow == FlowControl::IndirectBranch {
+            return Some(instruction.ip());
+        }
         let is_jump = matches!(
-            instruction.flow_control(),
+            flow,
             FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
         );
         // A displacement that is still to be filled in is the last four bytes.
@@ -123,6 +132,12 @@ mod tests {
         // je +0x1000; ret
         assert_eq!(jump(b"\x0f\x84\x00\x10\x00\x00\xc3", &[]), Some(0x100));
         assert_eq!(jump(b"\xe9\x00\x00\x00\x00", &[(0x101, true)]), Some(0x100));
+    }
+
+    #[test]
+    fn nobody_knows_where_an_indirect_jump_leads() {
+        // nop; jmp *%r11
+        assert_eq!(jump(b"\x90\x41\xff\xe3", &[]), Some(0x101));
     }
 
     #[test]
