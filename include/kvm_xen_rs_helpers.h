@@ -31,7 +31,6 @@ int kvm_xen_rs_mm_keep(struct mm_struct *mm);
 void kvm_xen_rs_write_unlock_irq(rwlock_t *lock);
 
 bool kvm_xen_rs_sched_info_on(void);
-unsigned int kvm_xen_rs_req_masterclock_update(void);
 unsigned int kvm_xen_rs_req_clock_update(void);
 void kvm_xen_rs_request_clock_update(struct kvm_vcpu *vcpu);
 

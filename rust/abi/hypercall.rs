@@ -31,6 +31,9 @@ pub(crate) const VCPUOP_SET_SINGLESHOT_TIMER: u32 = 8;
 /// `VCPUOP_stop_singleshot_timer`: stops it.
 pub(crate) const VCPUOP_STOP_SINGLESHOT_TIMER: u32 = 9;
 
+/// `XEN_VCPU_ID_INVALID`: the number of a vCPU that the VMM has given none.
+pub(crate) const XEN_ID_UNSET: u32 = u32::MAX;
+
 /// The most ports that can be polled for at once. Xen has the same limit.
 pub(crate) const MAX_POLL_PORTS: usize = 128;
 

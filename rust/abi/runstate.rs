@@ -44,6 +44,15 @@ pub(crate) struct Runstate {
     pub(crate) times: [u64; 4],
 }
 
+/// The lesser of two times.
+const fn min(a: u64, b: u64) -> u64 {
+    if a < b {
+        a
+    } else {
+        b
+    }
+}
+
 impl Runstate {
     /// Adds time to the account of `state`.
     const fn add(&mut self, state: State, time: u64) {
@@ -54,19 +63,27 @@ impl Runstate {
     /// Ends the present state at `now`, and begins another.
     ///
     /// `stolen` is how long the thread has waited for a CPU meanwhile. That counts only against a
-    /// vCPU that would have run: it is moved to the account of being runnable.
-    pub(crate) const fn change(&mut self, now: u64, stolen: u64, state: State) {
-        let mut spent = now.wrapping_sub(self.entry_time);
+    /// vCPU that would have run: it is moved to the account of being runnable. It is less than
+    /// nothing where another thread has come to run the vCPU, and may be more than there was where
+    /// the clock was set; no more is moved than there was.
+    ///
+    /// A clock that went backwards accounts nothing: when it has caught up, all time since the last
+    /// account goes to the state that is the present one then.
+    pub(crate) const fn change(&mut self, now: u64, stolen: i64, state: State) {
         if self.entry_time == 0 {
             self.state = State::Offline;
         }
-        if matches!(self.state, State::Running) {
-            spent = spent.wrapping_sub(stolen);
+        let spent = now.wrapping_sub(self.entry_time);
+        if spent <= i64::MAX as u64 {
+            let stolen = match self.state {
+                State::Running if stolen > 0 => min(stolen as u64, spent),
+                _ => 0,
+            };
             self.add(State::Runnable, stolen);
+            self.add(self.state, spent.wrapping_sub(stolen));
+            self.entry_time = now;
         }
-        self.add(self.state, spent);
         self.state = state;
-        self.entry_time = now;
     }
 
     /// Shifts all accounts by those of `by`, whose state means nothing.
@@ -187,14 +204,50 @@ mod tests {
     }
 
     #[test]
-    fn accounts_wrap_rather_than_overflow() {
-        let mut runstate = Runstate {
-            state: State::Running,
-            entry_time: u64::MAX,
-            times: [u64::MAX; 4],
+    fn a_clock_that_went_backwards_accounts_nothing() {
+        let mut runstate = FRESH;
+        runstate.change(100, 0, State::Running);
+        let accounted = runstate;
+        runstate.change(99, 50, State::Blocked);
+        let blocked = Runstate {
+            state: State::Blocked,
+            ..accounted
         };
-        runstate.change(5, u64::MAX, State::Runnable);
-        runstate.adjust(&Runstate { ..runstate });
-        runstate.adds_up();
+        assert_eq!(runstate, blocked);
+        // When it has caught up, all of the time is there.
+        runstate.change(130, 0, State::Running);
+        assert_eq!(runstate.times, [0, 0, 30, 100]);
+        assert!(runstate.adds_up());
+    }
+
+    #[test]
+    fn no_more_is_stolen_than_there_was() {
+        let mut runstate = FRESH;
+        runstate.change(100, 0, State::Running);
+        runstate.change(110, 30, State::Running);
+        assert_eq!(runstate.times, [0, 10, 0, 100]);
+        runstate.change(120, i64::MAX, State::Running);
+        assert_eq!(runstate.times, [0, 20, 0, 100]);
+        // Another thread has come, which has waited for less.
+        runstate.change(130, -1, State::Running);
+        runstate.change(140, i64::MIN, State::Running);
+        assert_eq!(runstate.times, [20, 20, 0, 100]);
+        assert!(runstate.adds_up());
+    }
+
+    #[test]
+    fn no_number_of_a_vmm_overflows() {
+        for (entry_time, now) in [(u64::MAX, 5), (1 << 63, 0), (1, u64::MAX), (5, u64::MAX)] {
+            for stolen in [i64::MIN, -1, i64::MAX] {
+                let mut runstate = Runstate {
+                    state: State::Running,
+                    entry_time,
+                    times: [u64::MAX; 4],
+                };
+                runstate.change(now, stolen, State::Runnable);
+                runstate.adjust(&Runstate { ..runstate });
+                runstate.adds_up();
+            }
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn place(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, place: Option<Place>)
 }
 
 /// Writes the wall clock to where a guest of the present word size looks for it, if there is a
-/// `shared_info`; the vCPUs then write their clocks again to fit. May sleep.
+/// `shared_info`. May sleep.
 ///
 /// To be called with the leaf mutex held, so that the word size does not change.
 ///
@@ -57,6 +57,5 @@ pub(crate) fn write_wall_clock(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>) -> Resu
         smp_wmb();
         page.store(&clock.version, version.wrapping_add(1));
     }
-    vm.request_masterclock_update();
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::{
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO, KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA,
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO,
     },
+    kernels::VCPU_INFO_ALIGN,
     kvm::{
         sched_info,
         uapi::{VcpuAttr, INVALID_GPA, NO_STATE, PRIO_2LEVEL},
@@ -36,7 +37,8 @@ use kernel::prelude::*;
 /// # Errors
 ///
 /// `ENOENT` for an attribute that is none; `EOPNOTSUPP` for the runstate on a kernel without
-/// scheduler statistics; `EINVAL`, `EFAULT` as the attribute's own function says.
+/// scheduler statistics; `ENXIO` for a `vcpu_info` at an address that is none for it on this
+/// kernel; `EINVAL`, `EFAULT` as the attribute's own function says.
 pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
     check(attr.kind())?;
     set_in_section(
@@ -61,11 +63,12 @@ fn check(kind: u32) -> Result {
 fn set_in_section(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
     match attr.kind() {
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => {
-            return place(cx, vcpu, vcpu.vcpu_info().part(), guest(attr.gpa()))
+            let to = aligned(guest(attr.gpa()))?;
+            return place(cx, vcpu, vcpu.vcpu_info().part(), to);
         }
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA => {
             let hva = attr.hva();
-            let to = (hva != 0).then_some(Place::Vmm(hva));
+            let to = aligned((hva != 0).then_some(Place::Vmm(hva)))?;
             return place(cx, vcpu, vcpu.vcpu_info().part(), to);
         }
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO => {
@@ -123,6 +126,14 @@ fn set_runstate(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'_
 /// A place in guest memory, or none.
 fn guest(gpa: u64) -> Option<Place> {
     (gpa != INVALID_GPA).then_some(Place::Guest(gpa))
+}
+
+/// A place where a `vcpu_info` may be, or none.
+fn aligned(place: Option<Place>) -> Result<Option<Place>> {
+    match place {
+        Some(Place::Guest(at) | Place::Vmm(at)) if at % VCPU_INFO_ALIGN != 0 => Err(ENXIO),
+        _ => Ok(place),
+    }
 }
 
 /// Puts one of the vCPU's structures that has its clock in it somewhere, or nowhere.

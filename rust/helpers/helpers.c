@@ -76,11 +76,6 @@ bool kvm_xen_rs_sched_info_on(void)
 	return sched_info_on();
 }
 
-unsigned int kvm_xen_rs_req_masterclock_update(void)
-{
-	return KVM_REQ_MASTERCLOCK_UPDATE;
-}
-
 unsigned int kvm_xen_rs_req_clock_update(void)
 {
 	return KVM_REQ_CLOCK_UPDATE;

@@ -7,6 +7,7 @@ use crate::{
     abi::{
         hypercall::{
             singleshot_timer_size, VCPUOP_SET_SINGLESHOT_TIMER, VCPUOP_STOP_SINGLESHOT_TIMER,
+            XEN_ID_UNSET,
         },
         WordSize,
     },
@@ -25,7 +26,8 @@ pub(super) fn handle(
     xen_id: u32,
     param: u64,
 ) -> Handled {
-    if vcpu.timer_virq() == 0 {
+    // A vCPU that has no number can't name itself, and is the VMM's to tell from others.
+    if vcpu.timer_virq() == 0 || vcpu.xen_id() == XEN_ID_UNSET {
         return None;
     }
     match cmd {

@@ -6,7 +6,7 @@
 //! that is built for. Nothing elsewhere asks for one: to drop a kernel is to drop lines there and
 //! here. Documentation/kernels.rst has each with its commit and its test.
 
-use crate::bindings::hrtimer_restart;
+use crate::{abi::hypercall::XEN_ID_UNSET, bindings::hrtimer_restart};
 use kernel::{sync::barrier, ThisModule};
 
 /// `smp_mb()`: accesses before it and after it are in order for other CPUs.
@@ -55,6 +55,19 @@ pub(crate) fn this_module() -> &'static ThisModule {
     return kernel::module::this_module::<crate::LocalModule>();
     #[cfg(not(kernel_this_module_in_metadata))]
     return &crate::THIS_MODULE;
+}
+
+/// What the address of a `vcpu_info` has to be a multiple of, or is `ENXIO`.
+pub(crate) const VCPU_INFO_ALIGN: u64 = if cfg!(xen_vcpu_info_aligned) { 4 } else { 1 };
+
+/// The number that the guest knows a vCPU by before the VMM has set one.
+#[inline(always)]
+pub(crate) const fn initial_xen_id(vcpu_idx: u32) -> u32 {
+    if cfg!(xen_vcpu_id_unset) {
+        XEN_ID_UNSET
+    } else {
+        vcpu_idx
+    }
 }
 
 /// What a callback of an hrtimer returns that is done.

@@ -7,7 +7,7 @@
 
 use super::{enabled, sender::Owned, Vcpu, Vm};
 use crate::{
-    bindings,
+    bindings, kernels,
     livepatch::symbols,
     sync::{Ctx, Destruction},
 };
@@ -38,7 +38,7 @@ pub(crate) unsafe fn init_vcpu(vcpu: *mut bindings::kvm_vcpu) {
     // long as KVM.
     unsafe {
         let xen = &raw mut (*vcpu).arch.xen;
-        (*xen).vcpu_id = (*vcpu).vcpu_idx as u32;
+        (*xen).vcpu_id = kernels::initial_xen_id((*vcpu).vcpu_idx as u32);
         (*xen).poll_evtchn = 0;
         bindings::kvm_xen_rs_init_poll_timer(
             &raw mut (*xen).poll_timer,

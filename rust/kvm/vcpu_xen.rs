@@ -47,7 +47,7 @@ impl<'a> Vcpu<'a> {
     accessors! {
         /// The vector of its upcall, or 0 when the VM's is used.
         upcall_vector, set_upcall_vector, upcall_vector: u8;
-        /// The number that the guest knows it by.
+        /// The number that the guest knows it by, or `XEN_ID_UNSET`.
         xen_id, set_xen_id, vcpu_id: u32;
         /// The port of its timer, or 0 when it has none in the kernel.
         timer_virq, set_timer_virq, timer_virq: u32;

@@ -110,18 +110,9 @@ impl<'a> Vm<'a> {
         unsafe { symbols::kvm_get_wall_clock_epoch(self.as_raw()) }
     }
 
-    /// Has all vCPUs look at the master clock again.
-    pub(crate) fn request_masterclock_update(self) {
-        // SAFETY: The helper returns a constant; the VM is there.
-        unsafe {
-            let request = bindings::kvm_xen_rs_req_masterclock_update();
-            symbols::kvm_make_all_cpus_request(self.as_raw(), request)
-        };
-    }
-
     /// Has all vCPUs write their clocks again.
     pub(crate) fn request_clock_update(self) {
-        // SAFETY: As above.
+        // SAFETY: The helper returns a constant; the VM is there.
         unsafe {
             let request = bindings::kvm_xen_rs_req_clock_update();
             symbols::kvm_make_all_cpus_request(self.as_raw(), request)

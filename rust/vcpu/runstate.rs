@@ -99,7 +99,7 @@ fn account(vcpu: Vcpu<'_>, state: State) {
     let mut runstate = vcpu.runstate();
     runstate.change(
         clock::kvmclock_ns(vcpu.vm()),
-        waited.wrapping_sub(vcpu.last_steal()),
+        waited.wrapping_sub(vcpu.last_steal()) as i64,
         state,
     );
     vcpu.set_last_steal(waited);

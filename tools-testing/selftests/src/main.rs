@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use selftests::harness::case::{expand, Case, Filter};
 use selftests::harness::child::{self, Verdict};
+use selftests::harness::kernel::{self, Has};
 use selftests::harness::ktap::Ktap;
 use selftests::harness::side::Side;
 // The cases name them as their own.
@@ -53,6 +54,11 @@ struct Options {
     #[arg(long, value_enum)]
     side: Option<Side>,
 
+    /// What the kernel has of the names that rust/kernels/differences knows
+    /// [default: all of them from Linux 7.3 on, none before]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    kernel_has: Option<Vec<String>>,
+
     /// On side c, run also the cases that are known to fail there
     #[arg(long)]
     known_bugs: bool,
@@ -69,6 +75,15 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(names) = &options.kernel_has {
+        match Has::from_names(names.iter().map(String::as_str)) {
+            Ok(all) => kernel::set(all),
+            Err(message) => {
+                eprintln!("--kernel-has: {message}");
+                return ExitCode::from(USAGE);
+            }
+        }
+    }
     let code = match choose(&options) {
         Err(message) => {
             eprintln!("{message}");
@@ -142,7 +157,11 @@ fn run(cases: &[Case], options: &Options) -> io::Result<u8> {
     for case in cases {
         let case_start = Instant::now();
         let verdict = match case.better_in_rust {
-            Some(why) if side == Side::C && !options.known_bugs => {
+            Some(why)
+                if side == Side::C
+                    && !options.known_bugs
+                    && !case.until.is_some_and(kernel::has) =>
+            {
                 Verdict::Skip(format!("C is wrong here: {why}"))
             }
             _ => child::run(&|| case.run(), limit),

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kvm_bindings::{
-    KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST as RUNSTATE_ADJUST,
+    kvm_clock_data, KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST as RUNSTATE_ADJUST,
     KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA as RUNSTATE_DATA,
 };
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use crate::harness::check::{check, check_eq, check_err};
 use crate::harness::guest_code::Entry;
 use crate::harness::machine::{Machine, SPARE_PAGE};
 use crate::harness::memory::{Area, AREA_PAGES, NO_MEMORY_GPA};
-use crate::harness::outcome::Outcome;
+use crate::harness::outcome::{fail, Outcome};
 use crate::harness::runstate::*;
 use crate::topic;
 
@@ -110,6 +110,13 @@ fn pin(cpu: usize) -> Outcome {
     Ok(())
 }
 
+/// Keeps the CPU busy.
+fn spin(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        std::hint::spin_loop();
+    }
+}
+
 /// Time for which another thread has the CPU is runnable, not running.
 fn stolen_time_is_runnable(abi: Abi) -> Outcome {
     let mut machine = guest(abi, OFFSET)?;
@@ -119,11 +126,7 @@ fn stolen_time_is_runnable(abi: Abi) -> Outcome {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         // Threads inherit the CPU.
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                std::hint::spin_loop();
-            }
-        });
+        scope.spawn(|| spin(&stop));
         let start = Instant::now();
         let mut result = Ok(());
         while result.is_ok() && start.elapsed() < Duration::from_millis(300) {
@@ -201,6 +204,125 @@ fn adjustment_is_written(abi: Abi) -> Outcome {
     Ok(())
 }
 
+/// What a clock does to a runstate takes a moment in which nobody else changes it.
+const MOMENTS: usize = 10;
+
+fn set_clock(machine: &Machine, nanoseconds: u64) -> Outcome {
+    machine.vm.fd.set_clock(&kvm_clock_data {
+        clock: nanoseconds,
+        ..Default::default()
+    })?;
+    Ok(())
+}
+
+/// The time since a state was entered is the state's, when the clock gets there again.
+fn clock_that_went_backwards_accounts_nothing(abi: Abi) -> Outcome {
+    const SECOND: u64 = 1_000_000_000;
+    for _ in 0..MOMENTS {
+        let machine = guest(abi, OFFSET)?;
+        let vcpu = &machine.vcpus[0];
+        set_clock(&machine, 10 * SECOND)?;
+        enter(vcpu, BLOCKED)?;
+        let before = in_kvm(vcpu)?;
+        set_clock(&machine, SECOND)?;
+        enter(vcpu, OFFLINE)?;
+        let back = in_memory(&machine, OFFSET)?;
+        set_clock(&machine, 20 * SECOND)?;
+        enter(vcpu, BLOCKED)?;
+        let caught_up = in_memory(&machine, OFFSET)?;
+        if [before.state, back.state, caught_up.state] != [BLOCKED, OFFLINE, BLOCKED] {
+            // Preempted.
+            continue;
+        }
+        let offline = Runstate {
+            state: OFFLINE,
+            ..before
+        };
+        check_eq("runstate before its beginning", back, offline)?;
+        check_eq("sum of times", caught_up.sum(), caught_up.entry_time)?;
+        let mut times = before.times;
+        times[OFFLINE as usize] += caught_up.entry_time - before.entry_time;
+        return check_eq("times when the clock has caught up", caught_up.times, times);
+    }
+    Err(fail("preempted each time"))
+}
+
+/// How long the calling thread has waited for a CPU, in nanoseconds.
+fn run_delay() -> Outcome<u64> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let delay = stat.split_whitespace().nth(1);
+    Ok(delay.ok_or_else(|| fail("no schedstat"))?.parse()?)
+}
+
+/// Has the calling thread wait for a CPU.
+fn wait_for_cpu(time: Duration) -> Outcome {
+    pin(0)?;
+    let stop = AtomicBool::new(false);
+    let until = run_delay()? + time.as_nanos() as u64;
+    thread::scope(|scope| {
+        scope.spawn(|| spin(&stop));
+        let mut now = run_delay();
+        while now.as_ref().is_ok_and(|now| *now < until) {
+            now = run_delay();
+        }
+        stop.store(true, Ordering::Relaxed);
+        now.map(|_| ())
+    })
+}
+
+/// A thread can have waited for longer than the clock says that there was.
+fn no_more_is_stolen_than_went_by(abi: Abi) -> Outcome {
+    for _ in 0..MOMENTS {
+        let machine = guest(abi, OFFSET)?;
+        let vcpu = &machine.vcpus[0];
+        enter(vcpu, RUNNING)?;
+        let waited = run_delay()?;
+        let before = in_memory(&machine, OFFSET)?;
+        wait_for_cpu(Duration::from_millis(200))?;
+        set_clock(&machine, before.entry_time + 1_000_000)?;
+        let waited = run_delay()? - waited;
+        enter(vcpu, BLOCKED)?;
+        let after = in_memory(&machine, OFFSET)?;
+        let spent = after.entry_time.wrapping_sub(before.entry_time);
+        if before.state != RUNNING || after.state != BLOCKED || spent >= waited {
+            continue;
+        }
+        check_eq("sum of times", after.sum(), after.entry_time)?;
+        let mut times = before.times;
+        times[RUNNABLE as usize] += spent;
+        return check_eq("times", after.times, times);
+    }
+    Err(fail("preempted each time"))
+}
+
+/// A thread may run the vCPU that has waited for less than the one before.
+fn time_of_another_thread_is_not_stolen(abi: Abi) -> Outcome {
+    for _ in 0..MOMENTS {
+        let machine = guest(abi, OFFSET)?;
+        let vcpu = &machine.vcpus[0];
+        wait_for_cpu(Duration::from_millis(200))?;
+        enter(vcpu, RUNNING)?;
+        let before = in_memory(&machine, OFFSET)?;
+        let waited = run_delay()?;
+        let other = thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                enter(vcpu, BLOCKED)?;
+                run_delay()
+            });
+            other.join().expect("no panic")
+        })?;
+        let after = in_memory(&machine, OFFSET)?;
+        if before.state != RUNNING || after.state != BLOCKED || other >= waited {
+            continue;
+        }
+        check_eq("sum of times", after.sum(), after.entry_time)?;
+        let mut times = before.times;
+        times[RUNNING as usize] += after.entry_time - before.entry_time;
+        return check_eq("times", after.times, times);
+    }
+    Err(fail("preempted each time"))
+}
+
 topic! { "runstate";
     each_abi address_reads_back_and_is_filled,
     each_abi invalid_address_disables,
@@ -211,4 +333,13 @@ topic! { "runstate";
     each_abi discarded_page_is_brought_in,
     each_abi time_goes_on_while_memory_is_away,
     each_abi adjustment_is_written,
+    each_abi clock_that_went_backwards_accounts_nothing
+        better_in_rust("a clock that goes backwards makes a state as long as can be")
+        until(RunstateClockBackwards),
+    each_abi no_more_is_stolen_than_went_by
+        better_in_rust("time is stolen that never was")
+        until(RunstateClockBackwards),
+    each_abi time_of_another_thread_is_not_stolen
+        better_in_rust("a thread that has waited for less steals less than nothing")
+        until(RunstateClockBackwards),
 }

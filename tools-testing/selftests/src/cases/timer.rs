@@ -13,6 +13,7 @@ use crate::harness::attr::Payload;
 use crate::harness::check::{check, check_eq, eventually};
 use crate::harness::guest_code::Entry;
 use crate::harness::guest_cpu::DATA;
+use crate::harness::kernel::{has, Has};
 use crate::harness::machine::{Machine, SHARED_INFO_PAGE};
 use crate::harness::outcome::Outcome;
 use crate::harness::vcpu::{Exit, Hypercall};
@@ -303,6 +304,16 @@ fn timer_wakes_a_halted_vcpu(abi: Abi) -> Outcome {
     check_eq("pending", pending(&machine), true)
 }
 
+/// A hypercall that the VMM gets.
+fn for_the_vmm(abi: Abi, input: u64, params: [u64; 6]) -> Exit {
+    Exit::Hypercall(Hypercall {
+        longmode: abi.long_mode().into(),
+        cpl: 0,
+        input,
+        params,
+    })
+}
+
 /// Without a port for the timer the VMM emulates it.
 fn timer_without_a_port_is_left_to_the_vmm(abi: Abi) -> Outcome {
     let mut machine = guest(abi)?;
@@ -322,15 +333,45 @@ fn timer_without_a_port_is_left_to_the_vmm(abi: Abi) -> Outcome {
     ];
     for (input, params) in calls {
         let exit = machine.vcpus[0].hypercall(input, &params)?;
-        let expected = Exit::Hypercall(Hypercall {
-            longmode: abi.long_mode().into(),
-            cpl: 0,
-            input,
-            params: params.try_into().expect("six arguments"),
-        });
-        check_eq("exit", exit, expected)?;
+        let params = params.try_into().expect("six arguments");
+        check_eq("exit", exit, for_the_vmm(abi, input, params))?;
     }
     Ok(())
+}
+
+/// A vCPU that the VMM has given no number: it is the VMM's to know, or it is 0.
+fn vcpu_without_a_number(abi: Abi) -> Outcome {
+    let mut machine = Machine::new(abi)?;
+    machine.boot_with_hypercalls(0)?;
+    set_timer(&machine, PORT, 0)?;
+    let far = now(&machine)? + 1_000_000 * MS;
+    machine.ram.write(DATA, &singleshot_timer(abi, far))?;
+    for id in [1, 0xffff_ffff, 0] {
+        for (command, argument) in [
+            (VCPUOP_SET_SINGLESHOT_TIMER, DATA),
+            (VCPUOP_STOP_SINGLESHOT_TIMER, 0),
+        ] {
+            let params = [command, id, argument, 0, 0, 0];
+            let exit = machine.vcpus[0].hypercall(VCPU_OP, &params)?;
+            if has(Has::VcpuIdUnset) {
+                check_eq("exit", exit, for_the_vmm(abi, VCPU_OP, params))?;
+            } else {
+                check_eq("exit", exit, Exit::Done)?;
+                let result = if id == 0 { 0 } else { XEN_EINVAL };
+                check_eq("result", machine.vcpus[0].result()?, result)?;
+            }
+        }
+        check_eq("expires", expires(&machine)?, 0)?;
+    }
+    // This one names no vCPU.
+    set_timer_op(&mut machine, far)?;
+    check_eq("expires", expires(&machine)?, far)?;
+
+    let mut number = Payload::default();
+    number[0] = XEN_ID;
+    machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, number)?;
+    check_eq("result", singleshot(&mut machine, XEN_ID, far + MS)?, 0)?;
+    check_eq("expires", expires(&machine)?, far + MS)
 }
 
 /// The same when the vCPU has run while it was away.
@@ -373,4 +414,5 @@ topic! { "timer";
         better_in_rust("a timer that fires while shared_info is away is lost when the vCPU runs"),
     each_abi timer_wakes_a_halted_vcpu,
     each_abi timer_without_a_port_is_left_to_the_vmm,
+    each_abi vcpu_without_a_number,
 }

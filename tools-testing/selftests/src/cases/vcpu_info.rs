@@ -9,6 +9,7 @@ use crate::harness::attr::INVALID_GPA;
 use crate::harness::check::{check_eq, check_err};
 use crate::harness::guest_code::Entry;
 use crate::harness::image::Place;
+use crate::harness::kernel::{has, Has};
 use crate::harness::machine::{Machine, SPARE_PAGE};
 use crate::harness::memory::NO_MEMORY_GPA;
 use crate::harness::outcome::Outcome;
@@ -30,12 +31,42 @@ fn deliver_at(abi: Abi, offset: usize) -> Outcome {
     expected.check(&machine.area)
 }
 
-/// KVM asks for no alignment: at odd addresses, across cache lines.
-fn unaligned_place_works(abi: Abi) -> Outcome {
-    for offset in [0x341, 0x7fe, 0x7c4] {
+/// On 4 bytes, across cache lines.
+fn place_on_4_bytes_works(abi: Abi) -> Outcome {
+    for offset in [0x344, 0x7c4] {
         deliver_at(abi, offset)?;
     }
     Ok(())
+}
+
+/// KVM once asked for no alignment, and now for 4 bytes, before it looks at
+/// anything else but whether there is to be a vcpu_info at all.
+fn unaligned_place_is_refused_or_works(abi: Abi) -> Outcome {
+    if !has(Has::VcpuInfoAligned) {
+        for offset in [0x341, 0x7fe] {
+            deliver_at(abi, offset)?;
+        }
+        return Ok(());
+    }
+    let machine = Machine::new(abi)?;
+    let before = Snapshot::of(&machine);
+    let vcpu = &machine.vcpus[0];
+    for offset in [0x341, 0x7fe, PAGE_SIZE - VCPU_INFO_SIZE + 3, PAGE_SIZE - 1] {
+        let place = Place {
+            page: SPARE_PAGE,
+            offset,
+        };
+        let result = vcpu.set_vcpu_info(place.gpa());
+        check_err(format!("page + {offset:#x}"), result, Errno::ENXIO)?;
+        let result = vcpu.set_vcpu_info_hva(machine.area.hva(SPARE_PAGE, offset));
+        check_err(format!("address + {offset:#x}"), result, Errno::ENXIO)?;
+        before.check(&machine)?;
+    }
+    let result = vcpu.set_vcpu_info(NO_MEMORY_GPA + 2);
+    check_err("address without memory", result, Errno::ENXIO)?;
+    let result = vcpu.set_vcpu_info_hva(u64::MAX);
+    check_err("address of no user", result, Errno::ENXIO)?;
+    before.check(&machine)
 }
 
 /// The last 64 bytes of a page, and the first.
@@ -49,7 +80,7 @@ fn place_across_pages_is_einval(abi: Abi) -> Outcome {
     let machine = Machine::new(abi)?;
     let before = Snapshot::of(&machine);
     let vcpu = &machine.vcpus[0];
-    for offset in [PAGE_SIZE - VCPU_INFO_SIZE + 1, PAGE_SIZE - 1] {
+    for offset in [PAGE_SIZE - VCPU_INFO_SIZE + 4, PAGE_SIZE - 4] {
         let place = Place {
             page: SPARE_PAGE,
             offset,
@@ -190,7 +221,8 @@ fn kept_events_join_those_in_vcpu_info(abi: Abi) -> Outcome {
 }
 
 topic! { "vcpu_info";
-    each_abi unaligned_place_works,
+    each_abi place_on_4_bytes_works,
+    each_abi unaligned_place_is_refused_or_works,
     each_abi page_edges_work,
     each_abi place_across_pages_is_einval,
     once gpa_outside_memslots_is_efault_and_kept,

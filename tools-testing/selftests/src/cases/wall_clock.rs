@@ -5,12 +5,14 @@
 use std::ops::RangeInclusive;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kvm_bindings::kvm_clock_data;
+use kvm_bindings::{kvm_clock_data, KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO};
 use vm_memory::Bytes;
 
 use crate::abi::{Abi, SharedInfo, WallClock, PAGE_SIZE};
+use crate::harness::attr::word;
 use crate::harness::check::{check, check_eq};
-use crate::harness::machine::{Machine, SHARED_INFO_PAGE};
+use crate::harness::guest_code::Entry;
+use crate::harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
 use crate::harness::memory::Area;
 use crate::harness::outcome::{fail, Outcome};
 use crate::topic;
@@ -166,6 +168,36 @@ fn sec_hi_has_the_upper_half_of_the_seconds(abi: Abi) -> Outcome {
     check_clock(&machine, clock)
 }
 
+/// The version of the guest's clock, which grows when KVM writes it; after a run.
+fn clock_version(machine: &mut Machine) -> Outcome<u32> {
+    const TIME: usize = 0x200;
+    let place = Area::gpa(SPARE_PAGE, TIME);
+    let vcpu = &mut machine.vcpus[0];
+    if vcpu.attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO)?[0] != place {
+        vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO, word(place))?;
+    }
+    vcpu.complete(Entry::Cpuid)?;
+    Ok(machine.area.page(SPARE_PAGE).read_obj(TIME)?)
+}
+
+/// A clock that is derived anew may jump: to place a page is no reason for that.
+fn placing_leaves_the_guests_clock_alone(abi: Abi) -> Outcome {
+    // KVM also writes the clock when the vCPU comes to another CPU.
+    for _ in 0..10 {
+        let mut machine = bare(abi)?;
+        machine.boot(0)?;
+        let versions = [clock_version(&mut machine)?, clock_version(&mut machine)?];
+        place(&machine)?;
+        machine.vm.set_long_mode(abi.long_mode())?;
+        let after = clock_version(&mut machine)?;
+        check("a clock", versions[0] != 0)?;
+        if versions[0] == versions[1] && after == versions[1] {
+            return Ok(());
+        }
+    }
+    Err(fail("KVM writes the clock each time"))
+}
+
 topic! { "wall_clock";
     each_abi placed_by_gfn_and_nothing_else_changes,
     each_abi placed_by_hva_and_nothing_else_changes,
@@ -175,4 +207,7 @@ topic! { "wall_clock";
     each_abi not_written_without_shared_info,
     each_abi follows_the_clock_of_the_vm,
     each_abi sec_hi_has_the_upper_half_of_the_seconds,
+    each_abi placing_leaves_the_guests_clock_alone
+        better_in_rust("to place shared_info has the guests' clocks derived anew")
+        until(SharedInfoLeavesClock),
 }

@@ -3,6 +3,7 @@
 
 use glob::Pattern;
 
+use super::kernel::Has;
 use super::outcome::Outcome;
 use crate::abi::Abi;
 
@@ -24,6 +25,8 @@ pub struct Entry {
     pub run: Run,
     /// What C gets wrong, if it does: the case passes in Rust only.
     pub better_in_rust: Option<&'static str>,
+    /// What kernels have where C gets it right, if some do.
+    pub until: Option<Has>,
 }
 
 /// The cases of one file.
@@ -35,10 +38,11 @@ pub struct Topic {
 }
 
 /// Declares the cases of a file: `topic! { "name"; once f, each_abi g }`. A case
-/// that C fails has a reason: `once h better_in_rust("what C gets wrong")`.
+/// that C fails has a reason: `once h better_in_rust("what C gets wrong")`, and
+/// says if there are kernels where it does not: `until(RunstateClockBackwards)`.
 #[macro_export]
 macro_rules! topic {
-    ($name:literal; $($kind:ident $function:ident $(better_in_rust($why:literal))?),+ $(,)?) => {
+    ($name:literal; $($kind:ident $function:ident $(better_in_rust($why:literal) $(until($has:ident))?)?),+ $(,)?) => {
         /// The cases of this file.
         pub const TOPIC: $crate::harness::case::Topic = $crate::harness::case::Topic {
             name: $name,
@@ -46,11 +50,14 @@ macro_rules! topic {
                 name: stringify!($function),
                 run: $crate::topic!(@run $kind $function),
                 better_in_rust: $crate::topic!(@why $($why)?),
+                until: $crate::topic!(@until $($($has)?)?),
             }),+],
         };
     };
     (@run once $function:ident) => { $crate::harness::case::Run::Once($function) };
     (@run each_abi $function:ident) => { $crate::harness::case::Run::EachAbi($function) };
+    (@until) => { None };
+    (@until $has:ident) => { Some($crate::harness::kernel::Has::$has) };
     (@why) => { None };
     (@why $why:literal) => { Some($why) };
 }
@@ -61,6 +68,8 @@ pub struct Case {
     pub name: String,
     /// What C gets wrong, if the case fails there.
     pub better_in_rust: Option<&'static str>,
+    /// What kernels have where C gets it right, if some do.
+    pub until: Option<Has>,
     run: Box<dyn Fn() -> Outcome>,
 }
 
@@ -81,11 +90,13 @@ pub fn expand(topics: &[&Topic]) -> Vec<Case> {
                 Run::Once(run) => cases.push(Case {
                     name,
                     better_in_rust: entry.better_in_rust,
+                    until: entry.until,
                     run: Box::new(run),
                 }),
                 Run::EachAbi(run) => cases.extend(Abi::ALL.map(|abi| Case {
                     name: format!("{name}/{}", abi.name()),
                     better_in_rust: entry.better_in_rust,
+                    until: entry.until,
                     run: Box::new(move || run(abi)),
                 })),
             }

@@ -16,6 +16,7 @@ pub mod hyperv;
 pub mod image;
 pub mod ioctl;
 pub mod irqfd;
+pub mod kernel;
 pub mod ktap;
 pub mod machine;
 pub mod memory;
