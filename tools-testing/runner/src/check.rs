@@ -54,6 +54,7 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
     }
     step.done("");
 
+    let chosen = catalog.names();
     let report = Report::new(&screen);
     let context = Context {
         paths: &paths,
@@ -90,6 +91,7 @@ pub fn run(common: &Common, patterns: &[String], list: bool) -> Result<bool> {
             module::source(&context, &catalog);
         }
     });
+    report.each_once(&chosen);
     screen.line(format!("# logs: {}", paths.logs.display()));
     report.table().iter().for_each(|line| println!("{line}"));
     println!("{}", report.closing());

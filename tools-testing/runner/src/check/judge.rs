@@ -97,8 +97,7 @@ impl<'a> Judge<'a> {
 
     fn add(&self, results: Vec<Outcomes>) {
         for result in results {
-            let verdict = of_side(&result.name, result.verdict);
-            self.report.add(&result.name, verdict, result.took);
+            self.report.add(&result.name, result.verdict, result.took);
         }
     }
 }
@@ -132,20 +131,6 @@ impl Expected {
                 None => Verdict::NotOk("it did not end".into(), Vec::new()),
             },
         }
-    }
-}
-
-/// C is the reference: a test that it fails itself is told with the reason, but is no failure of
-/// ours. Upstream's own test hangs on C now and then, by a wake-up that it loses.
-fn of_side(name: &str, verdict: Verdict) -> Verdict {
-    let on_c = ["upstream/c/", "selftests/c/"]
-        .iter()
-        .any(|side| name.starts_with(side));
-    match verdict {
-        Verdict::NotOk(reason, _) if on_c => {
-            Verdict::Skip(format!("C, the reference, fails it: {reason}"))
-        }
-        verdict => verdict,
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Entry {
     pub name: &'static str,
     /// The function that checks it.
     pub run: Run,
-    /// What C gets wrong, if it does: the case passes in Rust only.
+    /// What C gets wrong, if it does: the case passes in Rust, and fails in C.
     pub better_in_rust: Option<&'static str>,
 }
 
@@ -35,7 +35,7 @@ pub struct Topic {
 }
 
 /// Declares the cases of a file: `topic! { "name"; once f, each_abi g }`. A case
-/// that C fails has a reason: `once h better_in_rust("what C gets wrong")`.
+/// that C has to fail has a reason: `once h better_in_rust("what C gets wrong")`.
 #[macro_export]
 macro_rules! topic {
     ($name:literal; $($kind:ident $function:ident $(better_in_rust($why:literal))?),+ $(,)?) => {
