@@ -14,6 +14,11 @@ pub mod sync;
 #[cfg(test)]
 mod abi_tests;
 #[cfg(test)]
+#[path = "../../../rust/kvm/bitops.rs"]
+mod bitops;
+#[cfg(test)]
+mod bitops_tests;
+#[cfg(test)]
 mod callers_tests;
 #[cfg(test)]
 mod model;

@@ -62,6 +62,7 @@ pub fn run(common: &Common, patterns: &[String], beside: Option<&str>, list: boo
     }
     step.done("");
 
+    let chosen = catalog.names();
     let report = Report::new(&screen);
     let context = Context {
         paths: &paths,
@@ -92,6 +93,7 @@ pub fn run(common: &Common, patterns: &[String], beside: Option<&str>, list: boo
             module::source(&context, &catalog);
         }
     });
+    report.each_once(&chosen);
     screen.line(format!("# logs: {}", paths.logs.display()));
     report.table().iter().for_each(|line| println!("{line}"));
     kernels.table().iter().for_each(|line| println!("{line}"));

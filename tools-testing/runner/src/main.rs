@@ -10,6 +10,7 @@ mod cli;
 mod cpio;
 mod demo;
 mod emulator;
+mod expected;
 mod initramfs;
 mod klog;
 mod ktap;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Results of tests: told as they come, counted, and summed up in a table and the last line.
 
+use crate::expected;
 use crate::progress::{seconds, Screen};
 use crate::tally::{Counts, Tally};
 use protocol::RUN_AGAIN;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ pub enum Verdict {
 pub struct Report {
     screen: Screen,
     tally: Mutex<Tally>,
+    /// How often each test has told how it went.
+    told: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Report {
@@ -33,6 +37,7 @@ impl Report {
         Report {
             screen: screen.clone(),
             tally: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -47,14 +52,26 @@ impl Report {
         }
     }
 
-    /// Takes and shows a result.
+    /// Takes a result, which counts by what is expected of the test, and shows it.
     pub fn add(&self, name: &str, verdict: Verdict, took: Option<Duration>) {
+        let verdict = expected::counted(name, verdict);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        *told.entry(name.to_owned()).or_default() += 1;
+        drop(told);
         let mut tally = self.tally();
         tally.add(name, &verdict);
         // Shown under the lock, so that one test's lines stay together.
         lines(name, &verdict, took)
             .iter()
             .for_each(|line| self.screen.line(line));
+    }
+
+    /// Adds whether each of the chosen tests has told once how it went.
+    pub fn each_once(&self, chosen: &[String]) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = expected::each_once(chosen, &told);
+        drop(told);
+        self.add("each-test-tells-once", verdict, None);
     }
 
     /// Whether nothing has failed, and something was tried.

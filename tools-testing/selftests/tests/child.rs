@@ -83,5 +83,15 @@ fn main() {
     assert_contains(&text, "not done within 0.2 s");
     assert!(!text.contains("can't be killed"));
 
+    // What has to fail fails by what it checks.
+    let fails = || Err(fail("lost"));
+    assert_eq!(run(&fails, LIMIT).turned(), Verdict::Pass);
+    assert!(matches!(run(&pass, LIMIT).turned(), Verdict::Fail(_)));
+    assert!(matches!(run(&skip, LIMIT).turned(), Verdict::Skip(_)));
+    let hangs = run(&hang, Duration::from_millis(200));
+    assert!(matches!(hangs.turned(), Verdict::Fail(_)));
+    let crashes = run(&|| std::process::abort(), LIMIT);
+    assert!(matches!(crashes.turned(), Verdict::Fail(_)));
+
     println!("child: all as expected");
 }

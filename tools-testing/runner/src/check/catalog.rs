@@ -19,7 +19,7 @@ pub const MODINFO: [(&str, Option<&str>); 5] = [
 ];
 
 /// Checks of the module file.
-const OF_FILE: [&str; 2] = ["no-panic", "no-tail-calls"];
+const OF_FILE: [&str; 3] = ["no-panic", "no-tail-calls", "atomic-bits"];
 
 /// Checks of the module's source.
 const OF_SOURCE: [&str; 2] = ["rustfmt", "clippy"];
@@ -69,7 +69,7 @@ impl Catalog {
                 .collect()
         };
         let module_checks = match module {
-            true => [OF_FILE, OF_SOURCE].concat(),
+            true => [&OF_FILE[..], &OF_SOURCE].concat(),
             false => Vec::new(),
         };
         let modinfo = MODINFO

@@ -6,6 +6,8 @@ use super::Context;
 use crate::build_steps::{cargo, run, Output};
 use crate::progress::seconds;
 use crate::report::Verdict;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -76,16 +78,36 @@ fn unit_tests(context: &Context, name: &str) {
     let a_test_failed = tests
         .iter()
         .any(|test| matches!(test.verdict, Verdict::NotOk(..)));
+    let told = tests.len();
     for test in tests {
         let name = format!("{group}/{}", test.name);
         if context.selection.has(&name) || context.selection.has(&group) {
             context.report.add(&name, test.verdict, None);
         }
     }
-    if !output.ok && !a_test_failed {
-        let verdict = Verdict::NotOk("cargo test failed".into(), output.tail(TAIL));
-        context.report.add(&group, verdict, Some(begun.elapsed()));
+    let reason = match written(&context.paths.workspace().join(name)) {
+        _ if !output.ok && !a_test_failed => "cargo test failed".to_owned(),
+        Ok(written) if told < written => format!("{written} tests are written, and {told} told"),
+        Ok(_) => return,
+        Err(error) => format!("{error:#}"),
+    };
+    let verdict = Verdict::NotOk(reason, output.tail(TAIL));
+    context.report.add(&group, verdict, Some(begun.elapsed()));
+}
+
+/// How many tests the files of a crate have. Those of the module that it is made of have more.
+fn written(directory: &Path) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            count += written(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path)?;
+            count += text.lines().filter(|line| line.trim() == "#[test]").count();
+        }
     }
+    Ok(count)
 }
 
 /// A unit test.
@@ -140,6 +162,12 @@ fn failure(lines: &[String], name: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_are_counted() {
+        let count = written(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/check/module"));
+        assert!(count.unwrap() >= 4);
+    }
 
     #[test]
     fn libtest_is_read() {

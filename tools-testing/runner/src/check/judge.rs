@@ -8,7 +8,6 @@ use crate::klog::{self, Splat};
 use crate::ktap;
 use crate::record::{self, StepRecord};
 use crate::report::{Report, Verdict};
-use crate::select::of_kernel;
 use protocol::{Action, Event, ExecAction, MachinePlan, Outcome, Output, Step, KLOG_TAG};
 use std::path::Path;
 use std::time::Duration;
@@ -98,8 +97,7 @@ impl<'a> Judge<'a> {
 
     fn add(&self, results: Vec<Outcomes>) {
         for result in results {
-            let verdict = of_side(&result.name, result.verdict);
-            self.report.add(&result.name, verdict, result.took);
+            self.report.add(&result.name, result.verdict, result.took);
         }
     }
 }
@@ -133,21 +131,6 @@ impl Expected {
                 None => Verdict::NotOk("it did not end".into(), Vec::new()),
             },
         }
-    }
-}
-
-/// C is the reference: a test that it fails itself is told with the reason, but is no failure of
-/// ours. Upstream's own test hangs on C now and then, by a wake-up that it loses.
-fn of_side(name: &str, verdict: Verdict) -> Verdict {
-    let (_, test) = of_kernel(name);
-    let on_c = ["upstream/c/", "selftests/c/"]
-        .iter()
-        .any(|side| test.starts_with(side));
-    match verdict {
-        Verdict::NotOk(reason, _) if on_c => {
-            Verdict::Skip(format!("C, the reference, fails it: {reason}"))
-        }
-        verdict => verdict,
     }
 }
 

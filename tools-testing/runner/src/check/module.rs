@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module file, and its source.
 
+mod locks;
 mod tail_calls;
 
 use super::catalog::Catalog;
@@ -43,6 +44,15 @@ pub fn file(context: &Context, catalog: &Catalog, module: &Path) {
             Err(error) => Verdict::NotOk(format!("{error:#}"), Vec::new()),
         };
         context.report.add("module/no-panic", verdict, None);
+    }
+    if catalog.module.contains(&"atomic-bits") {
+        let verdict = match locks::find(module) {
+            Ok(found) if found.all == 0 => Verdict::NotOk("it changes no bits".into(), Vec::new()),
+            Ok(found) if found.plain.is_empty() => Verdict::Ok,
+            Ok(found) => Verdict::NotOk("bits are changed without `lock`".into(), found.plain),
+            Err(error) => Verdict::NotOk(format!("{error:#}"), Vec::new()),
+        };
+        context.report.add("module/atomic-bits", verdict, None);
     }
     if catalog.module.contains(&"no-tail-calls") {
         let verdict = match tail_calls::find(module) {

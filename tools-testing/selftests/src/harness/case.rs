@@ -23,7 +23,7 @@ pub struct Entry {
     pub name: &'static str,
     /// The function that checks it.
     pub run: Run,
-    /// What C gets wrong, if it does: the case passes in Rust only.
+    /// What C gets wrong, if it does: the case passes in Rust, and fails in C.
     pub better_in_rust: Option<&'static str>,
     /// What kernels have where C gets it right, if some do.
     pub until: Option<Has>,
@@ -38,7 +38,7 @@ pub struct Topic {
 }
 
 /// Declares the cases of a file: `topic! { "name"; once f, each_abi g }`. A case
-/// that C fails has a reason: `once h better_in_rust("what C gets wrong")`, and
+/// that C has to fail has a reason: `once h better_in_rust("what C gets wrong")`, and
 /// says if there are kernels where it does not: `until(RunstateClockBackwards)`.
 #[macro_export]
 macro_rules! topic {

@@ -154,17 +154,6 @@ fn a_splat_names_its_step() {
 }
 
 #[test]
-fn what_c_fails_is_told_and_not_counted() {
-    let failed = || Verdict::NotOk("it hangs".into(), vec!["a line".into()]);
-    assert_eq!(
-        of_side("upstream/c/xen_shinfo_test", failed()),
-        Verdict::Skip("C, the reference, fails it: it hangs".into())
-    );
-    assert_eq!(of_side("upstream/rust/xen_shinfo_test", failed()), failed());
-    assert_eq!(of_side("selftests/c/case", Verdict::Ok), Verdict::Ok);
-}
-
-#[test]
 fn an_expected_report_has_all_words() {
     let log = "kvm-xen-init: begin debug/c\n[ BUG: Invalid wait context ]\n\
         trying to lock (&gpc->lock)\n </TASK>\nkvm-xen-init: end debug/c\n";

@@ -16,8 +16,15 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-/// Names of functions that are seen from outside, and replace nothing.
-const OURS: [&str; 4] = ["kvm_xen_rs_", "init_module", "cleanup_module", "_R"];
+/// Beginnings of the names of what is seen from outside, and replaces nothing; "__pfx_" names the
+/// room before a function.
+const OURS: [&str; 5] = [
+    "kvm_xen_rs_",
+    "init_module",
+    "cleanup_module",
+    "_R",
+    "__pfx_",
+];
 
 /// What the 32-bit displacement of an instruction refers to, by its offset in the section: whether
 /// that may be in the module.
