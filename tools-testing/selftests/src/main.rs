@@ -154,9 +154,11 @@ fn run(cases: &[Case], options: &Options) -> io::Result<u8> {
     for case in cases {
         let case_start = Instant::now();
         let mut verdict = child::run(&|| case.run(), limit);
-        if let (Some(why), Side::C, false) =
-            (case.better_in_rust, side, case.until.is_some_and(kernel::has))
-        {
+        if let (Some(why), Side::C, false) = (
+            case.better_in_rust,
+            side,
+            case.until.is_some_and(kernel::has),
+        ) {
             ktap.diagnostic(&format!("C is wrong here: {why}"))?;
             verdict = verdict.turned();
         }
