@@ -25,7 +25,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples demo check lockgraph fuzz soak takeover mutants shell fmt clippy clean help
+.PHONY: modules samples port demo check lockgraph fuzz soak takeover mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -33,7 +33,7 @@ kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
 		KBUILD_MODPOST_WARN=1 modules 2>&1; echo $$? >'$(MO)/.status'; } | \
 		sed -u -f tools-testing/kbuild/quiet.sed; exit "$$(cat '$(MO)/.status')"
 
-## modules: build kvm_xen_rs.ko for KDIR (the running kernel's build by default)
+## modules: build kvm_xen_rs.ko for KDIR (the running kernel's build by default; UNREVIEWED=1: any kernel)
 modules:
 	@$(call kbuild,$(CURDIR))
 ifneq ($(CLIPPY),1)
@@ -49,6 +49,10 @@ samples:
 ifneq ($(CLIPPY),1)
 	@tools-testing/kbuild/undefined '$(MO)/kvm_xen_broken_order.ko' '$(KDIR)/Module.symvers'
 endif
+
+## port: what is new in the files of KDIR that Rust is compared with
+port:
+	@tools-testing/kbuild/port '$(KDIR)'
 
 ## demo: a Debian guest on Xen, its events delivered by Rust (PROMPT=1: and a prompt beside it)
 demo:
