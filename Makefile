@@ -4,6 +4,9 @@
 
 # The kernel to build for: a prepared build of its source.
 KDIR ?= /lib/modules/$(shell uname -r)/build
+# The kvm.ko that it is for, whose build id the module is to insist on: KDIR's,
+# or the one that is installed for that release, unless it is said.
+KVM_KO ?=
 # Where the module's objects go.
 MO ?= $(CURDIR)/build/module
 
@@ -38,7 +41,8 @@ modules:
 	@$(call kbuild,$(CURDIR))
 ifneq ($(CLIPPY),1)
 	@cd tools-testing && $(CARGO) build --quiet -p klp-link
-	@$(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/debug/klp-link '$(MO)/kvm_xen_rs.ko'
+	@id=$$(tools-testing/kbuild/build-id '$(KDIR)' '$(KVM_KO)') || exit; \
+		$(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/debug/klp-link --build-id "$$id" '$(MO)/kvm_xen_rs.ko'
 	@tools-testing/kbuild/undefined '$(MO)/kvm_xen_rs.ko' '$(KDIR)/Module.symvers'
 endif
 

@@ -2,6 +2,8 @@
 
 //! Livepatching from Rust: what is replaced, and the way to what is not exported.
 
+mod build_id;
+mod notes;
 pub(crate) mod patch;
 mod stragglers;
 pub(crate) mod symbols;

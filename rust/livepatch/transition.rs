@@ -7,7 +7,7 @@
 //!
 //! Source: Documentation/livepatch/callbacks.rst.
 
-use super::stragglers;
+use super::{build_id, stragglers};
 use crate::{bindings, kernels::smp_mb};
 use kernel::{
     ffi::c_int,
@@ -26,9 +26,13 @@ pub(crate) fn is_over() -> bool {
 }
 
 /// The transition to the patch is about to begin, or KVM is being loaded. If that fails,
-/// [`post_unpatch`] is called.
+/// [`post_unpatch`] is called; if this fails, nothing is, and nothing has changed.
 #[cold]
-pub(super) extern "C" fn pre_patch(_object: *mut bindings::klp_object) -> c_int {
+pub(super) extern "C" fn pre_patch(object: *mut bindings::klp_object) -> c_int {
+    // SAFETY: It is the core that calls, with the one object of the patch, which is a module.
+    if let Err(errno) = unsafe { build_id::check(object) } {
+        return errno;
+    }
     stragglers::begin();
     0
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use fuzz::session::{Manner, Outcome, Session, Side, Switch};
 use fuzz::{generate, rules};
+use selftests::harness::kernel::{self, Has};
 use selftests::harness::tally::tried;
 
 /// Runs random sequences of what a VMM and its guest do on KVM's Xen emulation in
@@ -22,6 +23,11 @@ struct Options {
     /// kvm_xen_rs.ko
     #[arg(long, value_name = "FILE", required_unless_present_any = ["control", "print"])]
     module: Option<String>,
+
+    /// What the kernel has of the names that rust/kernels/differences knows
+    /// [default: all of them from Linux 7.3 on, none before]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    kernel_has: Option<Vec<String>>,
 
     /// What determines the sequences [default: the time]
     #[arg(long)]
@@ -91,6 +97,15 @@ impl Switch for Control {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(names) = &options.kernel_has {
+        match Has::from_names(names.iter().map(String::as_str)) {
+            Ok(all) => kernel::set(all),
+            Err(message) => {
+                eprintln!("--kernel-has: {message}");
+                return ExitCode::from(2);
+            }
+        }
+    }
     let seed = options.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.map_or(1, |now| now.as_nanos() as u64)

@@ -192,6 +192,9 @@ pub fn runstate(state: u32, entry: u64, times: [u64; 4]) -> u64 {
         | bit(offline != 0, 35)
 }
 
+/// In what is seen of a runstate in guest memory: it makes sense in either layout.
+pub const IN_BOTH_LAYOUTS: u64 = 1 << 63;
+
 /// The same of one in guest memory, by the layout that makes sense.
 fn guest_runstate(area: &[u8], at: usize) -> u64 {
     let by_layout = |entry: usize| {
@@ -204,7 +207,7 @@ fn guest_runstate(area: &[u8], at: usize) -> u64 {
     };
     let adds_up = |value: u64| value & (1 << 32) != 0;
     match (by_layout(4), by_layout(8)) {
-        (compat, long) if adds_up(compat) && adds_up(long) => compat | (1 << 63),
+        (compat, long) if adds_up(compat) && adds_up(long) => compat | IN_BOTH_LAYOUTS,
         (compat, _) if adds_up(compat) => compat | (1 << 62),
         (_, long) if adds_up(long) => long,
         // Only the state can be told.

@@ -4,8 +4,10 @@
 //! may well be its consequence, and at what the sequence did before it.
 
 use selftests::abi::sched::{SET_TIMER_OP, VCPU_OP};
+use selftests::harness::kernel::{has, Has};
 
 use crate::model::shared_info_away;
+use crate::observe::IN_BOTH_LAYOUTS;
 use crate::op::*;
 use crate::trace::{Difference, Item, Kind};
 
@@ -15,6 +17,8 @@ pub struct Rule {
     pub name: &'static str,
     /// Why Rust is right.
     pub reason: &'static str,
+    /// What kernels have where C is right too, if some do: there it is no reason.
+    pub until: Option<Has>,
     /// Whether this is it.
     pub explains: fn(&Case) -> bool,
 }
@@ -40,11 +44,74 @@ impl Case<'_> {
 }
 
 /// All of them.
-pub const RULES: &[Rule] = &[Rule {
-    name: "timer_stays_set",
-    reason: "C forgets a timer whose event it could not deliver",
-    explains: timer_stays_set,
-}];
+pub const RULES: &[Rule] = &[
+    Rule {
+        name: "timer_stays_set",
+        reason: "C forgets a timer whose event it could not deliver",
+        until: None,
+        explains: timer_stays_set,
+    },
+    Rule {
+        name: "clocks_left_alone",
+        reason: "C has all clocks written anew when shared_info is placed",
+        until: Some(Has::SharedInfoLeavesClock),
+        explains: clocks_left_alone,
+    },
+    Rule {
+        name: "stolen_time_is_bounded",
+        reason: "C takes more time for stolen than went by",
+        until: Some(Has::RunstateClockBackwards),
+        explains: stolen_time_is_bounded,
+    },
+];
+
+/// C wrote a clock when a vCPU ran, as shared_info had been placed before. By the way it looked the
+/// page up that the clock is in, so that an event could get there at once.
+fn clocks_left_alone(case: &Case) -> bool {
+    let Some(c) = case.difference.c else {
+        return false;
+    };
+    let written = match c.kind {
+        Kind::Pvclock => case.difference.rust.is_some_and(|rust| rust.value == 0),
+        Kind::Memory => in_vcpu_info(case, c.at),
+        _ => false,
+    };
+    written && case.so_far().iter().any(writes_wall_clock)
+}
+
+/// Whether an offset in the area is in a page that a vcpu_info was placed in.
+fn in_vcpu_info(case: &Case, at: u32) -> bool {
+    case.so_far().iter().any(|op| {
+        let page = match op {
+            Op::SetVcpu(_, VcpuAttr::VcpuInfo(Gpa::Area(page, _) | Gpa::Elsewhere(page, _)))
+            | Op::SetVcpu(_, VcpuAttr::VcpuInfoHva(Hva::Area(page, _))) => *page,
+            _ => return false,
+        };
+        at / 4096 == u32::from(page)
+    })
+}
+
+fn writes_wall_clock(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::SetVm(VmAttr::SharedInfo(_) | VmAttr::SharedInfoHva(_) | VmAttr::LongMode(_))
+    )
+}
+
+/// A runstate in memory that makes sense in both layouts, as the time since a VM began is short,
+/// and in C not: there some time in it is less than nothing. An adjustment has opened the account
+/// of a vCPU whose thread has waited before.
+fn stolen_time_is_bounded(case: &Case) -> bool {
+    let (Some(c), Some(rust)) = (case.difference.c, case.difference.rust) else {
+        return false;
+    };
+    let adjusts = |op: &Op| matches!(op, Op::SetVcpu(_, VcpuAttr::RunstateAdjust(_)));
+    c.kind == Kind::GuestRunstate
+        && rust.kind == c.kind
+        && rust.at == c.at
+        && rust.value == c.value | IN_BOTH_LAYOUTS
+        && case.so_far().iter().any(adjusts)
+}
 
 /// A timer was set, shared_info was away then or later, and C has forgotten the timer, while
 /// Rust still has it.
@@ -75,7 +142,11 @@ fn sets_timer(op: &Op) -> bool {
 
 /// The rule that explains a difference.
 pub fn explain(case: &Case) -> Option<&'static Rule> {
-    RULES.iter().find(|rule| (rule.explains)(case))
+    let holds = |rule: &&Rule| !rule.until.is_some_and(has);
+    RULES
+        .iter()
+        .filter(holds)
+        .find(|rule| (rule.explains)(case))
 }
 
 #[cfg(test)]
@@ -124,5 +195,68 @@ mod tests {
         assert_eq!(explained(&placed, 0, 1), None);
         placed.push(Op::Page(0, Page::Unmap));
         assert_eq!(explained(&placed, 0, 1), Some("timer_stays_set"));
+    }
+
+    #[test]
+    fn a_clock_is_written_where_shared_info_was_placed() {
+        let item = |kind, at, value| Item {
+            op: AFTER,
+            kind,
+            at,
+            value,
+        };
+        let explained = |ops: &[Op], c: Item, rust: Option<Item>| {
+            let program = Program {
+                irqchip: Irqchip::Kernel,
+                ops: ops.to_vec(),
+            };
+            clocks_left_alone(&Case {
+                program: &program,
+                c: &[c],
+                rust: &[],
+                difference: Difference { c: Some(c), rust },
+            })
+        };
+        let ops = [
+            Op::SetVcpu(0, VcpuAttr::VcpuInfo(Gpa::Area(2, 0))),
+            Op::SetVm(VmAttr::LongMode(1)),
+        ];
+        let clock = |value| item(Kind::Pvclock, 0x2020, value);
+        assert!(explained(&ops, clock(7), Some(clock(0))));
+        assert!(!explained(&ops, clock(7), Some(clock(8))));
+        assert!(!explained(&ops[..1], clock(7), Some(clock(0))));
+        assert!(explained(&ops, item(Kind::Memory, 0x2000, 1), None));
+        assert!(!explained(&ops, item(Kind::Memory, 0x3000, 1), None));
+    }
+
+    #[test]
+    fn more_is_stolen_than_went_by_after_an_adjustment() {
+        let runstate = |value| Item {
+            op: AFTER,
+            kind: Kind::GuestRunstate,
+            at: 0x5000,
+            value,
+        };
+        let adjusted = |ops: &[Op], c, rust| {
+            let program = Program {
+                irqchip: Irqchip::Kernel,
+                ops: ops.to_vec(),
+            };
+            let (c, rust) = (runstate(c), runstate(rust));
+            stolen_time_is_bounded(&Case {
+                program: &program,
+                c: &[c],
+                rust: &[rust],
+                difference: Difference {
+                    c: Some(c),
+                    rust: Some(rust),
+                },
+            })
+        };
+        let ops = [Op::SetVcpu(0, VcpuAttr::RunstateAdjust([3, 1, 1, 0, 0, 0]))];
+        assert!(adjusted(&ops, 3, 3 | IN_BOTH_LAYOUTS));
+        assert!(!adjusted(&ops, 3 | IN_BOTH_LAYOUTS, 3));
+        assert!(!adjusted(&ops, 2, 3 | IN_BOTH_LAYOUTS));
+        assert!(!adjusted(&[], 3, 3 | IN_BOTH_LAYOUTS));
     }
 }

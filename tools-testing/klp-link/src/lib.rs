@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 
 mod alternative;
+mod build_id;
 mod elf;
 mod error;
 mod name;
@@ -33,6 +34,7 @@ mod report;
 mod section;
 mod write;
 
+pub use build_id::insist_on;
 pub use error::{Error, Errors, Place};
 pub use name::{KlpSymbol, NameError};
 pub use report::{Report, State};

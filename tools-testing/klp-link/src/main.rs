@@ -27,6 +27,10 @@ struct Args {
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
 
+    /// Have the module insist on a kvm.ko of this build id, in hexadecimal, or on none if it is empty
+    #[arg(long, value_name = "ID", conflicts_with = "list")]
+    build_id: Option<String>,
+
     /// List the livepatch relocations, to make or made, and write nothing
     #[arg(short, long, conflicts_with = "output")]
     list: bool,
@@ -59,8 +63,11 @@ fn run(args: &Args) -> Result<String, String> {
     let linked = klp_link::link(&data).map_err(|error| at(module, error))?;
     let done = linked.module.is_some();
     let out = args.output.as_ref().unwrap_or(module);
-    if done || args.output.is_some() {
-        let bytes = linked.module.unwrap_or(data);
+    if done || args.output.is_some() || args.build_id.is_some() {
+        let mut bytes = linked.module.unwrap_or(data);
+        if let Some(id) = &args.build_id {
+            klp_link::insist_on(&mut bytes, id).map_err(|error| at(module, error))?;
+        }
         file::replace(out, module, &bytes).map_err(|error| at(out, error))?;
     }
     Ok(if done {

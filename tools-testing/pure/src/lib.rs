@@ -9,6 +9,9 @@
 #[path = "../../../rust/abi/mod.rs"]
 #[allow(dead_code, reason = "used by the module, and here by tests alone")]
 mod abi;
+#[path = "../../../rust/livepatch/notes.rs"]
+#[allow(dead_code, reason = "used by the module, and here by its own tests")]
+mod notes;
 pub mod sync;
 
 #[cfg(test)]
