@@ -184,6 +184,7 @@ impl<'a> Parts<'a> {
         let path = "/tests/kvm-xen-fuzz".to_owned();
         initramfs.stripped(&path, self.program("kvm-xen-fuzz")?)?;
         let mut argv = vec![path, format!("--module={MODULE}")];
+        argv.push(self.kernel_has());
         argv.push(format!("--seed={}", self.random.seed));
         argv.extend(sequences.map(|count| format!("--count={count}")));
         let minutes = self.random.minutes;
