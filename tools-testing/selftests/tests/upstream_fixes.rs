@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Documentation/upstream-fixes.rst names tests that there are, for each fix.
+//! Documentation/upstream-fixes.rst names tests that there are, for each fix, and kernels.rst for
+//! each difference of kernels.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use selftests::harness::kernel::Has;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -111,6 +114,42 @@ fn each_fix_has_tests_that_exist() {
             assert!(exists(name, &selftests), "{what}: there is no test {name}");
         }
     }
+}
+
+/// What `rust/kernels/differences` can tell.
+fn differences() -> BTreeSet<String> {
+    let output = Command::new(repository().join("rust/kernels/differences"))
+        .arg("--all")
+        .output()
+        .expect("the script runs");
+    let text = String::from_utf8(output.stdout).expect("names are text");
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_difference_is_documented_and_has_tests() {
+    let path = repository().join("Documentation/kernels.rst");
+    let document = fs::read_to_string(path).expect("the document is there");
+    let selftests = selftests();
+    let mut documented = BTreeSet::new();
+    for row in rows(&document) {
+        let Some(name) = names(&row[0]).first().copied() else {
+            continue;
+        };
+        documented.insert(name.to_owned());
+        if let [_, _, _, tests] = row.as_slice() {
+            let tests = names(tests);
+            assert!(!tests.is_empty(), "{name}: no test");
+            for test in tests {
+                assert!(exists(test, &selftests), "{name}: there is no test {test}");
+            }
+        }
+    }
+    assert_eq!(documented, differences());
+    // The selftests know all that show in a test.
+    let known: BTreeSet<_> = Has::ALL.iter().map(|has| has.name().to_owned()).collect();
+    let shown = |name: &String| !name.starts_with("kernel_");
+    assert_eq!(known, differences().into_iter().filter(shown).collect());
 }
 
 #[test]
