@@ -3,7 +3,7 @@
 //! who was in charge.
 
 use protocol::{Side, KLOG_TAG};
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 
 /// Level of our lines: that of a warning (KERN_WARNING). A console that leaves such lines out leaves
@@ -18,8 +18,11 @@ pub fn mark(text: &str) {
     }
 }
 
-/// A change of the side in charge begins.
+/// A change of the side in charge begins. What the kernel warns of only once it may warn of again, or
+/// one side's warning would hide the other's.
 pub fn change_to(side: Side) {
+    // Without debugfs there is no such file.
+    let _ = fs::write("/sys/kernel/debug/clear_warn_once", "1");
     mark(&format!("change to {side}"));
 }
 
