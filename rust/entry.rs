@@ -283,7 +283,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, sta
             // SAFETY: KVM calls it so when the task is scheduled out: it may not sleep, and the
             // caller is in a read section of `kvm->srcu`.
             let (mut cx, vcpu) = unsafe { enter_vcpu::<SchedOut>(vcpu) };
-            stays(|| runstate::change_atomic(&mut cx.in_section(), vcpu, State::Runnable));
+            stays(|| runstate::preempted(&mut cx, vcpu));
         }
         Some(state) => {
             // SAFETY: KVM calls it so inside `KVM_RUN`, on the way into the guest.
@@ -355,7 +355,7 @@ pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtim
         let timer = NonNull::new_unchecked(timer);
         enter_vcpu::<TimerHardIrq>(Vcpu::of_timer(timer).as_raw())
     };
-    stays(|| timer::fire(&mut vcpu.vm().srcu().read(&mut cx).cx().may_deliver(), vcpu));
+    stays(|| timer::fire_in_hardirq(&mut cx, vcpu));
     HRTIMER_NORESTART
 }
 

@@ -21,8 +21,8 @@ use crate::{
     bindings,
     kvm::{Vcpu, Vm},
     sync::{
-        gpc::Mapping, order::KvmSrcu, Anywhere, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh,
-        MaySleep, MayWake,
+        gpc::Mapping, order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep,
+        MayTry, MayWake,
     },
 };
 use kernel::{ffi::c_int, prelude::*};
@@ -62,7 +62,7 @@ impl Delivery {
     }
 }
 
-/// Delivers an event without ever waiting. Any context.
+/// Delivers an event without ever waiting. Any context where a lock may be tried.
 ///
 /// [`Delivery::NOT_NOW`] is what [`deliver`] can wait for; it fails with `EINVAL` when the guest
 /// has no such port or vCPU.
@@ -174,7 +174,7 @@ where
 {
     loop {
         // A read section for each attempt: a change of memslots waits for the end of one.
-        let delivery = deliver_at_once(&mut cx.anywhere(), vm, port, target);
+        let delivery = deliver_at_once(&mut cx.may_try(), vm, port, target);
         if delivery != Delivery::NOT_NOW {
             return delivery;
         }
@@ -187,7 +187,7 @@ where
 /// As [`deliver_fast`], in a read section of its own.
 #[inline(never)]
 pub(crate) fn deliver_at_once(
-    cx: &mut Ctx<'_, Anywhere>,
+    cx: &mut Ctx<'_, MayTry>,
     vm: Vm<'_>,
     port: u32,
     target: Target,

@@ -9,7 +9,7 @@ use super::port::Port;
 use crate::{
     abi::{hypercall::MAX_POLL_PORTS, shared_info, WordSize},
     kvm::{params, vcpu::Polled, Vcpu, Vm},
-    sync::{Ctx, InKvmRun, InKvmSrcu, MayDeliver},
+    sync::{Ctx, InKvmRun, InKvmSrcu, MayDeliver, MayTryLock},
     vcpu::timer,
 };
 use kernel::prelude::*;
@@ -70,7 +70,7 @@ impl<'a> Ports<'a> {
     }
 
     /// Whether one of the ports is pending. Where that can't be seen, the guest is to look itself.
-    fn pending<H: InKvmSrcu>(&self, cx: &mut Ctx<'_, H>, vm: Vm<'_>) -> bool {
+    fn pending<H: InKvmSrcu + MayTryLock>(&self, cx: &mut Ctx<'_, H>, vm: Vm<'_>) -> bool {
         let Some(page) = vm.shared_info().try_read(cx) else {
             return true;
         };

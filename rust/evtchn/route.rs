@@ -4,8 +4,8 @@
 
 use super::deliver::{deliver, deliver_at_once, Delivery};
 use crate::{
-    kvm::{routing::Route, uapi::PRIO_2LEVEL, Vm},
-    sync::{Anywhere, Ctx, SetIrq},
+    kvm::{routing::Route, task, uapi::PRIO_2LEVEL, Vm},
+    sync::{Anywhere, Ctx, MayTry, SetIrq},
 };
 use kernel::prelude::*;
 
@@ -31,7 +31,7 @@ pub(crate) fn setup(vm: Vm<'_>, route: Route) -> Result<Route> {
 ///
 /// Those of [`deliver`].
 pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Delivery {
-    let delivery = set_inatomic(&mut cx.anywhere(), vm, route);
+    let delivery = set_at_once(&mut cx.may_try(), vm, route);
     if delivery != Delivery::NOT_NOW {
         return delivery;
     }
@@ -46,8 +46,17 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Deliver
 ///
 /// # Errors
 ///
-/// Those of [`deliver_at_once`].
+/// Those of [`deliver_at_once`], or [`Delivery::NOT_NOW`] where not even a lock may be tried.
 #[inline]
 pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route) -> Delivery {
+    match task::may_try_now(cx) {
+        Some(mut cx) => set_at_once(&mut cx, vm, route),
+        None => Delivery::NOT_NOW,
+    }
+}
+
+/// As [`set_inatomic`], where a lock may be tried.
+#[inline]
+fn set_at_once(cx: &mut Ctx<'_, MayTry>, vm: Vm<'_>, route: Route) -> Delivery {
     deliver_at_once(cx, vm, route.port, route.target)
 }

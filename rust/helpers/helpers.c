@@ -27,7 +27,10 @@ void kvm_xen_rs_srcu_read_unlock(struct srcu_struct *ssp, int idx)
 
 bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags)
 {
-	/* A lock that sleeps leaves interrupts alone, and so does its release. */
+	/*
+	 * A lock that sleeps leaves interrupts alone. Its release may enable
+	 * them, so that it must not be tried where they are off.
+	 */
 	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
 		*flags = 0;
 		return read_trylock(lock);
@@ -99,6 +102,11 @@ void kvm_xen_rs_static_branch_dec_deferred(struct static_key_false_deferred *key
 bool kvm_xen_rs_may_sleep(void)
 {
 	return !in_atomic() && task_is_running(current);
+}
+
+bool kvm_xen_rs_may_try_lock(void)
+{
+	return preemptible();
 }
 
 bool kvm_xen_rs_has_constant_tsc(void)

@@ -12,7 +12,7 @@ use crate::{
     kernels::smp_wmb,
     sync::{
         gpc::{Bytes, Mapping, Part, Unmapped},
-        Ctx, InKvmSrcu,
+        Ctx, InKvmSrcu, MayTryLock,
     },
 };
 use core::arch::asm;
@@ -110,12 +110,12 @@ pub(crate) struct Split<'m> {
 }
 
 impl<'m> Split<'m> {
-    /// The structure mapped, of which the second part need not be there. Never waits; any context.
+    /// The structure mapped, of which the second part need not be there. Never waits.
     ///
     /// # Errors
     ///
     /// The part that is not valid, or being changed just now.
-    pub(crate) fn try_read<H: InKvmSrcu>(
+    pub(crate) fn try_read<H: InKvmSrcu + MayTryLock>(
         cx: &'m mut Ctx<'_, H>,
         (first, len): Part<'m>,
         second: Option<Part<'m>>,

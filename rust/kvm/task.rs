@@ -5,9 +5,22 @@
 use super::Vm;
 use crate::{
     bindings,
-    sync::{Ctx, InKvmSrcu, MayRefresh},
+    sync::{Anywhere, Ctx, InKvmSrcu, MayRefresh, MayTry},
 };
 use kernel::task::Task;
+
+/// A context in which locks can be tried, if the task can do so just now: under `PREEMPT_RT`, where
+/// preemption and interrupts are on, as they are there with a wait queue's spinlock held; else
+/// always.
+#[inline(always)]
+pub(crate) fn may_try_now<'g>(_cx: &'g mut Ctx<'_, Anywhere>) -> Option<Ctx<'g, MayTry>> {
+    // SAFETY: The helper looks at the current task and CPU alone.
+    let can = !cfg!(CONFIG_PREEMPT_RT) || unsafe { bindings::kvm_xen_rs_may_try_lock() };
+    // SAFETY: `Anywhere` may try locks, or, under `PREEMPT_RT`, the task is preemptible, so that the
+    // release of a lock may take a raw spinlock and wake another task. All else that follows from
+    // `Spinlock` is what may not be done.
+    can.then(|| unsafe { Ctx::assert() })
+}
 
 /// A context in which pfn caches can be refreshed, if the task can do so just now: it is not
 /// atomic, has not set its state to sleep already, and is in the VM's address space.

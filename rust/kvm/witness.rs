@@ -84,6 +84,7 @@ impl Witness for Call<'_> {
                 | Id::GpcLock
                 | Id::GpcLock2
                 | Id::Invalidation
+                | Id::Spinlock
                 | Id::RunQueue
                 | Id::Atomic => None,
             }

@@ -64,8 +64,19 @@ impl<H: Held> MayWait<AtOnce> for H {}
     message = "the context `{Self}` may not spin for a lock of KVM's",
     label = "this may have to wait"
 )]
-pub(crate) trait MaySpin: Held {}
+pub(crate) trait MaySpin: MayTryLock {}
 impl MaySpin for Nothing {}
+
+/// A lock may be tried here that is a sleeping one under `PREEMPT_RT`. To try it never waits, but
+/// there its release does more than that of a spinlock: whoever releases it as the last reader,
+/// with a writer in wait, takes a raw spinlock, switches interrupts on, and wakes the writer
+/// (`__rwbase_read_unlock()`).
+#[diagnostic::on_unimplemented(
+    message = "the context `{Self}` may not try a lock of KVM's",
+    label = "its release may switch interrupts on and wake a task, under `PREEMPT_RT`"
+)]
+pub(crate) trait MayTryLock: Held {}
+impl MayTryLock for Nothing {}
 
 /// The task may sleep here, allocate with `GFP_KERNEL`, and wait for a mutex.
 #[diagnostic::on_unimplemented(
@@ -256,8 +267,10 @@ callers! {
     /// Any context. `irqfd_wakeup()` delivers with interrupts off, the spinlock of a wait queue
     /// and `kvm->irq_srcu` held, on any task that writes to an eventfd; C's timer delivers in
     /// hard interrupt context. Whether an interrupt is pending is asked in `KVM_RUN`, but also
-    /// with the task's state set to sleep, by `kvm_vcpu_check_block()`, and when `KVM_SET_LAPIC`
-    /// switches a local APIC on, outside of `kvm->srcu`.
+    /// with the task's state set to sleep, by `kvm_vcpu_check_block()`, with interrupts off where
+    /// an exit for `HLT` is handled at once, and when `KVM_SET_LAPIC` switches a local APIC on,
+    /// outside of `kvm->srcu`. Whether a lock may be tried is looked up (`kvm/task.rs`), under
+    /// `PREEMPT_RT`, where the spinlock of a wait queue leaves interrupts on.
     Anywhere = Within<Atomic, Nothing>, calls [kvm_xen_set_evtchn_fast __kvm_xen_has_interrupt];
 
     /// The `hrtimer` of a vCPU, which is a hard one.
@@ -286,6 +299,8 @@ const _: () = {
     const fn may_wait_for_guest<H: MayWaitForGuest>() {}
     const fn may_fault<H: InVmMm + MayEnter<GpcRefreshLock>>() {}
     const fn may_enter_srcu<H: MayEnter<KvmSrcu> + MayWake>() {}
+    #[cfg(not(CONFIG_PREEMPT_RT))]
+    const fn may_try<H: MayTryLock>() {}
     const fn in_srcu<H: InKvmSrcu>() {}
 
     may_wait_for_srcu::<Creation>();
@@ -296,6 +311,12 @@ const _: () = {
     may_enter_srcu::<TimerHardIrq>();
     may_enter_srcu::<TimerSoftirq>();
     in_srcu::<SchedOut>();
+    #[cfg(not(CONFIG_PREEMPT_RT))]
+    {
+        may_try::<Anywhere>();
+        may_try::<TimerHardIrq>();
+        may_try::<SchedOut>();
+    }
     assert!(!SchedOut::SLEEPS && !Notifier::SLEEPS && InKvmRun::SLEEPS);
     assert!(InKvmRun::LEVELS & VcpuIoctl::LEVELS == VcpuIoctl::LEVELS);
 };

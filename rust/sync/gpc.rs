@@ -17,7 +17,7 @@ use lock::Saved;
 
 use super::{
     order::{GpcLock, GpcRefreshLock},
-    Ctx, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, Within,
+    Ctx, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, MayTryLock, Within,
 };
 use crate::{abi::layout::Structure, bindings, livepatch::symbols};
 use core::{marker::PhantomData, ptr::NonNull};
@@ -61,8 +61,8 @@ pub(crate) enum Place {
 ///
 /// # Invariants
 ///
-/// `gpc->lock` of `gpc` is held for reading, with `saved` from before, and the task is in a read
-/// section of `kvm->srcu` during `'g`.
+/// `gpc->lock` of `gpc` is held for reading, with `saved` from before. During `'g` the task is in a
+/// read section of `kvm->srcu` and may try other locks.
 pub(crate) struct Locked<'g, S> {
     gpc: Gpc<'g, S>,
     saved: Saved,
@@ -114,7 +114,8 @@ impl<'a, S> Gpc<'a, S> {
     ///
     /// # Safety
     ///
-    /// The task is in a read section of `kvm->srcu`, and stays in its context during `'g`.
+    /// The task is in a read section of `kvm->srcu`, may try locks, and stays in its context during
+    /// `'g`.
     #[inline(always)]
     unsafe fn try_map<'g>(self, len: usize) -> Option<Mapping<'g, S>>
     where
@@ -263,16 +264,17 @@ impl<'a, S> Gpc<'a, S> {
 
 impl<'a, S: Structure> Gpc<'a, S> {
     /// The mapping, if the cache is valid and nobody changes it now. Never waits; any context, a
-    /// hard interrupt too.
+    /// hard interrupt too, but under `PREEMPT_RT`.
     #[inline]
-    pub(crate) fn try_read<'g, H: InKvmSrcu>(
+    pub(crate) fn try_read<'g, H: InKvmSrcu + MayTryLock>(
         self,
         _cx: &'g mut Ctx<'_, H>,
     ) -> Option<Mapping<'g, S>>
     where
         'a: 'g,
     {
-        // SAFETY: The context is inside a read section, and borrowed as long as the mapping.
+        // SAFETY: The context is inside a read section, may try locks, and is borrowed as long as the
+        // mapping.
         unsafe { self.try_map(S::SIZE) }
     }
 
@@ -338,8 +340,8 @@ impl<S> Mapping<'_, S> {
     /// The context inside the lock, where another cache can be tried.
     #[inline(always)]
     pub(crate) fn cx(&mut self) -> Ctx<'_, Within<GpcLock, InSection>> {
-        // SAFETY: By the invariant of `Locked`, the lock is held and the task in a read section;
-        // all else that `InSection` implies is what may not be done.
+        // SAFETY: By the invariant of `Locked`, the lock is held and the task in a read section,
+        // where it may try others; all else that `InSection` implies is what may not be done.
         unsafe { Ctx::assert() }
     }
 

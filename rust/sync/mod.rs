@@ -13,8 +13,8 @@ pub(crate) mod weaken;
 pub(crate) mod xen_lock;
 
 pub(crate) use context::{
-    Anywhere, Ctx, Destruction, Held, InKvmRun, InKvmSrcu, InVmMm, MayEnter, MaySleep,
+    Anywhere, Ctx, Destruction, Held, InKvmRun, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayTryLock,
     MayWaitForGuest, MayWaitForSrcu, MayWake, SchedOut, SetIrq, TimerHardIrq, TimerSoftirq,
     VcpuIoctl, VmIoctl, Within,
 };
-pub(crate) use weaken::{InSection, MayDeliver, MayRefresh};
+pub(crate) use weaken::{InSection, MayDeliver, MayRefresh, MayTry};

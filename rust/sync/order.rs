@@ -13,7 +13,8 @@
 //! only the innermost level need be asked. The host tests check that it is.
 
 use super::context::{
-    InKvmSrcu, InVmMm, MaySleep, MaySpin, MayWaitForGuest, MayWaitForSrcu, MayWake, Within,
+    InKvmSrcu, InVmMm, MaySleep, MaySpin, MayTryLock, MayWaitForGuest, MayWaitForSrcu, MayWake,
+    Within,
 };
 
 /// Something a task can be inside of.
@@ -58,6 +59,8 @@ pub struct Row {
     pub lockdep: &'static [&'static str],
     /// The properties of a context that are so inside it if they are so outside.
     pub keeps: &'static [&'static str],
+    /// Those that are so but under `PREEMPT_RT`.
+    pub unless_rt: &'static [&'static str],
     /// The levels that may be entered inside it, but for those that may be entered anywhere.
     pub inner: &'static [&'static str],
     /// It may be entered inside every level.
@@ -82,7 +85,7 @@ macro_rules! lock_order {
     (@levels $anywhere:ident $(
         $(#[doc = $doc:literal])*
         $level:ident = $name:literal, $entry:ident, lockdep [$($lockdep:literal),*],
-            keeps [$($keeps:ident)*],
+            keeps [$($keeps:ident)*], unless_rt [$($unless_rt:ident)*],
             then [$($inner:ident)*];
     )*) => {$(
         $(#[doc = $doc])*
@@ -96,6 +99,11 @@ macro_rules! lock_order {
             #[diagnostic::do_not_recommend]
             impl<H: $keeps> $keeps for Within<$level, H> {}
         )*
+        $(
+            #[cfg(not(CONFIG_PREEMPT_RT))]
+            #[diagnostic::do_not_recommend]
+            impl<H: $unless_rt> $unless_rt for Within<$level, H> {}
+        )*
         $(impl Before<$inner> for $level {})*
         lock_order!(@anywhere $anywhere $level);
     )*};
@@ -106,7 +114,7 @@ macro_rules! lock_order {
     (@sleeps $($rest:ident)*) => { false };
 
     (@ids $($(#[$doc:meta])* $level:ident = $name:literal, $entry:ident, lockdep $lockdep:tt,
-        keeps $keeps:tt, then $then:tt;)*) => {
+        keeps $keeps:tt, unless_rt $unless_rt:tt, then $then:tt;)*) => {
         /// The levels as numbers, for checks at run time.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Id {
@@ -121,7 +129,7 @@ macro_rules! lock_order {
     (@rows $anywhere:ident $(
         $(#[doc = $doc:literal])*
         $level:ident = $name:literal, $entry:ident, lockdep [$($lockdep:literal),*],
-            keeps [$($keeps:ident)*],
+            keeps [$($keeps:ident)*], unless_rt [$($unless_rt:ident)*],
             then [$($inner:ident)*];
     )*) => {
         &[$(Row {
@@ -131,6 +139,7 @@ macro_rules! lock_order {
             entry: stringify!($entry),
             lockdep: &[$($lockdep),*],
             keeps: &[$(stringify!($keeps)),*],
+            unless_rt: &[$(stringify!($unless_rt)),*],
             inner: &[$(stringify!($inner)),*],
             anywhere: $anywhere,
         }),*]
@@ -142,53 +151,55 @@ in_order {
     /// The address space that the VM belongs to is the current one: its process runs, or a
     /// kernel thread has borrowed it. Guest pages can be faulted in.
     VmMm = "the VM's mm", Asleep, lockdep [],
-        keeps [MaySleep MaySpin MayWake MayWaitForSrcu MayWaitForGuest],
+        keeps [MaySleep MaySpin MayTryLock MayWake MayWaitForSrcu MayWaitForGuest],
+            unless_rt [],
         then [KvmLock VcpuMutex SlotsLock IrqSrcu KvmSrcu SlotsArchLock XenLock GpcRefreshLock
               Invalidation GpcLock GpcLock2];
 
     /// Creation of vCPUs and devices, and VM-wide state. Never taken by this module.
     KvmLock = "kvm->lock", Asleep, lockdep ["&kvm->lock"],
-        keeps [MaySleep MaySpin MayWake MayWaitForSrcu InVmMm],
+        keeps [MaySleep MaySpin MayTryLock MayWake MayWaitForSrcu InVmMm], unless_rt [],
         then [VcpuMutex SlotsLock IrqSrcu KvmSrcu SlotsArchLock XenLock GpcRefreshLock
               Invalidation GpcLock GpcLock2];
 
     /// Held through every ioctl of a vCPU, so while the guest runs or sleeps. Never taken by
     /// this module.
     VcpuMutex = "vcpu->mutex", Asleep, lockdep ["&vcpu->mutex"],
-        keeps [MaySleep MaySpin MayWake MayWaitForSrcu MayWaitForGuest InVmMm],
+        keeps [MaySleep MaySpin MayTryLock MayWake MayWaitForSrcu MayWaitForGuest InVmMm],
+            unless_rt [],
         then [SlotsLock IrqSrcu KvmSrcu SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock
               GpcLock2];
 
     /// Changes of memslots; a grace period of `kvm->srcu` is awaited under it. Never taken by
     /// this module.
     SlotsLock = "kvm->slots_lock", Asleep, lockdep ["&kvm->slots_lock"],
-        keeps [MaySleep MaySpin MayWake MayWaitForSrcu InVmMm],
+        keeps [MaySleep MaySpin MayTryLock MayWake MayWaitForSrcu InVmMm], unless_rt [],
         then [KvmSrcu SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// The read side of the interrupt routing table.
     IrqSrcu = "kvm->irq_srcu (read)", AtOnce, lockdep ["&kvm->irq_srcu"],
-        keeps [MaySleep MaySpin MayWake InVmMm],
+        keeps [MaySleep MaySpin MayTryLock MayWake InVmMm], unless_rt [],
         then [KvmSrcu SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// The read side of the memslots, and of the sending ports.
     KvmSrcu = "kvm->srcu (read)", AtOnce, lockdep ["&kvm->srcu"],
-        keeps [MaySleep MaySpin MayWake InVmMm],
+        keeps [MaySleep MaySpin MayTryLock MayWake InVmMm], unless_rt [],
         then [SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// What architectures allocate per memslot. Released before the grace period of a memslot
     /// update, so that it can be taken inside a read section. Never taken by this module.
     SlotsArchLock = "kvm->slots_arch_lock", Asleep, lockdep ["&kvm->slots_arch_lock"],
-        keeps [MaySleep MaySpin MayWake InKvmSrcu InVmMm],
+        keeps [MaySleep MaySpin MayTryLock MayWake InKvmSrcu InVmMm], unless_rt [],
         then [Invalidation GpcLock GpcLock2];
 
     /// Xen's state of a VM: a leaf, with only the locks of a pfn cache inside it.
     XenLock = "kvm->arch.xen.xen_lock", Asleep, lockdep ["&kvm->arch.xen.xen_lock"],
-        keeps [MaySleep MaySpin MayWake InKvmSrcu InVmMm],
+        keeps [MaySleep MaySpin MayTryLock MayWake InKvmSrcu InVmMm], unless_rt [],
         then [GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// Changes of one pfn cache.
     GpcRefreshLock = "gpc->refresh_lock", Asleep, lockdep ["&gpc->refresh_lock"],
-        keeps [MaySleep MaySpin MayWake InKvmSrcu InVmMm],
+        keeps [MaySleep MaySpin MayTryLock MayWake InKvmSrcu InVmMm], unless_rt [],
         then [Invalidation GpcLock GpcLock2];
 
     /// An invalidation of the VM's pages, counted in `mn_active_invalidate_count`: from an MMU
@@ -199,51 +210,59 @@ in_order {
     // spinlock, which a memslot update holds while it looks whether it must wait.
     Invalidation = "mn_active_invalidate_count", Asleep,
             lockdep ["mmu_notifier_invalidate_range_start", "srcu", "&kvm->mn_invalidate_lock"],
-        keeps [MaySpin MayWake],
+        keeps [MaySpin MayTryLock MayWake], unless_rt [],
         then [GpcLock GpcLock2];
 
-    /// The mapping of one pfn cache, held for reading with interrupts off.
+    /// The mapping of one pfn cache, held for reading with interrupts off, but under `PREEMPT_RT`.
     GpcLock = "gpc->lock (read)", Spinning, lockdep ["&gpc->lock", "&gpc->lock/1"],
-        keeps [MaySpin MayWake InKvmSrcu],
+        keeps [MaySpin MayTryLock MayWake InKvmSrcu], unless_rt [],
         then [GpcLock2];
 
     /// The mapping of the second of two pages that a structure lies across.
     GpcLock2 = "gpc->lock (read, second page)", Spinning, lockdep ["&gpc->lock"],
-        keeps [MaySpin MayWake InKvmSrcu],
+        keeps [MaySpin MayTryLock MayWake InKvmSrcu], unless_rt [],
         then [];
 }
 
 anywhere {
-    /// Preemption is off, so a spinlock may be held.
+    /// Preemption is off, so a spinlock may be held; under `PREEMPT_RT` a raw one.
     PreemptOff = "preemption off", AtOnce, lockdep [],
-        keeps [MayWake InKvmSrcu],
+        keeps [MayWake InKvmSrcu], unless_rt [MayTryLock],
         then [IrqSrcu KvmSrcu];
 
-    /// Interrupts are off, so the spinlock of a wait queue may be held.
+    /// Interrupts are off, so the spinlock of a wait queue may be held; under `PREEMPT_RT` a raw
+    /// one.
     IrqsOff = "interrupts off", AtOnce, lockdep [],
-        keeps [MayWake InKvmSrcu],
+        keeps [MayWake InKvmSrcu], unless_rt [MayTryLock],
+        then [IrqSrcu KvmSrcu];
+
+    /// A spinlock of others is held, as that of a wait queue, and interrupts may be off for it.
+    /// Under `PREEMPT_RT` that is a sleeping lock, and they are on.
+    Spinlock = "a spinlock", AtOnce, lockdep [],
+        keeps [MayTryLock MayWake], unless_rt [],
         then [IrqSrcu KvmSrcu];
 
     /// This is a timer's soft interrupt. Whatever it came on top of may be held.
     Softirq = "soft interrupt", AtOnce, lockdep [],
-        keeps [MayWake],
+        keeps [MayTryLock MayWake], unless_rt [],
         then [IrqSrcu KvmSrcu];
 
     /// This is a hard interrupt. Whatever it came on top of may be held.
     HardIrq = "hard interrupt", AtOnce, lockdep [],
-        keeps [MayWake],
+        keeps [MayWake], unless_rt [MayTryLock],
         then [IrqSrcu KvmSrcu];
 
     /// The scheduler holds the lock of a run queue, as when it switches from a vCPU to another
     /// task. To wake a task would take such a lock again.
     RunQueue = "rq->lock", AtOnce, lockdep ["&rq->__lock"],
-        keeps [],
+        keeps [], unless_rt [MayTryLock],
         then [IrqSrcu KvmSrcu];
 
     /// Interrupts may be off, a spinlock may be held, or this may be an interrupt: nothing is
-    /// known of the caller, so it must not sleep, nor spin for a lock of KVM's.
+    /// known of the caller, so it must not sleep, nor spin for a lock of KVM's, nor under
+    /// `PREEMPT_RT` try one.
     Atomic = "atomic", AtOnce, lockdep [],
-        keeps [MayWake],
+        keeps [MayWake], unless_rt [MayTryLock],
         then [IrqSrcu KvmSrcu];
 }
 }

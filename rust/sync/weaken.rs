@@ -7,45 +7,58 @@
 //! turned: what may be done in the weakest may be done in all.
 
 use super::{
-    order::{GpcRefreshLock, KvmSrcu, XenLock},
-    Anywhere, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayWake, SchedOut, VmIoctl, Within,
+    context::Nothing,
+    order::{GpcRefreshLock, KvmSrcu, Spinlock, XenLock},
+    Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayTryLock, MayWake, VmIoctl, Within,
 };
 
-/// In a read section of `kvm->srcu`, and nothing else known: it may neither sleep nor wake.
-pub(crate) type InSection = SchedOut;
+/// Where a lock may be tried and a task woken, and nothing else known: it may not sleep.
+pub(crate) type MayTry = Within<Spinlock, Nothing>;
 
 /// Where an event can be delivered, and nothing else known: it may not sleep.
-pub(crate) type MayDeliver = Within<KvmSrcu, Anywhere>;
+pub(crate) type MayDeliver = Within<KvmSrcu, MayTry>;
+
+/// In a read section of `kvm->srcu` where a lock may be tried, and nothing else known: it may
+/// neither sleep nor wake.
+#[cfg(not(CONFIG_PREEMPT_RT))]
+pub(crate) type InSection = super::SchedOut;
+
+/// In a read section of `kvm->srcu` where a lock may be tried, and nothing else known: it may not
+/// sleep. Where a lock may be tried a task may be woken: its release may do so.
+#[cfg(CONFIG_PREEMPT_RT)]
+pub(crate) type InSection = MayDeliver;
 
 /// Where a pfn cache can be refreshed, and nothing else known: no other lock may be taken.
 pub(crate) type MayRefresh = Within<XenLock, Within<KvmSrcu, VmIoctl>>;
 
-impl<H: MayEnter<KvmSrcu> + MayWake> Ctx<'_, H> {
-    /// This context, as one of which nothing is known.
+impl<H: MayEnter<KvmSrcu> + MayTryLock + MayWake> Ctx<'_, H> {
+    /// This context, as one of which no more is known than that locks can be tried.
     #[inline(always)]
-    pub(crate) fn anywhere(&mut self) -> Ctx<'_, Anywhere> {
-        // SAFETY: The task may wake others and is not in a read section, or may enter another. All
-        // else that follows from `Atomic` is what may not be done.
+    pub(crate) fn may_try(&mut self) -> Ctx<'_, MayTry> {
+        // SAFETY: The task may try locks and wake others and is not in a read section, or may enter
+        // another. All else that follows from `Spinlock` is what may not be done.
         unsafe { Ctx::assert() }
     }
 }
 
-impl<H: InKvmSrcu> Ctx<'_, H> {
-    /// This context, as one of which no more is known than the read section.
+impl<H: InKvmSrcu + MayTryLock> Ctx<'_, H> {
+    /// This context, as one of which no more is known than the read section, and that locks can be
+    /// tried.
     #[inline(always)]
     pub(crate) fn in_section(&mut self) -> Ctx<'_, InSection> {
-        // SAFETY: The task is in a read section. All that follows from the lock of the run queue
-        // is what may not be done.
+        // SAFETY: The task is in a read section, and may try locks; under `PREEMPT_RT` no level
+        // keeps that which does not let wake, too. All else that follows from the lock of the run
+        // queue, or from `Spinlock`, is what may not be done.
         unsafe { Ctx::assert() }
     }
 }
 
-impl<H: InKvmSrcu + MayWake> Ctx<'_, H> {
+impl<H: InKvmSrcu + MayTryLock + MayWake> Ctx<'_, H> {
     /// This context, as one of which no more is known than that events can be delivered.
     #[inline(always)]
     pub(crate) fn may_deliver(&mut self) -> Ctx<'_, MayDeliver> {
-        // SAFETY: The task is in a read section, and may wake others. All else that follows from
-        // `Atomic` is what may not be done.
+        // SAFETY: The task is in a read section, may try locks, and may wake others. All else that
+        // follows from `Spinlock` is what may not be done.
         unsafe { Ctx::assert() }
     }
 }

@@ -15,9 +15,14 @@ use crate::{
 ///
 /// KVM asks from any context: on the way into the guest, where the page may be waited for; and,
 /// with the task's state set to sleep, whether to sleep at all. There it is told to come back when
-/// the page is away, as it can't be waited for.
+/// the page is away, as it can't be waited for. Where the guest has executed `HLT` it asks first
+/// with interrupts off, and may be told under `PREEMPT_RT` that there is nothing, as it asks again
+/// before it sleeps.
 pub(crate) fn has_interrupt(cx: &mut Ctx<'_, Anywhere>, vcpu: Vcpu<'_>) -> bool {
-    let mut section = vcpu.vm().srcu().read(cx);
+    let Some(mut cx) = task::may_try_now(cx) else {
+        return false;
+    };
+    let mut section = vcpu.vm().srcu().read(&mut cx);
     let mut cx = section.cx();
     if let Some(info) = vcpu.vcpu_info().try_read(&mut cx) {
         return info.load(&EVTCHN_UPCALL_PENDING) != 0;

@@ -7,7 +7,7 @@ use crate::{
     kvm::{clock, guest_memory::Split, vcpu_xen::run_delay, Vcpu},
     sync::{
         gpc::{Bytes, Gpa, Gpc, Place, Unmapped},
-        Ctx, InSection, MayRefresh,
+        Ctx, InSection, MayRefresh, SchedOut,
     },
 };
 use kernel::prelude::*;
@@ -114,9 +114,22 @@ pub(crate) fn change(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state: State)
 
 /// Changes the state of the vCPU where nothing can be waited for. The guest is told if its page
 /// is there; if not, it is told with the next change, and finds the older state until then.
-pub(crate) fn change_atomic(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, state: State) {
+fn change_at_once(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, state: State) {
     account(vcpu, state);
     let _ = try_tell(cx, vcpu);
+}
+
+/// The vCPU is preempted. The guest is told if its page is there.
+#[cfg(not(CONFIG_PREEMPT_RT))]
+pub(crate) fn preempted(cx: &mut Ctx<'_, SchedOut>, vcpu: Vcpu<'_>) {
+    change_at_once(&mut cx.in_section(), vcpu, State::Runnable);
+}
+
+/// The vCPU is preempted. Under `PREEMPT_RT` the lock of the guest's page may not even be tried
+/// here, so that the guest is told with the next change, when the vCPU runs again.
+#[cfg(CONFIG_PREEMPT_RT)]
+pub(crate) fn preempted(_cx: &mut Ctx<'_, SchedOut>, vcpu: Vcpu<'_>) {
+    account(vcpu, State::Runnable);
 }
 
 /// Changes the state of the vCPU for a VMM, and tells the guest as KVM does when it makes the same
@@ -124,7 +137,7 @@ pub(crate) fn change_atomic(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, state: 
 #[inline(never)]
 pub(crate) fn change_by_vmm(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state: State) {
     match state {
-        State::Runnable => change_atomic(&mut cx.in_section(), vcpu, state),
+        State::Runnable => change_at_once(&mut cx.in_section(), vcpu, state),
         _ => change(cx, vcpu, state),
     }
 }

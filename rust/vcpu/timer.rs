@@ -12,7 +12,10 @@ use crate::{
         port::{Port, Target},
     },
     kvm::{clock, Vcpu},
-    sync::{order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep},
+    sync::{
+        order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep, MayWake,
+        TimerHardIrq,
+    },
 };
 use kernel::prelude::*;
 
@@ -116,18 +119,35 @@ pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
     vcpu.set_timer_pending(false);
 }
 
-/// Delivers the timer's event, or leaves that to the vCPU where it would have to wait. Any
-/// context, a hard interrupt too.
-pub(crate) fn fire(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) {
+/// Delivers the timer's event, or leaves that to the vCPU where it would have to wait.
+fn fire(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) {
     if vcpu.timer_pending() {
         return;
     }
     match deliver_fast(cx, vcpu.vm(), vcpu.timer_virq(), Target::of(vcpu)) {
-        Delivery::NOT_NOW => {
-            vcpu.set_timer_pending(true);
-            vcpu.unblock(cx);
-        }
+        Delivery::NOT_NOW => leave_to_vcpu(cx, vcpu),
         _ => vcpu.set_timer_expires(0),
+    }
+}
+
+/// Has the vCPU deliver the timer's event, when it is next in [`inject_pending`].
+fn leave_to_vcpu<H: MayWake>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
+    vcpu.set_timer_pending(true);
+    vcpu.unblock(cx);
+}
+
+/// The timer fires, in hard interrupt context.
+#[cfg(not(CONFIG_PREEMPT_RT))]
+pub(crate) fn fire_in_hardirq(cx: &mut Ctx<'_, TimerHardIrq>, vcpu: Vcpu<'_>) {
+    fire(&mut vcpu.vm().srcu().read(cx).cx().may_deliver(), vcpu);
+}
+
+/// The timer fires, in hard interrupt context. No lock may even be tried here under `PREEMPT_RT`, so
+/// that the event is left to the vCPU.
+#[cfg(CONFIG_PREEMPT_RT)]
+pub(crate) fn fire_in_hardirq(cx: &mut Ctx<'_, TimerHardIrq>, vcpu: Vcpu<'_>) {
+    if !vcpu.timer_pending() {
+        leave_to_vcpu(cx, vcpu);
     }
 }
 

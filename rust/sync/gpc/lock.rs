@@ -39,7 +39,8 @@ impl Saved {
 ///
 /// # Safety
 ///
-/// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM.
+/// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM, where it may
+/// try locks.
 #[inline(never)]
 pub(super) unsafe fn try_lock(gpc: Raw, len: usize, saved: &mut Saved) -> *mut u8 {
     let gpc = gpc.as_ptr();

@@ -3,7 +3,7 @@
 //! Structures that may lie across two pages, with a cache for each.
 
 use super::{Bytes, Gpc, Mapping, Place};
-use crate::sync::{order::GpcRefreshLock, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep};
+use crate::sync::{order::GpcRefreshLock, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayTryLock};
 use kernel::prelude::*;
 
 /// A cache and how many bytes of it are wanted.
@@ -21,7 +21,7 @@ pub(crate) enum Unmapped {
 
 impl<'a> Gpc<'a, Bytes> {
     /// The mapping of `len` bytes, as [`Gpc::try_read`] has it.
-    pub(crate) fn try_read_bytes<'g, H: InKvmSrcu>(
+    pub(crate) fn try_read_bytes<'g, H: InKvmSrcu + MayTryLock>(
         self,
         _cx: &'g Ctx<'_, H>,
         len: usize,
@@ -29,7 +29,8 @@ impl<'a> Gpc<'a, Bytes> {
     where
         'a: 'g,
     {
-        // SAFETY: The context is inside a read section, and borrowed as long as the mapping.
+        // SAFETY: The context is inside a read section, may try locks, and is borrowed as long as the
+        // mapping.
         unsafe { self.try_map(len) }
     }
 

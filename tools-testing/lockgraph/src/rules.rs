@@ -63,10 +63,16 @@ pub const RULES: &[Rule] = rules! {
                  fault_in_without_mm],
         allowed [delivery_from_irqfd];
     "`gpc->lock` is a sleeping lock under `PREEMPT_RT`: in hard interrupts, and where the \
-     scheduler calls, it is only tried.",
+     scheduler calls, it is not waited for.",
         "`MaySpin`",
         refused [blocking_gpc_lock_in_hardirq blocking_gpc_lock_in_sched_out],
         allowed [timer_tries_gpc_lock sched_out_tries_gpc_lock];
+    "Under `PREEMPT_RT` its release may switch interrupts on and wake a task: there it is not \
+     even tried. With the spinlock of a wait queue held, which sleeps as well, it is.",
+        "`MayTryLock`, under `CONFIG_PREEMPT_RT`",
+        refused [timer_tries_gpc_lock_under_rt sched_out_tries_gpc_lock_under_rt
+                 tried_gpc_lock_anywhere_under_rt],
+        allowed [irqfd_wakeup_tries_gpc_lock_under_rt];
     "A task that is woken has its run queue locked, so none is woken where that is held.",
         "`MayWake`",
         refused [wake_in_sched_out],

@@ -97,14 +97,18 @@ fn allows(row: &Row) -> String {
     let all = [
         ("MaySleep", "sleep"),
         ("MaySpin", "spin"),
+        ("MayTryLock", "try a lock"),
         ("MayWaitForSrcu", "wait for readers"),
         ("MayWaitForGuest", "wait for the guest"),
         ("MayWake", "wake"),
     ];
-    let may = all
-        .iter()
-        .filter(|(property, _)| row.keeps.contains(property));
-    may.map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
+    let may = all.iter().filter_map(|(property, word)| {
+        if row.unless_rt.contains(property) {
+            return Some(format!("{word} (not under PREEMPT_RT)"));
+        }
+        row.keeps.contains(property).then(|| word.to_string())
+    });
+    may.collect::<Vec<_>>().join(", ")
 }
 
 fn order() -> String {

@@ -36,9 +36,9 @@ impl Row {
         self.inner.contains(&inner) || row(inner).anywhere
     }
 
-    /// Whether it keeps a property.
+    /// Whether it keeps a property, without `PREEMPT_RT`.
     pub fn keeps(&self, property: &str) -> bool {
-        self.keeps.contains(&property)
+        self.keeps.contains(&property) || self.unless_rt.contains(&property)
     }
 
     /// The property of a context that may wait for it.
@@ -57,6 +57,12 @@ impl Row {
 pub struct Context(pub Vec<&'static str>);
 
 impl Context {
+    /// Whether a lock may be tried under `PREEMPT_RT`.
+    pub fn may_try_lock_under_rt(&self) -> bool {
+        let mut levels = self.0.iter();
+        levels.all(|level| row(level).keeps.contains(&"MayTryLock"))
+    }
+
     /// Whether it has a property, as the trait implementations say.
     pub fn has(&self, property: &str) -> bool {
         let given = match property {

@@ -34,6 +34,7 @@ fn every_name_in_the_table_is_known() {
             "InVmMm",
             "MaySleep",
             "MaySpin",
+            "MayTryLock",
             "MayWaitForGuest",
             "MayWaitForSrcu",
             "MayWake"
@@ -158,15 +159,22 @@ fn what_may_not_sleep_has_nothing_inside_that_may() {
 
 /// As the traits are each other's supertraits.
 #[test]
-fn who_waits_may_sleep_and_who_sleeps_may_spin() {
+fn who_waits_may_sleep_and_who_sleeps_may_spin_and_so_try() {
     for row in rows() {
         for (stronger, weaker) in [
             ("MayWaitForSrcu", "MaySleep"),
             ("MayWaitForGuest", "MaySleep"),
             ("MaySleep", "MaySpin"),
+            ("MaySpin", "MayTryLock"),
         ] {
             assert!(
                 !row.keeps(stronger) || row.keeps(weaker),
+                "{}: {stronger}",
+                row.level
+            );
+            // Under `PREEMPT_RT`, too.
+            assert!(
+                !row.unless_rt.contains(&weaker) || !row.keeps(stronger),
                 "{}: {stronger}",
                 row.level
             );
@@ -174,6 +182,33 @@ fn who_waits_may_sleep_and_who_sleeps_may_spin() {
         let first = row.keeps.first() == Some(&"MaySleep");
         assert_eq!(row.keeps("MaySleep"), first, "{}: it goes first", row.level);
     }
+}
+
+/// To try a lock never waits. Only its release matters, and under `PREEMPT_RT` alone.
+#[test]
+fn a_lock_may_be_tried_anywhere_but_under_preempt_rt() {
+    for row in rows() {
+        assert!(row.keeps("MayTryLock"), "{}", row.level);
+        assert!(
+            row.unless_rt.iter().all(|property| *property == "MayTryLock"),
+            "{}",
+            row.level
+        );
+        // Its release may wake a task there.
+        assert!(
+            !row.keeps.contains(&"MayTryLock") || row.keeps.contains(&"MayWake"),
+            "{}",
+            row.level
+        );
+    }
+    let not: Vec<_> = rows()
+        .filter(|row| !row.unless_rt.is_empty())
+        .map(|row| row.level)
+        .collect();
+    assert_eq!(
+        not,
+        ["PreemptOff", "IrqsOff", "HardIrq", "RunQueue", "Atomic"]
+    );
 }
 
 /// An allocation may reclaim a page of the guest's, and waits for the notifiers then.
@@ -224,7 +259,7 @@ fn sections_and_states_never_wait() {
 #[test]
 fn a_weaker_context_allows_no_more() {
     let in_section = Context(vec!["RunQueue", "KvmSrcu"]);
-    let may_deliver = Context(vec!["Atomic", "KvmSrcu"]);
+    let may_deliver = Context(vec!["Spinlock", "KvmSrcu"]);
     let may_refresh = Context(vec!["VmMm", "KvmSrcu", "XenLock"]);
     assert_eq!(in_section.set(), InSection::LEVELS);
     assert_eq!(may_deliver.set(), MayDeliver::LEVELS);
@@ -237,6 +272,11 @@ fn a_weaker_context_allows_no_more() {
         assert!(in_section.acts().is_subset(&acts), "{context:?}");
         let wakes = context.has("MayWake");
         assert!(!wakes || may_deliver.acts().is_subset(&acts), "{context:?}");
+        // As `InSection` is `MayDeliver` under `PREEMPT_RT`.
+        assert!(
+            !context.may_try_lock_under_rt() || wakes && may_deliver.may_try_lock_under_rt(),
+            "{context:?}"
+        );
         let refreshes = context.has("InVmMm") && context.may_enter("GpcRefreshLock");
         assert!(
             !refreshes || may_refresh.acts().is_subset(&acts),

@@ -34,7 +34,13 @@ pub(crate) mod vcpu {
 
 pub(crate) mod task {
     use super::Vm;
-    use crate::sync::{Ctx, InKvmSrcu, MayRefresh};
+    use crate::sync::{Anywhere, Ctx, InKvmSrcu, MayRefresh, MayTry};
+
+    /// Always.
+    pub(crate) fn may_try_now<'g>(_cx: &'g mut Ctx<'_, Anywhere>) -> Option<Ctx<'g, MayTry>> {
+        // SAFETY: A thread of the test may.
+        Some(unsafe { Ctx::assert() })
+    }
 
     /// Unless the thread has set its state to sleep.
     pub(crate) fn may_refresh_now<'g, H: InKvmSrcu>(

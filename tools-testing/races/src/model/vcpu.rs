@@ -16,7 +16,7 @@ use crate::{
         pvclock::{Scale, TimeInfo},
         vcpu_info::{self, VcpuInfo, EVTCHN_UPCALL_PENDING},
     },
-    sync::{Anywhere, Ctx, InKvmRun, MayDeliver, MaySleep, MayWake},
+    sync::{Anywhere, Ctx, InKvmRun, MaySleep, MayWake, TimerHardIrq},
     vcpu::{info, timer},
 };
 use loom::{
@@ -277,11 +277,8 @@ impl<'a> Vcpu<'a> {
     /// The callback of the singleshot timer.
     pub(crate) fn timer_fires(self) {
         self.note(|done| done.fired += 1);
-        let srcu = &self.vm.state().srcu;
-        let section = srcu.enter();
-        // SAFETY: The section was entered just above.
-        timer::fire(&mut unsafe { Ctx::<MayDeliver>::assert() }, self);
-        srcu.leave(section);
+        // SAFETY: A thread of the test may do more than an interrupt.
+        timer::fire_in_hardirq(&mut unsafe { Ctx::<TimerHardIrq>::assert() }, self);
     }
 
     pub(crate) fn has_master_clock(self) -> bool {

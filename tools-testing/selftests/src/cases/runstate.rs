@@ -16,6 +16,7 @@ use crate::abi::{Abi, PAGE_SIZE};
 use crate::harness::attr::INVALID_GPA;
 use crate::harness::check::{check, check_eq, check_err};
 use crate::harness::guest_code::Entry;
+use crate::harness::host::{go_first, pin};
 use crate::harness::machine::{Machine, SPARE_PAGE};
 use crate::harness::memory::{Area, AREA_PAGES, NO_MEMORY_GPA};
 use crate::harness::outcome::{fail, Outcome};
@@ -98,18 +99,6 @@ fn blocked_time_ends_when_it_runs(abi: Abi) -> Outcome {
     check("no more blocked", after.state != BLOCKED)
 }
 
-/// Pins the calling thread to a CPU.
-fn pin(cpu: usize) -> Outcome {
-    // SAFETY: an empty set, then a bit in it; the call only reads it.
-    let result = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &set)
-    };
-    Errno::result(result)?;
-    Ok(())
-}
-
 /// Keeps the CPU busy.
 fn spin(stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
@@ -143,6 +132,51 @@ fn stolen_time_is_runnable(abi: Abi) -> Outcome {
         stolen >= 30_000_000,
     )?;
     check_eq("sum of times", after.sum(), after.entry_time)
+}
+
+/// A vCPU that is preempted has its runstate's pages while they move. Whoever moves them may come to
+/// wait for the vCPU, which then wakes nobody: the scheduler holds the lock of its run queue.
+fn preempted_while_its_pages_move(abi: Abi) -> Outcome {
+    for offset in [OFFSET, PAGE_SIZE - 20] {
+        let mut machine = guest(abi, offset)?;
+        let (area, vcpu) = (&machine.area, &mut machine.vcpus[0]);
+        let stop = AtomicBool::new(false);
+        let go_on = || !stop.load(Ordering::Relaxed);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Whenever it wakes the vCPU is preempted.
+                if pin(0).and_then(|()| go_first()).is_ok() {
+                    while go_on() {
+                        thread::sleep(Duration::from_micros(200));
+                    }
+                }
+            });
+            let moves = scope.spawn(|| -> Outcome {
+                pin(1)?;
+                while go_on() {
+                    area.discard(SPARE_PAGE)?;
+                    thread::sleep(Duration::from_micros(500));
+                }
+                Ok(())
+            });
+            let mut run = || -> Outcome {
+                pin(0)?;
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_millis(1500) {
+                    vcpu.complete(Entry::Cpuid)?;
+                }
+                Ok(())
+            };
+            let ran = run();
+            stop.store(true, Ordering::Relaxed);
+            let moved = moves.join().expect("does not panic");
+            ran.and(moved)
+        })?;
+        machine.vcpus[0].complete(Entry::Cpuid)?;
+        let after = check_same(&machine, offset)?;
+        check_eq("sum of times", after.sum(), after.entry_time)?;
+    }
+    Ok(())
 }
 
 /// A page that was swapped out, or is new, is brought in.
@@ -330,6 +364,7 @@ topic! { "runstate";
     each_abi times_add_up_when_it_runs,
     each_abi blocked_time_ends_when_it_runs,
     each_abi stolen_time_is_runnable,
+    each_abi preempted_while_its_pages_move,
     each_abi discarded_page_is_brought_in,
     each_abi time_goes_on_while_memory_is_away,
     each_abi adjustment_is_written,

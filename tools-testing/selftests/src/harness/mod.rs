@@ -11,6 +11,7 @@ pub mod detached;
 pub mod fail_nth;
 pub mod guest_code;
 pub mod guest_cpu;
+pub mod host;
 pub mod host_cpu;
 pub mod hyperv;
 pub mod image;

@@ -50,7 +50,7 @@ where
 }
 
 /// `Gpc::try_read()`: maps without waiting.
-pub(crate) fn try_read<'g, H: InKvmSrcu>(_cx: &'g mut Ctx<'_, H>) -> Option<Mapping<'g>> {
+pub(crate) fn try_read<'g, H: InKvmSrcu + MayTryLock>(_cx: &'g mut Ctx<'_, H>) -> Option<Mapping<'g>> {
     None
 }
 
