@@ -190,7 +190,9 @@ fn a_lock_may_be_tried_anywhere_but_under_preempt_rt() {
     for row in rows() {
         assert!(row.keeps("MayTryLock"), "{}", row.level);
         assert!(
-            row.unless_rt.iter().all(|property| *property == "MayTryLock"),
+            row.unless_rt
+                .iter()
+                .all(|property| *property == "MayTryLock"),
             "{}",
             row.level
         );
