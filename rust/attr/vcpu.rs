@@ -18,7 +18,7 @@ use crate::{
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO, KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA,
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO,
     },
-    kernels::VCPU_INFO_ALIGN,
+    kernels::vcpu_info_may_be_at,
     kvm::{
         sched_info,
         uapi::{VcpuAttr, INVALID_GPA, NO_STATE, PRIO_2LEVEL},
@@ -131,7 +131,7 @@ fn guest(gpa: u64) -> Option<Place> {
 /// A place where a `vcpu_info` may be, or none.
 fn aligned(place: Option<Place>) -> Result<Option<Place>> {
     match place {
-        Some(Place::Guest(at) | Place::Vmm(at)) if at % VCPU_INFO_ALIGN != 0 => Err(ENXIO),
+        Some(Place::Guest(at) | Place::Vmm(at)) if !vcpu_info_may_be_at(at) => Err(ENXIO),
         _ => Ok(place),
     }
 }

@@ -57,8 +57,11 @@ pub(crate) fn this_module() -> &'static ThisModule {
     return &crate::THIS_MODULE;
 }
 
-/// What the address of a `vcpu_info` has to be a multiple of, or is `ENXIO`.
-pub(crate) const VCPU_INFO_ALIGN: u64 = if cfg!(xen_vcpu_info_aligned) { 4 } else { 1 };
+/// Whether a `vcpu_info` may be at this address, or that is `ENXIO`.
+#[inline(always)]
+pub(crate) const fn vcpu_info_may_be_at(address: u64) -> bool {
+    !cfg!(xen_vcpu_info_aligned) || address % 4 == 0
+}
 
 /// The number that the guest knows a vCPU by before the VMM has set one.
 #[inline(always)]

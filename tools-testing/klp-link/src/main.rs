@@ -63,11 +63,11 @@ fn run(args: &Args) -> Result<String, String> {
     let linked = klp_link::link(&data).map_err(|error| at(module, error))?;
     let done = linked.module.is_some();
     let out = args.output.as_ref().unwrap_or(module);
-    if done || args.output.is_some() || args.build_id.is_some() {
-        let mut bytes = linked.module.unwrap_or(data);
-        if let Some(id) = &args.build_id {
-            klp_link::insist_on(&mut bytes, id).map_err(|error| at(module, error))?;
-        }
+    let mut bytes = linked.module.unwrap_or_else(|| data.clone());
+    if let Some(id) = &args.build_id {
+        klp_link::insist_on(&mut bytes, id).map_err(|error| at(module, error))?;
+    }
+    if bytes != data || args.output.is_some() {
         file::replace(out, module, &bytes).map_err(|error| at(out, error))?;
     }
     Ok(if done {

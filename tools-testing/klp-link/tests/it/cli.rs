@@ -6,9 +6,10 @@ use std::os::unix::fs::{symlink, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use object::elf;
 use tempfile::TempDir;
 
-use crate::ko::{link, sample, Ko};
+use crate::ko::{link, sample, Ko, View, DATA};
 
 fn klp_link(args: &[&Path]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klp-link"));
@@ -33,6 +34,42 @@ fn stderr(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
     String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn a_build_id_is_put_into_its_section() {
+    let with = |id: &str, path: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klp-link"));
+        command.args(["--build-id", id]).arg(path);
+        command.output().unwrap()
+    };
+    let mut ko = sample();
+    ko.section(".kvm_build_id", elf::SHT_PROGBITS, DATA, &[0; 1 + 4]);
+    let (_dir, path) = module(&ko.build());
+    let seen = || {
+        let data = fs::read(&path).unwrap();
+        let view = View::new(&data);
+        let (_, section) = view.section(".kvm_build_id");
+        view.contents(section).to_vec()
+    };
+    for (id, expected) in [
+        ("0a0B0c", [3, 10, 11, 12, 0]),
+        ("01020304", [4, 1, 2, 3, 4]),
+        ("", [0; 5]),
+    ] {
+        stdout(&with(id, &path));
+        assert_eq!(seen(), expected);
+        // What is there already is left alone.
+        let before = fs::metadata(&path).unwrap().ino();
+        stdout(&with(id, &path));
+        assert_eq!(fs::metadata(&path).unwrap().ino(), before);
+    }
+    for bad in ["1", "xx", "0102030405"] {
+        stderr(&with(bad, &path));
+        assert_eq!(seen(), [0; 5]);
+    }
+    let (_dir, path) = module(&sample().build());
+    assert!(stderr(&with("01", &path)).contains(".kvm_build_id"));
 }
 
 #[test]
