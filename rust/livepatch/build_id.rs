@@ -9,7 +9,7 @@
 
 use super::notes::build_ids;
 use crate::bindings;
-use core::slice;
+use core::{arch::asm, ptr::NonNull};
 use kernel::{ffi::c_int, fmt, prelude::*};
 
 /// The longest build id that there is room for, in bytes.
@@ -30,7 +30,36 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// Checks the module that is about to be patched.
+/// A copy of memory in which not every byte is some object's: what is in between is not to be
+/// read, says KASAN, which doesn't look after assembly. May sleep.
+///
+/// # Safety
+///
+/// There are `len` bytes of memory at `from`, which do not change.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+unsafe fn copy(from: NonNull<u8>, len: usize) -> Result<KVVec<u8>> {
+    let mut bytes = KVVec::with_capacity(len, GFP_KERNEL)?;
+    let to: *mut u8 = bytes.spare_capacity_mut().as_mut_ptr().cast();
+    // SAFETY: By the safety requirement, and there is room for as many at `to`. The direction flag
+    // is clear, as it is in all functions.
+    unsafe {
+        asm!(
+            "rep movsb",
+            inout("rcx") len => _,
+            inout("rsi") from.as_ptr() => _,
+            inout("rdi") to => _,
+            options(nostack, preserves_flags),
+        )
+    };
+    // SAFETY: So many were asked for, and have just been written.
+    unsafe { bytes.inc_len(len) };
+    Ok(bytes)
+}
+
+/// Checks the module that is about to be patched. May sleep.
 ///
 /// # Safety
 ///
@@ -39,7 +68,7 @@ impl fmt::Display for Hex<'_> {
 ///
 /// # Errors
 ///
-/// The negative of `ENOEXEC`, as a number, when it is another build than was expected.
+/// `ENOEXEC` when it is another build than was expected; `ENOMEM`. They are negative numbers.
 pub(super) unsafe fn check(object: *const bindings::klp_object) -> Result<(), c_int> {
     // SAFETY: The array is there. Volatile, as the compiler has another value in mind than is in
     // the file that comes of it.
@@ -54,12 +83,16 @@ pub(super) unsafe fn check(object: *const bindings::klp_object) -> Result<(), c_
     let Some(rodata) = memory.get(bindings::mod_mem_type_MOD_RODATA as usize) else {
         return Ok(());
     };
+    let Some(base) = NonNull::new(rodata.base.cast()) else {
+        return Ok(());
+    };
     // SAFETY: It is read-only from before the module is on the way ("coming") until it is gone.
-    let rodata = unsafe { slice::from_raw_parts(rodata.base.cast::<u8>(), rodata.size as usize) };
-    if build_ids(rodata).any(|id| id == expected) {
+    let rodata = unsafe { copy(base, rodata.size as usize) };
+    let rodata = rodata.map_err(|error| error.to_errno())?;
+    if build_ids(&rodata).any(|id| id == expected) {
         return Ok(());
     }
-    let found = build_ids(rodata).next().unwrap_or(&[]);
+    let found = build_ids(&rodata).next().unwrap_or(&[]);
     pr_err!(
         "kvm.ko is another one than this module was built for: build id {}, not {}\n",
         Hex(found),

@@ -4,6 +4,7 @@
 use crate::kprobes::Probes;
 use crate::{channel, exec, kmod, kvm, livepatch, side};
 use anyhow::{bail, Context, Result};
+use nix::errno::Errno;
 use protocol::{Event, ExecAction, MachinePlan, Outcome, Side, MODULE_NAME};
 use std::time::Duration;
 
@@ -31,6 +32,32 @@ pub fn insert_before_kvm(plan: &MachinePlan, proof: &ExecAction, limit: Duration
     kvm::load(&plan.kvm)?;
     result?;
     side::ensure(Side::C, module).map(drop)
+}
+
+/// Inserts a module that was built for another `kvm.ko`: it is refused, and nothing has changed.
+/// Where it is there first, `kvm.ko` is.
+pub fn refuse_build(plan: &MachinePlan, module: &str) -> Result<()> {
+    side::ensure(Side::C, plan.module.as_deref())?;
+    is_refused(kmod::load(module), "our module")?;
+    if livepatch::is_present() || kmod::is_loaded(MODULE_NAME) {
+        bail!("our module was refused, and is there");
+    }
+    kvm::unload(&plan.kvm)?;
+    livepatch::insert(module)?;
+    let result = is_refused(kvm::load(&plan.kvm), "kvm.ko");
+    livepatch::remove()?;
+    // The next step finds KVM loaded, however this one went.
+    kvm::load(&plan.kvm)?;
+    result
+}
+
+/// As a file of a format that fits nothing here.
+fn is_refused(loaded: Result<()>, what: &str) -> Result<()> {
+    match loaded {
+        Ok(()) => bail!("{what} was not refused"),
+        Err(error) if error.root_cause().downcast_ref() == Some(&Errno::ENOEXEC) => Ok(()),
+        Err(error) => Err(error.context(format!("{what} was refused, but for another reason"))),
+    }
 }
 
 /// Inserts with parameters for as long as the program `proof` runs.

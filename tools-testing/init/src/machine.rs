@@ -67,6 +67,7 @@ fn do_it(plan: &MachinePlan, step: &Step, saved: &mut Option<Saved>) -> Result<O
         Action::Guest(guest) => done(phases::run(plan, guest, limit)),
         Action::Migrate(migrate) => migration::run(plan, migrate, limit, saved),
         Action::Reinsert { times } => done(lifecycle::reinsert(plan, *times)),
+        Action::RefuseBuild { module } => done(lifecycle::refuse_build(plan, module)),
         Action::InsertBeforeKvm { proof } => done(lifecycle::insert_before_kvm(plan, proof, limit)),
         Action::InsertWith { parameters, proof } => {
             lifecycle::insert_with(plan, parameters, proof, limit)

@@ -101,6 +101,12 @@ pub enum Action {
         /// A program that KVM's Xen code serves.
         proof: ExecAction,
     },
+    /// Inserts a module that was built for another kvm.ko, which has to be refused; and before
+    /// KVM is there, which then has to be.
+    RefuseBuild {
+        /// Where the module is.
+        module: String,
+    },
     /// Inserts our module with these parameters, and runs a program; then hands back.
     InsertWith {
         /// As after `insmod`.

@@ -102,11 +102,14 @@ impl Engine {
         }
     }
 
-    /// What the kernel of a machine is told on its command line, for it not to find out wrongly.
+    /// What the kernel of a machine is told on its command line, for it not to find out wrongly:
+    /// how fast an emulated time stamp counter counts, and that it counts on, where the emulator
+    /// waits for a processor between two looks at the clock.
     pub fn append(&self, accel: Accel) -> String {
         match (accel, self.tsc_khz) {
-            (Accel::Tcg, Some(khz)) => format!("tsc_early_khz={khz}"),
-            _ => String::new(),
+            (Accel::Tcg, Some(khz)) => format!("tsc_early_khz={khz} tsc=reliable"),
+            (Accel::Tcg, None) => "tsc=reliable".to_owned(),
+            (Accel::Kvm, _) => String::new(),
         }
     }
 

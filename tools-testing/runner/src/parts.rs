@@ -10,17 +10,21 @@ use crate::progress::Screen;
 use crate::qemu;
 use crate::terminal;
 use crate::upstream;
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use protocol::{
     DiskPlan, ExecAction, GuestAction, GuestPlan, MachinePlan, MigrateAction, Output, Phase, Plan,
     ShellAction, Side,
 };
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where our module is in a machine.
 const MODULE: &str = "/kvm_xen_rs.ko";
+
+/// A build id that no kvm.ko has.
+const ANOTHER_BUILD: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// Where the Xen guest's kernel and first file system are in the machine.
 const GUEST_KERNEL: &str = "/guest/vmlinuz";
@@ -205,6 +209,16 @@ impl<'a> Parts<'a> {
             output: Output::Ktap,
             flaws: Vec::new(),
         })
+    }
+
+    /// Our module as if it was built for another kvm.ko, in the machine; returns where.
+    pub fn module_of_another_build(&self, initramfs: &mut Initramfs) -> Result<String> {
+        let path = self.module.as_ref().context("there is no module")?;
+        let mut module = fs::read(path).with_context(|| path.display().to_string())?;
+        klp_link::insist_on(&mut module, ANOTHER_BUILD).map_err(Error::msg)?;
+        let path = "/another-build/kvm_xen_rs.ko".to_owned();
+        initramfs.data(&path, &module);
+        Ok(path)
     }
 
     /// Where our module is in a machine.

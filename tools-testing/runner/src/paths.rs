@@ -182,11 +182,10 @@ impl Kernel {
     ///
     /// Until a debug kernel has identified the first processor it believes now and then that there
     /// is no fifth level of page tables; an interrupt right then has KASAN take good addresses for
-    /// wild ones, and that turns lockdep off. Its watchdog of the clock takes the waits of an
-    /// emulator for drift. KVM under `PREEMPT_RT` wants a counter of which it knows that it is
-    /// constant, as that of an emulated processor is.
+    /// wild ones, and that turns lockdep off. KVM under `PREEMPT_RT` wants a counter of which it
+    /// knows that it is constant, as that of an emulated processor is.
     pub fn append(&self) -> String {
-        let debug = self.is_debug().then_some("no5lvl tsc=reliable");
+        let debug = self.is_debug().then_some("no5lvl");
         let rt = self.is_rt().then_some("setcpuid=constant_tsc");
         let words: Vec<_> = debug.into_iter().chain(rt).collect();
         words.join(" ")

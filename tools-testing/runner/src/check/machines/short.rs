@@ -10,9 +10,10 @@ use protocol::{Action, Side};
 /// How often the module is inserted and removed.
 const REINSERT: u32 = 10;
 
-const LIFECYCLE: [&str; 3] = [
+const LIFECYCLE: [&str; 4] = [
     "lifecycle/reinsert",
     "lifecycle/insert-before-kvm",
+    "lifecycle/another-build",
     "lifecycle/xen-poll-timeout",
 ];
 
@@ -47,7 +48,7 @@ impl Machine for Short {
             add_upstream(&mut wanted, chosen, parts, &upstream(side), side)?;
             add_selftests(&mut wanted, chosen, parts, &selftests(side), side)?;
         }
-        let [reinsert, before_kvm, poll_timeout] = LIFECYCLE;
+        let [reinsert, before_kvm, another_build, poll_timeout] = LIFECYCLE;
         if chosen.has(reinsert) {
             let action = Action::Reinsert { times: REINSERT };
             wanted.step(reinsert, None, LIFECYCLE_LIMIT_S, action);
@@ -62,6 +63,11 @@ impl Machine for Short {
                     .failed
                     .push((before_kvm.into(), format!("{error:#}"))),
             }
+        }
+        if chosen.has(another_build) {
+            let module = parts.module_of_another_build(&mut wanted.initramfs)?;
+            let action = Action::RefuseBuild { module };
+            wanted.step(another_build, None, LIFECYCLE_LIMIT_S, action);
         }
         if chosen.has(poll_timeout) {
             let flags = ["--xen-poll-timeout"];
