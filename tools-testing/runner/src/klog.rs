@@ -61,7 +61,23 @@ const OF_C: [(&str, &str); 1] = [
     ("virt/kvm/pfncache.c:267", "__kvm_gpc_refresh"),
 ];
 
+/// What lockdep says of livepatch itself under `PREEMPT_RT` (takeover.rst), by file and function.
+const OF_LIVEPATCH_UNDER_RT: (&str, &str) = (
+    "kernel/livepatch/transition.c:",
+    "klp_check_and_switch_task",
+);
+
 impl Splat {
+    /// Whether it is what is known of livepatch under `PREEMPT_RT`, whoever serves.
+    pub fn is_known_of_livepatch(&self) -> bool {
+        let mut lines = self.lines.iter();
+        let place = lines.find_map(|line| place(line));
+        let is_it = place.is_some_and(|(line, function)| {
+            line.starts_with(OF_LIVEPATCH_UNDER_RT.0) && function == OF_LIVEPATCH_UNDER_RT.1
+        });
+        is_it && self.lines.iter().any(|line| line.contains(" PREEMPT_RT"))
+    }
+
     /// Whether it is one that is known of C, under C.
     pub fn is_known_of_c(&self) -> bool {
         let is_of_c = |(line, function): (&str, &str)| {

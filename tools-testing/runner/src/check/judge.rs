@@ -279,6 +279,7 @@ pub fn logs(report: &Report, logs: &[Log]) {
         let own = log.machine.iter();
         let own: Vec<&Splat> = own
             .filter(|splat| log.is_debug || !splat.is_known_of_c())
+            .filter(|splat| !splat.is_known_of_livepatch())
             .collect();
         let verdict_of_machine = match log.is_heard {
             true => verdict(&own),

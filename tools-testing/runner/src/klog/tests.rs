@@ -140,3 +140,18 @@ fn an_open_report_is_kept_at_the_end() {
     let found = splats("[    1.000000] Kernel panic - not syncing: Attempted to kill init!");
     assert_eq!(found.len(), 1);
 }
+
+#[test]
+fn livepatch_is_known_under_preempt_rt_alone() {
+    let report = |file: &str, kernel: &str| {
+        let log = format!(
+            "WARNING: {file}:262 at klp_check_and_switch_task+0x425/0x470, CPU#0: init/1\n\
+             CPU: 0 UID: 0 PID: 1 Comm: init Tainted: G           O  K     7.3.4 #1 {kernel}\n"
+        );
+        splats(&log).remove(0).is_known_of_livepatch()
+    };
+    let file = "kernel/livepatch/transition.c";
+    assert!(report(file, "PREEMPT_RT"));
+    assert!(!report(file, "PREEMPT"));
+    assert!(!report("arch/x86/kvm/xen.c", "PREEMPT_RT"));
+}
