@@ -37,6 +37,8 @@ void kvm_xen_rs_request_clock_update(struct kvm_vcpu *vcpu);
 void kvm_xen_rs_static_branch_inc(struct static_key_false_deferred *key);
 void kvm_xen_rs_static_branch_dec_deferred(struct static_key_false_deferred *key);
 bool kvm_xen_rs_may_sleep(void);
+void kvm_xen_rs_preempt_disable(void);
+void kvm_xen_rs_preempt_enable(void);
 bool kvm_xen_rs_may_try_lock(void);
 bool kvm_xen_rs_has_constant_tsc(void);
 void kvm_xen_rs_hrtimer_restart(struct hrtimer *timer);

@@ -176,7 +176,7 @@ pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &mut VcpuAt
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT => {
             attr.set_runstate_state(vcpu.runstate().state as u64);
         }
-        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA => attr.set_runstate(&vcpu.runstate()),
+        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA => attr.set_runstate(&runstate::get(cx, vcpu)),
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST => return Err(EINVAL),
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID => attr.set_vcpu_id(vcpu.xen_id()),
         KVM_XEN_VCPU_ATTR_TYPE_TIMER => {

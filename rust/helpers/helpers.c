@@ -104,10 +104,22 @@ bool kvm_xen_rs_may_sleep(void)
 	return !in_atomic() && task_is_running(current);
 }
 
+void kvm_xen_rs_preempt_disable(void)
+{
+	preempt_disable();
+}
+
+void kvm_xen_rs_preempt_enable(void)
+{
+	preempt_enable();
+}
+
+#ifdef CONFIG_PREEMPT_RT
 bool kvm_xen_rs_may_try_lock(void)
 {
 	return preemptible();
 }
+#endif
 
 bool kvm_xen_rs_has_constant_tsc(void)
 {

@@ -14,12 +14,26 @@ use kernel::task::Task;
 /// always.
 #[inline(always)]
 pub(crate) fn may_try_now<'g>(_cx: &'g mut Ctx<'_, Anywhere>) -> Option<Ctx<'g, MayTry>> {
+    #[cfg(not(CONFIG_PREEMPT_RT))]
+    let can = true;
+    #[cfg(CONFIG_PREEMPT_RT)]
     // SAFETY: The helper looks at the current task and CPU alone.
-    let can = !cfg!(CONFIG_PREEMPT_RT) || unsafe { bindings::kvm_xen_rs_may_try_lock() };
+    let can = unsafe { bindings::kvm_xen_rs_may_try_lock() };
     // SAFETY: `Anywhere` may try locks, or, under `PREEMPT_RT`, the task is preemptible, so that the
     // release of a lock may take a raw spinlock and wake another task. All else that follows from
     // `Spinlock` is what may not be done.
     can.then(|| unsafe { Ctx::assert() })
+}
+
+/// Does what must not be interrupted by the task's own preemption. It may not sleep.
+#[inline(always)]
+pub(crate) fn unpreempted<T>(act: impl FnOnce() -> T) -> T {
+    // SAFETY: Preemption is enabled again below.
+    unsafe { bindings::kvm_xen_rs_preempt_disable() };
+    let result = act();
+    // SAFETY: It was disabled above.
+    unsafe { bindings::kvm_xen_rs_preempt_enable() };
+    result
 }
 
 /// A context in which pfn caches can be refreshed, if the task can do so just now: it is not

@@ -4,10 +4,10 @@
 
 use crate::{
     abi::runstate::{in_first_page, Layout, Runstate, State, UPDATE},
-    kvm::{clock, guest_memory::Split, vcpu_xen::run_delay, Vcpu},
+    kvm::{clock, guest_memory::Split, task, vcpu_xen::run_delay, Vcpu},
     sync::{
         gpc::{Bytes, Gpa, Gpc, Place, Unmapped},
-        Ctx, InSection, MayRefresh, SchedOut,
+        Ctx, InSection, MayRefresh, SchedOut, VcpuIoctl,
     },
 };
 use kernel::prelude::*;
@@ -92,9 +92,16 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Ends the present state of the vCPU and begins another.
+/// Ends the present state of the vCPU and begins another, all at once: a vCPU that is preempted in
+/// the middle of it does this, too.
 #[inline(never)]
 fn account(vcpu: Vcpu<'_>, state: State) {
+    task::unpreempted(|| account_unpreempted(vcpu, state));
+}
+
+/// As [`account`].
+#[inline(always)]
+fn account_unpreempted(vcpu: Vcpu<'_>, state: State) {
     let waited = run_delay();
     let mut runstate = vcpu.runstate();
     runstate.change(
@@ -126,10 +133,19 @@ pub(crate) fn preempted(cx: &mut Ctx<'_, SchedOut>, vcpu: Vcpu<'_>) {
 }
 
 /// The vCPU is preempted. Under `PREEMPT_RT` the lock of the guest's page may not even be tried
-/// here, so that the guest is told with the next change, when the vCPU runs again.
+/// here, so that the guest is told with the next change, when the vCPU runs again, or when a VMM
+/// asks.
 #[cfg(CONFIG_PREEMPT_RT)]
 pub(crate) fn preempted(_cx: &mut Ctx<'_, SchedOut>, vcpu: Vcpu<'_>) {
     account(vcpu, State::Runnable);
+}
+
+/// The accounts, for a VMM, which finds the same in guest memory: see [`preempted`]. May sleep.
+pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>) -> Runstate {
+    if cfg!(CONFIG_PREEMPT_RT) {
+        tell(&mut vcpu.vm().srcu().read(cx).cx().may_refresh(), vcpu);
+    }
+    vcpu.runstate()
 }
 
 /// Changes the state of the vCPU for a VMM, and tells the guest as KVM does when it makes the same

@@ -21,6 +21,7 @@ use crate::harness::machine::{Machine, SPARE_PAGE};
 use crate::harness::memory::{Area, AREA_PAGES, NO_MEMORY_GPA};
 use crate::harness::outcome::{fail, Outcome};
 use crate::harness::runstate::*;
+use crate::harness::side::Side;
 use crate::topic;
 
 /// The structure is written as soon as KVM knows the address.
@@ -174,7 +175,10 @@ fn preempted_while_its_pages_move(abi: Abi) -> Outcome {
         })?;
         machine.vcpus[0].complete(Entry::Cpuid)?;
         let after = check_same(&machine, offset)?;
-        check_eq("sum of times", after.sum(), after.entry_time)?;
+        // C accounts twice for a vCPU that is preempted while it accounts, now and then.
+        if Side::detect() == Side::Rust {
+            check_eq("sum of times", after.sum(), after.entry_time)?;
+        }
     }
     Ok(())
 }
