@@ -81,7 +81,7 @@ pub struct Block {
     pub poll_argument: [u64; 3],
     pub polls: u64,
     pub poll_errors: u64,
-    pub polled: [u32; POLLED],
+    pub polled: [u32; POLLED + 1],
     pub sends: [Send; SENDS],
 }
 

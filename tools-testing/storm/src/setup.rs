@@ -75,7 +75,7 @@ impl World {
 
     fn write_poll(&self, index: usize, timeout: u64) {
         let polled = Book::block_gpa(index) + offset_of!(Block, polled) as u64;
-        let argument = [polled, block::POLLED as u64, timeout];
+        let argument = [polled, block::POLLED as u64 + 1, timeout];
         for (word, value) in argument.into_iter().enumerate() {
             let offset = offset_of!(Block, poll_argument) + word * 8;
             self.book.of(index, offset).store(value, SeqCst);
@@ -87,6 +87,12 @@ impl World {
             self.book.half_of(index, offset).store(number, SeqCst);
             info.set_masked(number, true);
         }
+        // By which it is told to stop: between its look at that and the poll, an event of another
+        // port would end no wait.
+        let offset = offset_of!(Block, polled) + block::POLLED * 4;
+        self.book
+            .half_of(index, offset)
+            .store(plan::bell(index), SeqCst);
     }
 
     fn write_sends(&self, index: usize) {
