@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Hypercalls, as the guest that makes them sees it.
 
-use kvm_bindings::{KVM_XEN_VCPU_ATTR_TYPE_TIMER, KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO};
+use kvm_bindings::{
+    KVM_XEN_VCPU_ATTR_TYPE_TIMER, KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID,
+    KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO,
+};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use selftests::abi::hypercall::*;
@@ -29,6 +32,8 @@ fn guest() -> Outcome<Machine> {
     let mut machine = polling_guest(Abi::Bits64, &[0, 1])?;
     machine.vm.set_xen_version(0x4000a)?;
     let vcpu = &machine.vcpus[0];
+    // Which a vCPU need not have by itself, and the timer's hypercalls name.
+    vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, word(0_u64))?;
     let timer = word((u64::from(PRIORITY) << 32) | u64::from(PORT));
     vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer)?;
     let time_info = Area::gpa(SPARE_PAGE, 0);
