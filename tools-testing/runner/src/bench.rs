@@ -3,6 +3,7 @@
 
 mod compare;
 mod document;
+mod plot;
 mod results;
 
 use crate::accel::{Accel, Engine};
@@ -99,7 +100,9 @@ pub fn run(common: &Common, options: &Bench) -> Result<bool> {
         let document = paths.source.join("Documentation/performance.rst");
         let text = fs::read_to_string(&document).with_context(|| document.display().to_string())?;
         fs::write(&document, document::with(&text, &results)?)?;
-        println!("Written: {}", document.display());
+        let picture = paths.source.join("Documentation/performance.svg");
+        fs::write(&picture, plot::draw(&results)).with_context(|| picture.display().to_string())?;
+        println!("Written: {}, {}", document.display(), picture.display());
     }
     let Some(old) = old else {
         return Ok(true);
