@@ -76,6 +76,17 @@ pub fn run(common: &Common, patterns: &[String], beside: Option<&str>, list: boo
             report.add(&format!("{name}/all"), Verdict::Skip(why), None);
         }
     }
+    for (name, _) in beside.iter().filter(|(_, kernel)| kernel.is_rt()) {
+        for (group, why) in [
+            ("fuzz", machines::NO_FUZZ_UNDER_RT),
+            ("selftests/c", machines::NO_C_UNDER_RT),
+        ] {
+            let test = format!("{name}/{group}");
+            if selection.may_have_in(&test) {
+                report.add(&test, Verdict::Skip(why.to_owned()), None);
+            }
+        }
+    }
     let kernels = context.kernels(&mut catalog, &beside);
     let modules = context.build_modules(&mut catalog, &kernels);
     let kernels = Kernels::new(&paths, common, &programs, kernels, &modules)?;

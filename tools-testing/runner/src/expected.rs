@@ -17,7 +17,7 @@ struct Known {
 }
 
 /// All of that.
-const KNOWN: [Known; 3] = [
+const KNOWN: [Known; 5] = [
     Known {
         test: "upstream/c/xen_shinfo_test",
         says: "has not ended within",
@@ -26,6 +26,16 @@ const KNOWN: [Known; 3] = [
     Known {
         test: "fixes/compatibility_mode_has_no_upper_halves",
         says: "this CPU clears the upper halves",
+        fails: None,
+    },
+    Known {
+        test: "fuzz",
+        says: "under PREEMPT_RT Rust delivers a timer's event",
+        fails: None,
+    },
+    Known {
+        test: "selftests/c",
+        says: "under PREEMPT_RT C leaves interrupts off",
         fails: None,
     },
     // Of those beside the one that everything is run on (check/machines/beside.rs).
