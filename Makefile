@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples port demo check lockgraph fuzz soak takeover mutants shell fmt clippy clean help
+.PHONY: modules samples detour port demo check bench lockgraph fuzz soak takeover mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -54,6 +54,11 @@ ifneq ($(CLIPPY),1)
 	@tools-testing/kbuild/undefined '$(MO)/kvm_xen_broken_order.ko' '$(KDIR)/Module.symvers'
 endif
 
+## detour: build kvm_xen_detour.ko, a livepatch that changes nothing, for the benchmark and KDIR
+detour: MO = $(CURDIR)/build/detour
+detour:
+	@$(call kbuild,$(CURDIR)/tools-testing/bench/module)
+
 ## port: what is new in the files of KDIR that Rust is compared with
 port:
 	@tools-testing/kbuild/port '$(KDIR)'
@@ -75,6 +80,12 @@ lockgraph:
 ## mutants: change the pure code in all small ways, and see that tests notice (an hour)
 mutants:
 	@$(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/mutants
+
+## bench: what C and Rust cost, path by path (RUNS=5, PATHS=glob, COMPARE=old.json)
+bench:
+	@$(RUN) bench --commit '$(shell git describe --always --dirty 2>/dev/null)' \
+		$(if $(RUNS),--runs $(RUNS)) $(if $(PATHS),--paths '$(PATHS)') \
+		$(if $(COMPARE),--compare '$(COMPARE)')
 
 ## fuzz: C against Rust by random sequences, MINUTES=10 of them, from another SEED each time
 fuzz:

@@ -5,9 +5,8 @@
 use super::Vm;
 use crate::{
     bindings,
-    sync::{Anywhere, Ctx, InKvmSrcu, MayRefresh, MayTry},
+    sync::{current::current, Anywhere, Ctx, InKvmSrcu, MayRefresh, MayTry},
 };
-use kernel::task::Task;
 
 /// A context in which locks can be tried, if the task can do so just now: under `PREEMPT_RT`, where
 /// preemption and interrupts are on, as they are there with a wait queue's spinlock held; else
@@ -31,7 +30,7 @@ pub(crate) fn may_refresh_now<'g, H: InKvmSrcu>(
     _cx: &'g mut Ctx<'_, H>,
 ) -> Option<Ctx<'g, MayRefresh>> {
     // SAFETY: The helper looks at the current task alone, and so does the read of its `mm`.
-    let can = unsafe { bindings::kvm_xen_rs_may_sleep() && (*Task::current_raw()).mm == vm.mm() };
+    let can = unsafe { bindings::kvm_xen_rs_may_sleep() && (*current()).mm == vm.mm() };
     // SAFETY: The task may sleep, its address space is the VM's, and it is in a read section. A
     // thread that may sleep holds no more of KVM's locks than `vcpu->mutex` when it is asked.
     can.then(|| unsafe { Ctx::assert() })

@@ -5,6 +5,7 @@
 //! [`Event`] per line on its second serial port. The init of a Xen guest does the same towards
 //! the init of the machine that it runs in.
 
+mod cost;
 mod event;
 mod functions;
 mod guest;
@@ -12,6 +13,7 @@ mod pattern;
 mod plan;
 mod tried;
 
+pub use cost::{Cost, Server};
 pub use event::{Event, Outcome, Probe, Transition};
 pub use functions::{other_functions, FUNCTIONS};
 pub use guest::{DiskPlan, GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, Timer};

@@ -31,6 +31,8 @@ pub enum Accel {
     Kvm,
     /// QEMU's emulation, with AMD's virtualization in it.
     Tcg,
+    /// The same of one processor, whose time stamp counter counts its instructions.
+    Counted,
 }
 
 impl fmt::Display for Accel {
@@ -38,6 +40,7 @@ impl fmt::Display for Accel {
         f.write_str(match self {
             Accel::Kvm => "KVM",
             Accel::Tcg => "emulation",
+            Accel::Counted => "emulation that counts instructions",
         })
     }
 }
@@ -48,6 +51,15 @@ impl Accel {
         match self {
             Accel::Kvm => &["-accel", "kvm", "-cpu", "host"],
             Accel::Tcg => &["-accel", "tcg,thread=single", "-cpu", "max"],
+            Accel::Counted => &[
+                "-accel",
+                "tcg,thread=single",
+                "-cpu",
+                "max",
+                // An instruction is a nanosecond, and a processor that waits does not.
+                "-icount",
+                "shift=0,sleep=off",
+            ],
         }
     }
 }
@@ -95,7 +107,7 @@ impl Engine {
     pub fn says(&self) -> &'static str {
         match self.accel {
             Accel::Kvm => "KVM, on this machine's own processors",
-            Accel::Tcg => {
+            Accel::Tcg | Accel::Counted => {
                 "emulation, in which processors take turns: what needs two at the same instant does \
                  not happen"
             }
@@ -109,6 +121,7 @@ impl Engine {
         match (accel, self.tsc_khz) {
             (Accel::Tcg, Some(khz)) => format!("tsc_early_khz={khz} tsc=reliable"),
             (Accel::Tcg, None) => "tsc=reliable".to_owned(),
+            (Accel::Counted, _) => "tsc_early_khz=1000000".to_owned(),
             (Accel::Kvm, _) => String::new(),
         }
     }
@@ -116,7 +129,7 @@ impl Engine {
     /// The QEMU to start.
     pub fn program(&self, accel: Accel) -> &Path {
         match (accel, &self.emulator) {
-            (Accel::Tcg, Some(copy)) => copy,
+            (Accel::Tcg | Accel::Counted, Some(copy)) => copy,
             _ => Path::new(QEMU),
         }
     }

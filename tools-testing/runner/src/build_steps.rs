@@ -89,6 +89,22 @@ pub fn samples(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
     Ok(objects.join("kvm_xen_broken_order.ko"))
 }
 
+/// Builds the livepatch that changes nothing for that kernel.
+pub fn detour(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
+    let log = paths.logs.join("host/detour-build.log");
+    let objects = paths.source.join("build/detour");
+    let argument = format!("MO={}", objects.display());
+    let output = run(
+        &mut make(paths, kernel, &["detour", &argument]),
+        &log,
+        |_| {},
+    )?;
+    if !output.ok {
+        bail!("make detour failed:\n{}", output.tail(30).join("\n"));
+    }
+    Ok(objects.join("kvm_xen_detour.ko"))
+}
+
 /// Builds our module for that kernel.
 pub fn module(paths: &Paths, kernel: &Kernel, each: impl FnMut(&str)) -> Result<PathBuf> {
     let objects = paths.module_objects(kernel);

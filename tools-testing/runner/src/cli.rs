@@ -120,8 +120,31 @@ pub enum Command {
     /// Documentation/lock-order.svg
     Lockgraph,
 
+    /// Measure what C and Rust cost, path by path
+    Bench(Bench),
+
     /// Give a prompt in a machine with KVM; our module lies at /kvm_xen_rs.ko
     Shell,
+}
+
+/// What the benchmark takes.
+#[derive(Args, Clone)]
+pub struct Bench {
+    /// How often each path is measured on each side
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: u32,
+
+    /// Only these paths, with their floors; Documentation/performance.rst stays as it is
+    #[arg(long, value_name = "GLOB")]
+    pub paths: Option<String>,
+
+    /// Tell what is slower than in this file of results; then fail
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
+
+    /// What is measured, for the results
+    #[arg(long, value_name = "NAME", default_value = "unknown")]
+    pub commit: String,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! Boots machines in QEMU and has them show and test kvm-xen-rs.
 
 mod accel;
+mod bench;
 mod boot;
 mod build_steps;
 mod check;
@@ -76,6 +77,7 @@ fn run(cli: &Cli) -> Result<bool> {
             beside,
             list,
         } => check::run(&cli.common, tests, beside.as_deref(), *list),
+        Command::Bench(options) => bench::run(&cli.common, options),
         Command::Lockgraph => check::lock_order::run(&cli.common),
         Command::Shell => shell::run(&cli.common, false).map(|()| true),
     }

@@ -26,6 +26,9 @@ const MODULE: &str = "/kvm_xen_rs.ko";
 /// A build id that no kvm.ko has.
 const ANOTHER_BUILD: &str = "0123456789abcdef0123456789abcdef01234567";
 
+/// Where the livepatch that changes nothing is in a machine.
+const DETOUR: &str = "/kvm_xen_detour.ko";
+
 /// Where the Xen guest's kernel and first file system are in the machine.
 const GUEST_KERNEL: &str = "/guest/vmlinuz";
 const GUEST_INITRAMFS: &str = "/guest/initramfs";
@@ -219,6 +222,26 @@ impl<'a> Parts<'a> {
         let path = "/another-build/kvm_xen_rs.ko".to_owned();
         initramfs.data(&path, &module);
         Ok(path)
+    }
+
+    /// The benchmark, to run in the machine.
+    pub fn bench(
+        &self,
+        initramfs: &mut Initramfs,
+        detour: &Path,
+        arguments: &[String],
+    ) -> Result<ExecAction> {
+        let path = "/tests/kvm-xen-bench".to_owned();
+        initramfs.stripped(&path, self.program("kvm-xen-bench")?)?;
+        initramfs.file(DETOUR, detour)?;
+        let mut argv = vec![path, format!("--detour={DETOUR}")];
+        argv.extend(self.module.as_ref().map(|_| format!("--module={MODULE}")));
+        argv.extend_from_slice(arguments);
+        Ok(ExecAction {
+            argv,
+            output: Output::Text,
+            flaws: Vec::new(),
+        })
     }
 
     /// Where our module is in a machine.

@@ -17,12 +17,17 @@ use std::process::Command;
 
 /// What the module uses of the kernel's Rust, without the hashes of crates. Nothing of it panics;
 /// of `core`, all that is not inlined may.
-const OF_RUST: [&str; 5] = [
+const OF_RUST: [&str; 9] = [
     "_RNvMNtC6kernel5errorNtB2_5Error10from_errno",
     "_RNvNtC6kernel5error9to_result",
     "_RNvMs0_NtC6kernel7uaccessNtB5_15UserSliceReader8read_raw",
     "_RNvNtC6kernel12module_param12PARAM_OPS_U8",
     "_RNvXsh_NtC8bindings12bindings_rawNtB5_13callback_headNtNtC4core7default7Default7default",
+    // pr_err!(), with numbers in hexadecimal. What can't be written is an error.
+    "_RNvNtC6kernel5print11call_printk",
+    "_RNvNtNtC6kernel5print14format_strings3ERR",
+    "_RNvNtC4core3fmt5write",
+    "_RNvXsG_NtNtC4core3fmt3numhNtB7_8LowerHex3fmt",
 ];
 
 /// Looks at the module file.

@@ -98,23 +98,20 @@ impl Port {
         self.flags = flags;
         self
     }
-}
 
-/// Outbound ports of a VM.
-impl Vm {
-    /// KVM_XEN_HVM_SET_ATTR of KVM_XEN_ATTR_TYPE_EVTCHN, whatever the flags say.
-    pub fn set_port(&self, port: Port) -> Result<()> {
+    /// As KVM takes it.
+    pub fn attr(&self) -> kvm_xen_hvm_attr {
         let mut attr = kvm_xen_hvm_attr {
             type_: KVM_XEN_ATTR_TYPE_EVTCHN as u16,
             ..Default::default()
         };
         let mut evtchn = kvm_xen_hvm_attr__bindgen_ty_1__bindgen_ty_2 {
-            send_port: port.send_port,
-            type_: port.kind,
-            flags: port.flags,
+            send_port: self.send_port,
+            type_: self.kind,
+            flags: self.flags,
             ..Default::default()
         };
-        match port.deliver {
+        match self.deliver {
             Deliver::Port {
                 port,
                 vcpu,
@@ -123,7 +120,15 @@ impl Vm {
             Deliver::Eventfd(fd) => evtchn.deliver.padding = [0, fd as u32, 0, 0],
         }
         attr.u.evtchn = evtchn;
-        ioctl::xen_hvm_set_attr(&self.fd, &attr)
+        attr
+    }
+}
+
+/// Outbound ports of a VM.
+impl Vm {
+    /// KVM_XEN_HVM_SET_ATTR of KVM_XEN_ATTR_TYPE_EVTCHN, whatever the flags say.
+    pub fn set_port(&self, port: Port) -> Result<()> {
+        ioctl::xen_hvm_set_attr(&self.fd, &port.attr())
     }
 
     /// Assigns a port.

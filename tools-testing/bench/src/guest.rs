@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Guest code that makes hypercalls and notes what each takes.
+
+use std::arch::global_asm;
+use std::ptr::{addr_of, slice_from_raw_parts};
+
+use kvm_bindings::kvm_regs;
+
+use selftests::abi::PAGE_SIZE;
+use selftests::harness::check::check_eq;
+use selftests::harness::guest_code::{HYPERCALL_PAGE, HYPERCALL_STUB, PORT_DONE};
+use selftests::harness::guest_cpu::{stack_top, DATA};
+use selftests::harness::machine::Machine;
+use selftests::harness::outcome::Outcome;
+use selftests::harness::vcpu::Exit;
+
+use crate::sample::Samples;
+
+/// Where the code is in the guest's RAM, behind the page for arguments.
+const CODE: u64 = DATA + PAGE_SIZE as u64;
+/// Where it notes what the hypercalls take.
+const TICKS: u64 = CODE + PAGE_SIZE as u64;
+/// What clears nothing that matters.
+const SCRATCH: u64 = TICKS + PAGE_SIZE as u64;
+
+// rbx: how many; rbp: where to note; r8: a word to clear before each, r9: two words; r10: the
+// hypercall's code; rsi, r12, r13, r14: its arguments and the last result.
+global_asm!(
+    ".pushsection .rodata.kvm_xen_bench_guest, \"a\"",
+    "kvm_xen_bench_guest_start:",
+    "2:",
+    "mov qword ptr [r8], 0",
+    "mov qword ptr [r9], 0",
+    "mov qword ptr [r9 + 8], 0",
+    "mov rdi, r12",
+    "mov rsi, r13",
+    "mov rdx, r14",
+    "mov r11, rdx",
+    "lfence",
+    "rdtsc",
+    "lfence",
+    "mov ecx, eax",
+    "mov rdx, r11",
+    "call r10",
+    "mov r15, rax",
+    "lfence",
+    "rdtsc",
+    "sub eax, ecx",
+    "mov [rbp], rax",
+    "add rbp, 8",
+    "test r15, r15",
+    "js 3f",
+    "dec rbx",
+    "jnz 2b",
+    "3:",
+    "out {port_done}, al",
+    "jmp 3b",
+    "kvm_xen_bench_guest_end:",
+    ".popsection",
+    port_done = const PORT_DONE,
+);
+
+extern "C" {
+    static kvm_xen_bench_guest_start: u8;
+    static kvm_xen_bench_guest_end: u8;
+}
+
+fn code() -> &'static [u8] {
+    let (start, end) = (
+        addr_of!(kvm_xen_bench_guest_start),
+        addr_of!(kvm_xen_bench_guest_end),
+    );
+    // SAFETY: all bytes from the one to the other are the code's, in a read-only section.
+    unsafe { &*slice_from_raw_parts(start, end.addr() - start.addr()) }
+}
+
+/// A hypercall, and what is cleared in guest memory before each.
+pub struct Call {
+    /// Its number.
+    pub number: u64,
+    /// Its arguments.
+    pub params: [u64; 3],
+    /// Guest address of a word to clear.
+    pub word: Option<u64>,
+    /// Guest address of two words to clear.
+    pub two_words: Option<u64>,
+}
+
+/// Has vCPU 0, with its hypercall page set up, make a hypercall `count` times.
+pub fn measure(machine: &mut Machine, count: usize, call: &Call) -> Outcome<Samples> {
+    assert!(count * 8 <= PAGE_SIZE);
+    machine.ram.write(CODE, code())?;
+    let [r12, r13, r14] = call.params;
+    let vcpu = &mut machine.vcpus[0];
+    vcpu.fd.set_regs(&kvm_regs {
+        rip: CODE,
+        rsp: stack_top(vcpu.id),
+        rflags: 2,
+        rbx: count as u64,
+        rbp: TICKS,
+        r8: call.word.unwrap_or(SCRATCH),
+        r9: call.two_words.unwrap_or(SCRATCH),
+        r10: HYPERCALL_PAGE + call.number * HYPERCALL_STUB as u64,
+        r12,
+        r13,
+        r14,
+        ..Default::default()
+    })?;
+    check_eq("exit", vcpu.run()?, Exit::Done)?;
+    check_eq("hypercalls that failed", vcpu.fd.get_regs()?.rbx, 0)?;
+    let mut samples = Samples::default();
+    let bytes = machine.ram.read(TICKS, count * 8)?;
+    let words = bytes.chunks_exact(8).map(|word| {
+        let word: [u8; 8] = word.try_into().expect("eight bytes");
+        u64::from_le_bytes(word)
+    });
+    samples.add(words);
+    Ok(samples)
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What was measured, and how it is kept and shown.
+
+use crate::accel::Accel;
+use crate::table::{number, table, Align};
+use anyhow::{Context, Result};
+use protocol::{Cost, Server};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Results {
+    /// The kernel's release.
+    pub kernel: String,
+    /// What ran the machine.
+    pub machine: String,
+    /// What is counted.
+    pub unit: String,
+    /// What of this project was measured.
+    pub commit: String,
+    /// In the order in which they were measured.
+    pub paths: Vec<Measured>,
+}
+
+/// A path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Its name.
+    pub name: String,
+    /// That of its floor; `None` for one.
+    pub floor: Option<String>,
+    /// How many functions that are replaced KVM enters that it does not on the floor.
+    pub entries: u64,
+    /// What it costs on each side.
+    pub costs: BTreeMap<Server, Spread>,
+}
+
+/// What some runs of a path cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The least.
+    pub min: u64,
+    /// The most.
+    pub max: u64,
+}
+
+impl Spread {
+    /// How far apart they are.
+    pub fn width(self) -> u64 {
+        self.max - self.min
+    }
+}
+
+impl Results {
+    /// From single costs.
+    pub fn new(kernel: &str, accel: Accel, commit: &str, costs: &[Cost]) -> Self {
+        let mut paths: Vec<Measured> = Vec::new();
+        for cost in costs {
+            let at = match paths.iter().position(|path| path.name == cost.path) {
+                Some(at) => at,
+                None => {
+                    paths.push(Measured {
+                        name: cost.path.clone(),
+                        floor: cost.floor.clone(),
+                        entries: cost.entries,
+                        costs: BTreeMap::new(),
+                    });
+                    paths.len() - 1
+                }
+            };
+            let spread = paths[at].costs.entry(cost.server).or_insert(Spread {
+                min: cost.ticks,
+                max: cost.ticks,
+            });
+            spread.min = spread.min.min(cost.ticks);
+            spread.max = spread.max.max(cost.ticks);
+        }
+        Results {
+            kernel: kernel.to_owned(),
+            machine: accel.to_string(),
+            unit: match accel {
+                Accel::Kvm => "ticks of the time stamp counter",
+                Accel::Tcg | Accel::Counted => "instructions",
+            }
+            .to_owned(),
+            commit: commit.to_owned(),
+            paths,
+        }
+    }
+
+    /// From a file.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        serde_json::from_str(&text).with_context(|| format!("{}: no results", file.display()))
+    }
+
+    /// To a file.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+        }
+        let text = serde_json::to_string_pretty(self)?;
+        fs::write(file, text + "\n").with_context(|| file.display().to_string())
+    }
+
+    /// A name for the file.
+    pub fn file_name(&self) -> String {
+        let unit = match self.unit.as_str() {
+            "instructions" => "instructions",
+            _ => "ticks",
+        };
+        format!("{}-{}-{unit}.json", self.commit, self.kernel)
+    }
+
+    /// The path of that name.
+    pub fn path(&self, name: &str) -> Option<&Measured> {
+        self.paths.iter().find(|path| path.name == name)
+    }
+
+    /// The least that the path costs.
+    pub fn cost(&self, path: &Measured, server: Server) -> Option<u64> {
+        path.costs.get(&server).map(|spread| spread.min)
+    }
+
+    /// What it costs above its floor, which the same one serves, without what livepatch adds.
+    pub fn above(&self, path: &Measured, server: Server) -> Option<u64> {
+        let floor = self.path(path.floor.as_deref()?)?;
+        let livepatch = match server {
+            Server::C => 0,
+            Server::Detour | Server::Rust => self.livepatch().unwrap_or(0) * path.entries,
+        };
+        let below = self.cost(floor, server)? + livepatch;
+        Some(self.cost(path, server)?.saturating_sub(below))
+    }
+
+    /// What livepatch adds to a call of one function: the least that is seen.
+    fn livepatch(&self) -> Option<u64> {
+        let added = |path| {
+            let c = self.cost(path, Server::C)?;
+            Some(self.cost(path, Server::Detour)?.saturating_sub(c))
+        };
+        let floors = self.paths.iter().filter(|path| path.floor.is_none());
+        floors.filter_map(added).filter(|&added| added != 0).min()
+    }
+
+    /// Rust's part of C's cost above the floor, if that is something: a floor may have a few
+    /// instructions that a path has not.
+    pub fn ratio_above(&self, path: &Measured) -> Option<f64> {
+        let above = self.above(path, Server::C)?;
+        if above < self.cost(path, Server::C)? / HUNDRED {
+            return None;
+        }
+        ratio(self.above(path, Server::Rust)?, above)
+    }
+
+    /// The geometric mean of these, of the paths whose names begin so; and how many there are.
+    pub fn mean(&self, beginnings: &[&str]) -> Option<(f64, usize)> {
+        let named = |path: &&Measured| beginnings.iter().any(|name| path.name.starts_with(name));
+        let ratios = self.paths.iter().filter(named);
+        let ratios: Vec<f64> = ratios.filter_map(|path| self.ratio_above(path)).collect();
+        let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
+        let count = ratios.len();
+        (count != 0).then(|| ((sum / count as f64).exp(), count))
+    }
+
+    /// Rust's part of C's whole cost.
+    pub fn ratio(&self, path: &Measured) -> Option<f64> {
+        ratio(self.cost(path, Server::Rust)?, self.cost(path, Server::C)?)
+    }
+
+    /// The rows of a table, without what could not be computed.
+    pub fn rows(&self) -> Vec<Vec<String>> {
+        let text = |value: Option<u64>| value.map_or(String::new(), number);
+        let part = |value: Option<f64>| value.map_or(String::new(), |part| format!("{part:.2}"));
+        let row = |path: &Measured| {
+            let spread = |server| path.costs.get(&server).map(|spread| spread.width());
+            let detour = self
+                .cost(path, Server::Detour)
+                .zip(self.cost(path, Server::C))
+                .map(|(detour, c)| detour.saturating_sub(c));
+            vec![
+                path.name.clone(),
+                text(self.cost(path, Server::C)),
+                text(self.cost(path, Server::Rust)),
+                text(spread(Server::C).max(spread(Server::Rust))),
+                text(detour),
+                text(self.above(path, Server::C)),
+                text(self.above(path, Server::Rust)),
+                part(self.ratio_above(path)),
+                part(self.ratio(path)),
+            ]
+        };
+        self.paths.iter().map(row).collect()
+    }
+
+    /// For a person.
+    pub fn table(&self) -> Vec<String> {
+        let right = |name| (name, Align::Right);
+        let mut columns = vec![("path", Align::Left)];
+        columns.extend(COLUMNS.map(right));
+        let mut lines = table(&columns, &self.rows());
+        if let Some((mean, count)) = self.mean(&DELIVERIES) {
+            lines.push(format!(
+                "  Rust/C of {count} paths that deliver events, geometric mean: {mean:.2}"
+            ));
+        }
+        lines
+    }
+}
+
+/// What the columns of numbers are.
+pub const COLUMNS: [&str; 8] = [
+    "C",
+    "Rust",
+    "spread",
+    "livepatch",
+    "C above floor",
+    "Rust",
+    "Rust/C",
+    "of all",
+];
+
+/// What is less than one part in so many is not compared.
+const HUNDRED: u64 = 100;
+
+/// The paths that deliver events.
+pub const DELIVERIES: [&str; 4] = [
+    "send/",
+    "irqfd/",
+    "hypercall/send-",
+    "hypercall/set_timer_op-past",
+];
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole != 0).then(|| part as f64 / whole as f64)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Results of one floor and one path above it, on C and Rust.
+    pub fn results(floor: u64, c: u64, rust: &[u64]) -> Results {
+        let cost = |path: &str, server, ticks| Cost {
+            path: path.into(),
+            floor: (path != "floor").then(|| "floor".into()),
+            entries: 0,
+            server,
+            ticks,
+        };
+        let mut costs = vec![
+            cost("floor", Server::C, floor),
+            cost("floor", Server::Rust, floor),
+            cost("path", Server::C, c),
+        ];
+        costs.extend(rust.iter().map(|&ticks| cost("path", Server::Rust, ticks)));
+        Results::new("7.2", Accel::Counted, "abc", &costs)
+    }
+
+    #[test]
+    fn above_the_floor() {
+        let results = results(100, 300, &[255, 250, 251]);
+        let path = results.path("path").unwrap();
+        assert_eq!(results.above(path, Server::Rust), Some(150));
+        assert_eq!(results.ratio_above(path), Some(0.75));
+        assert_eq!(path.costs[&Server::Rust].width(), 5);
+        let floor = results.path("floor").unwrap();
+        assert_eq!(results.above(floor, Server::C), None);
+    }
+
+    #[test]
+    fn a_file_has_it_all() {
+        let results = results(100, 300, &[255]);
+        let text = serde_json::to_string(&results).unwrap();
+        assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), results);
+    }
+}
