@@ -46,7 +46,7 @@ pub const NO_C_UNDER_RT: &str =
 pub const NO_TAKEOVER_UNDER_RT: &str =
     "under PREEMPT_RT the machine hung when C had taken over in a storm, which is not understood yet";
 
-/// And those under `PREEMPT_RT`, where a lock that is held for a moment may be held for long.
+/// What those under `PREEMPT_RT` boot, where a lock that is held for a moment may be held for long.
 const RT: [&dyn Machine; 3] = [&Short, &Storms { kind: Kind::Stock }, &guest(&[Side::Rust])];
 
 /// The machines of a group of kernels, each with its name.
