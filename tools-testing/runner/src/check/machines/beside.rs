@@ -44,7 +44,7 @@ pub const NO_C_UNDER_RT: &str =
 
 /// Why Rust does not take over in the middle of a storm there.
 pub const NO_TAKEOVER_UNDER_RT: &str =
-    "under PREEMPT_RT the machine hung when C had taken over in a storm, which is not understood yet";
+    "under PREEMPT_RT the machine hung on the way back to C in a storm, which is not understood yet";
 
 /// What those under `PREEMPT_RT` boot, where a lock that is held for a moment may be held for long.
 const RT: [&dyn Machine; 3] = [&Short, &Storms { kind: Kind::Stock }, &guest(&[Side::Rust])];
