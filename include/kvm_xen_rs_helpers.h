@@ -6,9 +6,11 @@
 #ifndef __KVM_XEN_RS_HELPERS_H
 #define __KVM_XEN_RS_HELPERS_H
 
+#include <linux/idr.h>
 #include <linux/jump_label_ratelimit.h>
 #include <linux/kvm_host.h>
 
+/* Where locks are left to C: see Kbuild. */
 int kvm_xen_rs_srcu_read_lock(struct srcu_struct *ssp);
 void kvm_xen_rs_srcu_read_unlock(struct srcu_struct *ssp, int idx);
 
@@ -27,8 +29,12 @@ void kvm_xen_rs_read_lock_irqsave(rwlock_t *lock, unsigned long *flags);
 bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags);
 void kvm_xen_rs_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags);
 void kvm_xen_rs_write_lock_irq(rwlock_t *lock);
-int kvm_xen_rs_mm_keep(struct mm_struct *mm);
+bool kvm_xen_rs_mm_get(struct mm_struct *mm);
 void kvm_xen_rs_write_unlock_irq(rwlock_t *lock);
+
+#define KVM_XEN_RS_SENDER_SIZE 24
+void *kvm_xen_rs_alloc_sender(gfp_t gfp);
+void kvm_xen_rs_idr_take(struct idr *from, struct idr *taken);
 
 bool kvm_xen_rs_sched_info_on(void);
 unsigned int kvm_xen_rs_req_clock_update(void);
@@ -37,8 +43,6 @@ void kvm_xen_rs_request_clock_update(struct kvm_vcpu *vcpu);
 void kvm_xen_rs_static_branch_inc(struct static_key_false_deferred *key);
 void kvm_xen_rs_static_branch_dec_deferred(struct static_key_false_deferred *key);
 bool kvm_xen_rs_may_sleep(void);
-void kvm_xen_rs_preempt_disable(void);
-void kvm_xen_rs_preempt_enable(void);
 bool kvm_xen_rs_may_try_lock(void);
 bool kvm_xen_rs_has_constant_tsc(void);
 void kvm_xen_rs_hrtimer_restart(struct hrtimer *timer);

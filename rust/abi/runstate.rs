@@ -69,18 +69,14 @@ impl Runstate {
     ///
     /// A clock that went backwards accounts nothing: when it has caught up, all time since the last
     /// account goes to the state that is the present one then.
+    #[cfg_attr(
+        MODULE,
+        allow(dead_code, reason = "the module has its accounts in place")
+    )]
     pub(crate) const fn change(&mut self, now: u64, stolen: i64, state: State) {
-        if self.entry_time == 0 {
-            self.state = State::Offline;
-        }
-        let spent = now.wrapping_sub(self.entry_time);
-        if spent <= i64::MAX as u64 {
-            let stolen = match self.state {
-                State::Running if stolen > 0 => min(stolen as u64, spent),
-                _ => 0,
-            };
-            self.add(State::Runnable, stolen);
-            self.add(self.state, spent.wrapping_sub(stolen));
+        if let Some(spent) = Spent::new(self.state, self.entry_time, now, stolen) {
+            self.add(State::Runnable, spent.stolen);
+            self.add(spent.state, spent.time);
             self.entry_time = now;
         }
         self.state = state;
@@ -99,6 +95,41 @@ impl Runstate {
     pub(crate) const fn adds_up(&self) -> bool {
         let [a, b, c, d] = self.times;
         self.entry_time == a.wrapping_add(b).wrapping_add(c).wrapping_add(d)
+    }
+}
+
+/// What a state that ends is to be charged for.
+pub(crate) struct Spent {
+    /// The state.
+    pub(crate) state: State,
+    /// How long it was.
+    pub(crate) time: u64,
+    /// How long the vCPU was runnable beside that.
+    pub(crate) stolen: u64,
+}
+
+impl Spent {
+    /// Of `state`, which began at `entry_time` (0: never, so the vCPU was offline), until `now`; see
+    /// [`Runstate::change`]. None where the clock went backwards.
+    #[inline(always)]
+    pub(crate) const fn new(state: State, entry_time: u64, now: u64, stolen: i64) -> Option<Self> {
+        let time = now.wrapping_sub(entry_time);
+        if time > i64::MAX as u64 {
+            return None;
+        }
+        let state = match entry_time {
+            0 => State::Offline,
+            _ => state,
+        };
+        let stolen = match state {
+            State::Running if stolen > 0 => min(stolen as u64, time),
+            _ => 0,
+        };
+        Some(Self {
+            state,
+            time: time.wrapping_sub(stolen),
+            stolen,
+        })
     }
 }
 
@@ -126,14 +157,6 @@ impl Layout {
                 size: 48,
                 entry_time: 8,
             },
-        }
-    }
-
-    /// The bytes between `state` and `state_entry_time`, where there are some.
-    pub(crate) const fn padding(self) -> Option<usize> {
-        match self.entry_time {
-            8 => Some(4),
-            _ => None,
         }
     }
 

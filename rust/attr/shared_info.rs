@@ -4,9 +4,8 @@
 
 use crate::{
     abi::shared_info::{version_while_written, wall_clock, WallTime},
-    kernels::smp_wmb,
     kvm::Vm,
-    sync::{gpc::Place, Ctx, MayRefresh, VmIoctl},
+    sync::{barrier::smp_wmb, gpc::Place, Ctx, MayRefresh, VmIoctl},
 };
 use kernel::prelude::*;
 
@@ -16,19 +15,15 @@ use kernel::prelude::*;
 ///
 /// `EINVAL` for an address that is no user's, `EFAULT` where there is no page.
 pub(crate) fn place(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, place: Option<Place>) -> Result {
+    let Some(place) = place else {
+        vm.shared_info().deactivate(&mut vm.lock_xen(cx).cx());
+        return Ok(());
+    };
     let mut section = vm.srcu().read(cx);
     let mut inside = section.cx();
     let mut xen = vm.lock_xen(&mut inside);
-    match place {
-        Some(place) => {
-            vm.shared_info().activate(&mut xen.cx(), place)?;
-            write_wall_clock(&mut xen.cx().may_refresh(), vm)
-        }
-        None => {
-            vm.shared_info().deactivate(&mut xen.cx());
-            Ok(())
-        }
-    }
+    vm.shared_info().activate(&mut xen.cx(), place)?;
+    write_wall_clock(&mut xen.cx().may_refresh(), vm)
 }
 
 /// Writes the wall clock to where a guest of the present word size looks for it, if there is a

@@ -21,8 +21,7 @@ use crate::{
     bindings,
     kvm::{Vcpu, Vm},
     sync::{
-        gpc::Mapping, order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep,
-        MayTry, MayWake,
+        gpc::Mapping, Ctx, InKvmSrcu, MayDeliver, MayRefresh, MayTry, MayTryLock, MayWake, VmIoctl,
     },
 };
 use kernel::{ffi::c_int, prelude::*};
@@ -65,21 +64,35 @@ impl Delivery {
 /// Delivers an event without ever waiting. Any context where a lock may be tried.
 ///
 /// [`Delivery::NOT_NOW`] is what [`deliver`] can wait for; it fails with `EINVAL` when the guest
-/// has no such port or vCPU.
-pub(crate) fn deliver_fast(
+/// has no such vCPU. Of `vcpu`, where that is known, no more is asked.
+#[inline(never)]
+pub(crate) fn deliver_fast<'a>(
     cx: &mut Ctx<'_, MayDeliver>,
-    vm: Vm<'_>,
-    port: u32,
+    vm: Vm<'a>,
+    port: Port,
     target: Target,
+    mut vcpu: Option<Vcpu<'a>>,
 ) -> Delivery {
-    let Ok(to) = End::new(vm, port, target) else {
-        return Delivery::failed(EINVAL);
-    };
-    let Some(page) = vm.shared_info().try_read(cx) else {
-        return Delivery::NOT_NOW;
-    };
-    let set = to.set(page);
-    to.tell(cx, vm, set)
+    loop {
+        let Some(page) = vm.shared_info().try_read(cx) else {
+            // Of a vCPU that is not there, no one waits for the page.
+            return match vcpu.or_else(|| vm.target(target)) {
+                Some(_) => Delivery::NOT_NOW,
+                None => Delivery::failed(EINVAL),
+            };
+        };
+        if let Some(vcpu) = vcpu.or_else(|| vm.target_at_once(page.locked(), target)) {
+            let to = End::new(vcpu, port);
+            let set = to.set(page);
+            return to.tell(cx, vm, set);
+        }
+        // Searched for without the lock, as that takes a while, and has interrupts off.
+        drop(page);
+        vcpu = vm.target(target);
+        if vcpu.is_none() {
+            return Delivery::failed(EINVAL);
+        }
+    }
 }
 
 /// Where an event arrives.
@@ -105,22 +118,17 @@ pub(super) enum Set {
 }
 
 impl<'a> End<'a> {
-    /// # Errors
-    ///
-    /// `EINVAL` when the guest has no such port or vCPU.
-    pub(super) fn new(vm: Vm<'a>, port: u32, target: Target) -> Result<Self> {
-        Ok(Self {
-            vcpu: vm.target(target).ok_or(EINVAL)?,
-            // The word size may change while we are at it: this one serves from here on.
-            port: Port::new(port, vm.word_size()).ok_or(EINVAL)?,
-        })
+    /// A port of the guest's that is bound to a vCPU.
+    #[inline(always)]
+    pub(super) fn new(vcpu: Vcpu<'a>, port: Port) -> Self {
+        Self { vcpu, port }
     }
 
     /// Writes an event to the guest: to `shared_info`, and to the vCPU's `vcpu_info`.
     ///
     /// Both with the page of the first one locked: whoever waits for that lock can tell that an
     /// event is on its way no more.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn set(&self, mut page: Mapping<'_, SharedInfo>) -> Set {
         let (nr, size) = (self.port.nr(), self.port.word_size());
         if page.test_and_set(&shared_info::evtchn_pending(size), nr) {
@@ -148,12 +156,15 @@ impl<'a> End<'a> {
     }
 
     /// Wakes whom an event that was written is for.
-    #[inline(never)]
-    pub(super) fn tell(&self, cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, set: Set) -> Delivery {
+    #[inline(always)]
+    pub(super) fn tell<H>(&self, cx: &mut Ctx<'_, H>, vm: Vm<'_>, set: Set) -> Delivery
+    where
+        H: InKvmSrcu + MayTryLock + MayWake,
+    {
         if matches!(set, Set::Coalesced) {
             return Delivery::COALESCED;
         }
-        poll::wake(cx, vm, self.port);
+        poll::wake(&mut cx.may_deliver(), vm, self.port);
         match set {
             Set::Coalesced | Set::Masked => return Delivery::MASKED,
             Set::Raised => {}
@@ -166,49 +177,58 @@ impl<'a> End<'a> {
 
 /// Delivers an event, and waits for `shared_info` to be mapped if it has to. May sleep.
 ///
-/// It fails with `EINVAL` when the guest has no such port or vCPU, or no `shared_info`; with
-/// `EFAULT` when there is no page where that should be.
-pub(crate) fn deliver<H>(cx: &mut Ctx<'_, H>, vm: Vm<'_>, port: u32, target: Target) -> Delivery
-where
-    H: MayEnter<KvmSrcu> + InVmMm + MaySleep + MayWake,
-{
+/// It fails with `EINVAL` when the guest has no such vCPU, or no `shared_info`; with `EFAULT` when
+/// there is no page where that should be.
+pub(crate) fn deliver(
+    cx: &mut Ctx<'_, VmIoctl>,
+    vm: Vm<'_>,
+    port: Port,
+    target: Target,
+) -> Delivery {
     loop {
         // A read section for each attempt: a change of memslots waits for the end of one.
-        let delivery = deliver_at_once(&mut cx.may_try(), vm, port, target);
+        let mut section = vm.srcu().read(cx);
+        let mut cx = section.cx();
+        let delivery = deliver_fast(&mut cx.may_deliver(), vm, port, target, None);
         if delivery != Delivery::NOT_NOW {
             return delivery;
         }
-        if let Err(error) = vm.shared_info().refresh(&mut vm.srcu().read(cx).cx()) {
+        if let Err(error) = vm.shared_info().refresh(&mut cx) {
             return Delivery::failed(error);
         }
     }
 }
 
 /// As [`deliver_fast`], in a read section of its own.
-#[inline(never)]
 pub(crate) fn deliver_at_once(
     cx: &mut Ctx<'_, MayTry>,
     vm: Vm<'_>,
-    port: u32,
+    port: Port,
     target: Target,
 ) -> Delivery {
-    deliver_fast(&mut vm.srcu().read(cx).cx().may_deliver(), vm, port, target)
+    let mut section = vm.srcu().read(cx);
+    deliver_fast(&mut section.cx(), vm, port, target, None)
 }
 
-/// As [`deliver`], where the caller is in a read section that it does not leave.
+/// As [`deliver`], to a vCPU that is known, where the caller is in a read section that it does not
+/// leave.
 pub(crate) fn deliver_in_section(
     cx: &mut Ctx<'_, MayRefresh>,
-    vm: Vm<'_>,
-    port: u32,
-    target: Target,
+    vcpu: Vcpu<'_>,
+    port: Port,
 ) -> Delivery {
     loop {
-        let delivery = deliver_fast(&mut cx.may_deliver(), vm, port, target);
+        let delivery = deliver_to(&mut cx.may_deliver(), vcpu, port);
         if delivery != Delivery::NOT_NOW {
             return delivery;
         }
-        if let Err(error) = vm.shared_info().refresh(cx) {
+        if let Err(error) = vcpu.vm().shared_info().refresh(cx) {
             return Delivery::failed(error);
         }
     }
+}
+
+/// As [`deliver_fast`], to a vCPU that is known.
+pub(crate) fn deliver_to(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>, port: Port) -> Delivery {
+    deliver_fast(cx, vcpu.vm(), port, Target::of(vcpu), Some(vcpu))
 }

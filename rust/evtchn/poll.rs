@@ -18,9 +18,9 @@ use kernel::prelude::*;
 ///
 /// Call it after the pending bit was set by a fully ordered operation. A poller puts itself on the
 /// list before it looks at that bit, so that one of the two sees the other.
-#[inline]
+#[inline(always)]
 pub(crate) fn wake(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
-    if vm.has_pollers() {
+    if vm.may_have_pollers() {
         wake_pollers(cx, vm, port);
     }
 }

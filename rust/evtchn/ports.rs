@@ -4,7 +4,7 @@
 //!
 //! Hypercalls look a port up without the leaf mutex, inside `kvm->srcu` and with `shared_info`
 //! locked for reading, and deliver before they release that. So what was taken out of the table, or
-//! changed with `shared_info` locked for writing, is out of use at once: after the ioctl has
+//! changed, is out of use when those who have the lock then have released it: after the ioctl has
 //! returned, no event goes where it went before. It is freed when no reader is left in `kvm->srcu`.
 
 use crate::{
@@ -29,7 +29,8 @@ use kernel::prelude::*;
 pub(crate) fn change(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
     // Before all else: the port means nothing to a reset.
     if attr.flags == bindings::KVM_XEN_EVTCHN_RESET {
-        return reset(cx, vm);
+        reset(cx, vm);
+        return Ok(());
     }
     if attr.send_port == 0 || Port::new(attr.send_port, vm.word_size()).is_none() {
         return Err(EINVAL);
@@ -53,7 +54,7 @@ fn assign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
     let sink = match attr.kind {
         // An IPI comes in through the port that it was sent through.
         bindings::EVTCHNSTAT_ipi if attr.port != attr.send_port => return Err(EINVAL),
-        bindings::EVTCHNSTAT_ipi => port_sink(vm, attr)?,
+        bindings::EVTCHNSTAT_ipi => port_sink(attr)?,
 
         bindings::EVTCHNSTAT_interdomain if attr.port == 0 => {
             Sink::EventFd(EventFd::from_fd(attr.fd)?)
@@ -61,7 +62,7 @@ fn assign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
         bindings::EVTCHNSTAT_interdomain if Port::new(attr.port, vm.word_size()).is_none() => {
             return Err(EINVAL)
         }
-        bindings::EVTCHNSTAT_interdomain => port_sink(vm, attr)?,
+        bindings::EVTCHNSTAT_interdomain => port_sink(attr)?,
 
         _ => return Err(EINVAL),
     };
@@ -81,7 +82,8 @@ fn update(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
         if sender.kind() != attr.kind || sender.port() == 0 || sender.port() != attr.port {
             return Err(EINVAL);
         }
-        target(vm, attr)
+        check_priority(attr)?;
+        Ok(attr.vcpu)
     })
 }
 
@@ -97,29 +99,26 @@ fn deassign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, port: u32) -> Result {
 }
 
 /// Takes the senders away from all ports.
-///
-/// # Errors
-///
-/// `ENOMEM`, and then nothing has changed.
-fn reset(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) -> Result {
+fn reset(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) {
     let senders = vm.lock_xen(cx).remove_all_senders();
-    senders?.free(vm.srcu(), cx);
-    Ok(())
+    senders.retire(cx, vm);
 }
 
-/// The vCPU that the attribute binds a port to, looked up if it is there already.
-fn target(vm: Vm<'_>, attr: &EvtchnAttr) -> Result<Target> {
-    if attr.priority != PRIO_2LEVEL {
-        return Err(EINVAL);
+/// There is but one priority.
+fn check_priority(attr: &EvtchnAttr) -> Result {
+    match attr.priority {
+        PRIO_2LEVEL => Ok(()),
+        _ => Err(EINVAL),
     }
-    Ok(vm.bind(attr.vcpu))
 }
 
-/// The port that the attribute leads to.
-fn port_sink(vm: Vm<'_>, attr: &EvtchnAttr) -> Result<Sink> {
+/// The port that the attribute leads to. The vCPU, which may come later, is looked up when an event
+/// is for it.
+fn port_sink(attr: &EvtchnAttr) -> Result<Sink> {
+    check_priority(attr)?;
     Ok(Sink::Port {
         port: attr.port,
-        target: target(vm, attr)?,
+        target: Target::by_id(attr.vcpu),
         priority: attr.priority,
     })
 }

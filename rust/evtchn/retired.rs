@@ -3,7 +3,7 @@
 //! Senders that were taken out of the table, until nobody looks at them any more.
 
 use crate::{
-    kvm::{sender::Owned, Vm},
+    kvm::Vm,
     livepatch::transition,
     sync::{order::GpcLock, srcu::Room, vm_srcu::OfVm, Ctx, MayEnter, MayWaitForSrcu},
 };
@@ -21,19 +21,25 @@ impl<T> Retired<T> {
         Self(ManuallyDrop::new(retired))
     }
 
-    /// What is inside, to be put into a larger `Retired`.
-    pub(crate) fn into_inner(self) -> T {
+    /// What is inside.
+    fn into_inner(self) -> T {
         ManuallyDrop::into_inner(self.0)
     }
 
     /// Waits for the readers, and frees it. Nothing is sent through it any more. May sleep.
-    pub(crate) fn free<H: MayWaitForSrcu>(self, srcu: OfVm<'_>, cx: &mut Ctx<'_, H>) {
+    fn free<H: MayWaitForSrcu>(self, srcu: OfVm<'_>, cx: &mut Ctx<'_, H>) {
         srcu.wait_for_readers(cx);
         drop(self.into_inner());
     }
 }
 
-impl Retired<Owned> {
+/// What is sent through may be more than ports of the guest's.
+pub(crate) trait LeadsOut {
+    /// Whether it leads to an eventfd.
+    fn leads_out(&self) -> bool;
+}
+
+impl<T: LeadsOut + Send + 'static> Retired<T> {
     /// Waits until nothing is sent through it any more, and sees to it that it is freed. May
     /// sleep, but mostly takes no time.
     pub(crate) fn retire<H>(self, cx: &mut Ctx<'_, H>, vm: Vm<'_>)
@@ -41,7 +47,7 @@ impl Retired<Owned> {
         H: MayWaitForSrcu + MayEnter<GpcLock>,
     {
         // C's hypercalls do not look senders up inside the lock, nor are eventfds signalled there.
-        if self.0.port() != 0 && transition::is_over() {
+        if transition::is_over() && !self.0.leads_out() {
             if let Ok(room) = Room::new(cx.gfp_kernel()) {
                 vm.shared_info().wait_for_readers(cx);
                 vm.srcu().call(room, self.into_inner());

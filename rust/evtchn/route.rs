@@ -2,7 +2,10 @@
 
 //! Events from the interrupt routing table: irqfds and `KVM_IRQ_LINE`.
 
-use super::deliver::{deliver, deliver_at_once, Delivery};
+use super::{
+    deliver::{deliver, deliver_at_once, Delivery},
+    port::Port,
+};
 use crate::{
     kvm::{routing::Route, task, uapi::PRIO_2LEVEL, Vm},
     sync::{Anywhere, Ctx, MayTry, SetIrq},
@@ -35,9 +38,12 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Deliver
     if delivery != Delivery::NOT_NOW {
         return delivery;
     }
+    let Some(port) = Port::new(route.port, vm.word_size()) else {
+        return Delivery::failed(EINVAL);
+    };
     // The page has to be faulted in, for which the irqfd workqueue borrows the VM's mm.
     match vm.enter_mm(cx) {
-        Ok(mut mm) => deliver(&mut mm.cx(), vm, route.port, route.target),
+        Ok(mut mm) => deliver(&mut mm.cx(), vm, port, route.target),
         Err(error) => Delivery::failed(error),
     }
 }
@@ -46,8 +52,9 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Deliver
 ///
 /// # Errors
 ///
-/// Those of [`deliver_at_once`], or [`Delivery::NOT_NOW`] where not even a lock may be tried.
-#[inline]
+/// Those of [`deliver_at_once`], `EINVAL` when the guest has no such port, or
+/// [`Delivery::NOT_NOW`] where not even a lock may be tried.
+#[inline(always)]
 pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route) -> Delivery {
     match task::may_try_now(cx) {
         Some(mut cx) => set_at_once(&mut cx, vm, route),
@@ -56,7 +63,10 @@ pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route)
 }
 
 /// As [`set_inatomic`], where a lock may be tried.
-#[inline]
+#[inline(always)]
 fn set_at_once(cx: &mut Ctx<'_, MayTry>, vm: Vm<'_>, route: Route) -> Delivery {
-    deliver_at_once(cx, vm, route.port, route.target)
+    match Port::new(route.port, vm.word_size()) {
+        Some(port) => deliver_at_once(cx, vm, port, route.target),
+        None => Delivery::failed(EINVAL),
+    }
 }

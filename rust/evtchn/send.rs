@@ -12,7 +12,7 @@ use crate::{
         routing::Route,
         sender::{self, Leads},
         uapi::PRIO_2LEVEL,
-        Vm,
+        Vcpu, Vm,
     },
     sync::{Ctx, MayRefresh, VmIoctl},
 };
@@ -25,10 +25,13 @@ use kernel::prelude::*;
 /// `EINVAL` for port 0, a port or a vCPU that the guest does not have, a priority, or a guest
 /// without `shared_info`; `EFAULT` when there is no page where that should be.
 pub(crate) fn from_vmm(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, to: Route) -> Result {
-    if to.port == 0 || Port::new(to.port, vm.word_size()).is_none() || to.priority != PRIO_2LEVEL {
-        return Err(EINVAL);
+    match Port::new(to.port, vm.word_size()) {
+        // The word size may change while we are at it: this one serves from here on.
+        Some(port) if to.port != 0 && to.priority == PRIO_2LEVEL => {
+            deliver(cx, vm, port, to.target).result()
+        }
+        _ => Err(EINVAL),
     }
-    deliver(cx, vm, to.port, to.target).result()
 }
 
 /// Sends an event through a port of the guest's, if a sender is assigned to that. May sleep.
@@ -40,6 +43,8 @@ pub(crate) fn from_vmm(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, to: Route) -> Resu
 ///
 /// Those of [`deliver`], where the port leads to a port.
 pub(crate) fn from_guest(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) -> Option<Result> {
+    // The vCPU, where it had to be searched for.
+    let mut searched: Option<Vcpu<'_>> = None;
     loop {
         let (to, set) = {
             let table = vm.shared_info().lock(cx);
@@ -50,14 +55,33 @@ pub(crate) fn from_guest(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) ->
                     eventfd.signal();
                     return Some(Ok(()));
                 }
-                Leads::ToPort(to) => match End::new(vm, to.port, to.target) {
-                    Ok(to) => (to, table.map().map(|page| to.set(page))),
-                    Err(error) => return Some(Err(error)),
-                },
+                Leads::ToPort(to, sender) => {
+                    let Some(port) = Port::new(to.port, vm.word_size()) else {
+                        return Some(Err(EINVAL));
+                    };
+                    let vcpu = match searched.filter(|vcpu| vcpu.id() == to.target.id()) {
+                        None => vm.target_at_once(&table, to.target),
+                        Some(vcpu) => {
+                            sender.note(&table, vcpu);
+                            Some(vcpu)
+                        }
+                    };
+                    let Some(vcpu) = vcpu else {
+                        // Not with the lock held, as that takes a while.
+                        drop(table);
+                        searched = vm.target(to.target);
+                        match searched {
+                            Some(_) => continue,
+                            None => return Some(Err(EINVAL)),
+                        }
+                    };
+                    let to = End::new(vcpu, port);
+                    (to, table.map().map(|page| to.set(page)))
+                }
             }
         };
         if let Some(set) = set {
-            to.tell(&mut cx.may_deliver(), vm, set);
+            to.tell(cx, vm, set);
             return Some(Ok(()));
         }
         if let Err(error) = vm.shared_info().refresh(cx) {

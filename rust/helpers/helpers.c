@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/idr.h>
 #include <linux/jump_label_ratelimit.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/stat.h>
+#include <linux/slab.h>
 #include <linux/srcu.h>
 #include <linux/tracepoint.h>
 
@@ -15,6 +17,7 @@
 MODULE_INFO(livepatch, "Y");
 MODULE_VERSION(KVM_XEN_RS_VERSION);
 
+#ifdef KVM_XEN_RS_LOCKS_BY_C
 int kvm_xen_rs_srcu_read_lock(struct srcu_struct *ssp)
 {
 	return srcu_read_lock(ssp);
@@ -52,16 +55,11 @@ void kvm_xen_rs_read_lock_irqsave(rwlock_t *lock, unsigned long *flags)
 {
 	read_lock_irqsave(lock, *flags);
 }
+#endif /* KVM_XEN_RS_LOCKS_BY_C */
 
-/*
- * 0: @mm is going. 1: it stays, as this is a task of its own; a kthread only
- * borrows it. 2: it stays, by a reference that was taken.
- */
-int kvm_xen_rs_mm_keep(struct mm_struct *mm)
+bool kvm_xen_rs_mm_get(struct mm_struct *mm)
 {
-	if (current->mm == mm && !(current->flags & PF_KTHREAD))
-		return 1;
-	return mmget_not_zero(mm) ? 2 : 0;
+	return mmget_not_zero(mm);
 }
 
 void kvm_xen_rs_write_lock_irq(rwlock_t *lock)
@@ -72,6 +70,26 @@ void kvm_xen_rs_write_lock_irq(rwlock_t *lock)
 void kvm_xen_rs_write_unlock_irq(rwlock_t *lock)
 {
 	write_unlock_irq(lock);
+}
+
+/*
+ * Leaves @from empty. For one whom nobody else changes it beside; readers may
+ * still be in the nodes, which are freed by RCU after idr_destroy().
+ */
+void kvm_xen_rs_idr_take(struct idr *from, struct idr *taken)
+{
+	idr_init(taken);
+	taken->idr_rt.xa_flags = from->idr_rt.xa_flags;
+	RCU_INIT_POINTER(taken->idr_rt.xa_head, from->idr_rt.xa_head);
+	RCU_INIT_POINTER(from->idr_rt.xa_head, NULL);
+	from->idr_rt.xa_flags = IDR_RT_MARKER;
+	idr_set_cursor(from, 0);
+}
+
+/* As C allocates struct evtchnfd; Rust checks the size. */
+void *kvm_xen_rs_alloc_sender(gfp_t gfp)
+{
+	return kmalloc(KVM_XEN_RS_SENDER_SIZE, gfp);
 }
 
 bool kvm_xen_rs_sched_info_on(void)
@@ -102,16 +120,6 @@ void kvm_xen_rs_static_branch_dec_deferred(struct static_key_false_deferred *key
 bool kvm_xen_rs_may_sleep(void)
 {
 	return !in_atomic() && task_is_running(current);
-}
-
-void kvm_xen_rs_preempt_disable(void)
-{
-	preempt_disable();
-}
-
-void kvm_xen_rs_preempt_enable(void)
-{
-	preempt_enable();
 }
 
 #ifdef CONFIG_PREEMPT_RT

@@ -15,6 +15,9 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// Mostly a vCPU polls for one port, that of a lock which another one holds.
+const FEW: u32 = 4;
+
 /// Gives up the CPU for others, or until one of some ports is pending.
 pub(super) fn handle(
     cx: &mut Ctx<'_, InKvmRun>,
@@ -51,7 +54,15 @@ fn poll(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) 
     vcpu.read_guest(cx, param, read)?;
     let sched_poll = SchedPoll::from_bytes(&bytes, size);
 
-    let mut bytes = [[0; 4]; MAX_POLL_PORTS];
+    let (mut few, mut many);
+    // To clear memory takes longer than to poll.
+    let bytes = if sched_poll.nr_ports <= FEW {
+        few = [[0; 4]; FEW as usize];
+        &mut few[..]
+    } else {
+        many = [[0; 4]; MAX_POLL_PORTS];
+        &mut many[..]
+    };
     let ports = bytes
         .get_mut(..sched_poll.nr_ports as usize)
         .ok_or(EINVAL)?;

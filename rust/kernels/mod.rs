@@ -18,24 +18,6 @@ pub(crate) fn smp_mb() {
     barrier::smp_mb();
 }
 
-/// `smp_rmb()`: loads before it and after it are in order for other CPUs.
-#[inline(always)]
-pub(crate) fn smp_rmb() {
-    #[cfg(kernel_smp_mb_takes_ordering)]
-    barrier::smp_mb(barrier::Read);
-    #[cfg(not(kernel_smp_mb_takes_ordering))]
-    barrier::smp_rmb();
-}
-
-/// `smp_wmb()`: stores before it and after it are in order for other CPUs.
-#[inline(always)]
-pub(crate) fn smp_wmb() {
-    #[cfg(kernel_smp_mb_takes_ordering)]
-    barrier::smp_mb(barrier::Write);
-    #[cfg(not(kernel_smp_mb_takes_ordering))]
-    barrier::smp_wmb();
-}
-
 /// The value of a module's parameter.
 macro_rules! param {
     ($name:ident) => {{

@@ -95,3 +95,17 @@ pub(crate) unsafe fn clear_mask(word: *mut u64, mask: u64) {
             options(nostack));
     }
 }
+
+/// Has a word be `new` if it is `old`. Fully ordered.
+///
+/// # Safety
+///
+/// The word is there, aligned, and everybody else reads and writes it in one piece.
+#[inline(always)]
+pub(crate) unsafe fn compare_and_set(word: *mut u32, old: u32, new: u32) {
+    // SAFETY: By the contract.
+    unsafe {
+        asm!("lock cmpxchg dword ptr [{word}], {new:e}", word = in(reg) word, new = in(reg) new,
+            inout("eax") old => _, options(nostack));
+    }
+}

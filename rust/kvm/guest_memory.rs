@@ -9,10 +9,10 @@
 use super::bitops;
 use crate::{
     abi::layout::{Bits, Field, Structure, Words},
-    kernels::smp_wmb,
     sync::{
-        gpc::{Bytes, Mapping, Part, Unmapped},
-        Ctx, InKvmSrcu, MayTryLock,
+        barrier::smp_wmb,
+        gpc::{Bytes, Gpc, Mapping, Part, Unmapped},
+        Ctx, InKvmSrcu, InSection, MayTryLock,
     },
 };
 use core::arch::asm;
@@ -22,6 +22,26 @@ pub(crate) trait Plain: Copy {}
 impl Plain for u8 {}
 impl Plain for u32 {}
 impl Plain for u64 {}
+
+impl<S: Structure> Gpc<'_, S> {
+    /// Reads a field, once, if the cache is valid and nobody changes it now. Never waits; any
+    /// context where a lock may be tried.
+    #[inline(always)]
+    pub(crate) fn peek<T: Plain, H: InKvmSrcu + MayTryLock>(
+        self,
+        cx: &mut Ctx<'_, H>,
+        field: &Field<S, T>,
+    ) -> Option<T> {
+        // SAFETY: By the invariant of `Field` the field is mapped and aligned; `T` has no invalid
+        // value.
+        self.try_peek(cx, |base| unsafe {
+            base.as_ptr()
+                .add(field.offset())
+                .cast::<T>()
+                .read_volatile()
+        })
+    }
+}
 
 impl<S: Structure> Mapping<'_, S> {
     /// Reads a field, once.
@@ -100,34 +120,112 @@ impl<S: Structure> Mapping<'_, S> {
     }
 }
 
-/// A structure of which a part may be in another page, to be written.
+/// A structure that is mapped to be written, at any place in it.
+pub(crate) trait Written {
+    /// Writes a byte; one that is not in the structure is dropped.
+    fn write_byte(&self, at: usize, value: u8);
+
+    /// Writes a word at 0, and double words from `at` on. They are not in one piece where the
+    /// structure is not.
+    fn write<const N: usize>(&self, word: u32, at: usize, values: &[u64; N]);
+
+    /// Notes that the pages have been written to.
+    fn mark_dirty(&self);
+
+    /// Orders what was written before ahead of what is written next, as the guest sees it.
+    #[inline(always)]
+    fn publish(&self) {
+        smp_wmb();
+    }
+}
+
+/// A structure in one page.
+pub(crate) struct Whole<'m> {
+    bytes: Mapping<'m, Bytes>,
+    len: usize,
+}
+
+impl<'m> Whole<'m> {
+    /// The structure mapped, if the cache is valid and nobody changes it now. Never waits; any
+    /// context where a lock may be tried.
+    #[inline(always)]
+    pub(crate) fn try_read<H: InKvmSrcu + MayTryLock>(
+        cx: &'m mut Ctx<'_, H>,
+        (bytes, len): Part<'m>,
+    ) -> Option<Self> {
+        let bytes = bytes.try_read_bytes(cx, len)?;
+        Some(Self { bytes, len })
+    }
+
+    /// The address of the `size` bytes at `at`, if they are in the structure.
+    #[inline(always)]
+    fn within(&self, at: usize, size: usize) -> Option<*mut u8> {
+        let base = self.bytes.base().as_ptr();
+        (at.wrapping_add(size) <= self.len).then(|| base.wrapping_add(at))
+    }
+}
+
+impl Written for Whole<'_> {
+    #[inline(always)]
+    fn write_byte(&self, at: usize, value: u8) {
+        if let Some(to) = self.within(at, 1) {
+            // SAFETY: By `within` the byte is one of those mapped.
+            unsafe { to.write_volatile(value) }
+        }
+    }
+
+    #[inline(always)]
+    fn write<const N: usize>(&self, word: u32, at: usize, values: &[u64; N]) {
+        if let Some(to) = self.within(0, 4) {
+            // SAFETY: By `within` the bytes are mapped. The address need not be aligned, which the
+            // instruction allows.
+            unsafe {
+                asm!("mov dword ptr [{to}], {word:e}", to = in(reg) to, word = in(reg) word,
+                    options(nostack, preserves_flags));
+            }
+        }
+        if let Some(to) = self.within(at, 8 * N) {
+            for (i, &value) in values.iter().enumerate() {
+                let to = to.wrapping_add(8 * i);
+                // SAFETY: As above.
+                unsafe {
+                    asm!("mov qword ptr [{to}], {value}", to = in(reg) to, value = in(reg) value,
+                        options(nostack, preserves_flags));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn mark_dirty(&self) {
+        self.bytes.mark_dirty();
+    }
+}
+
+/// A structure in two pages.
 pub(crate) struct Split<'m> {
     // Before `first`, which is locked first, and whose release has interrupts on again.
-    rest: Option<Mapping<'m, Bytes>>,
+    rest: Mapping<'m, Bytes>,
     rest_len: usize,
     first: Mapping<'m, Bytes>,
     len: usize,
 }
 
 impl<'m> Split<'m> {
-    /// The structure mapped, of which the second part need not be there. Never waits.
+    /// The structure mapped. Never waits; any context where a lock may be tried.
     ///
     /// # Errors
     ///
     /// The part that is not valid, or being changed just now.
-    pub(crate) fn try_read<H: InKvmSrcu + MayTryLock>(
-        cx: &'m mut Ctx<'_, H>,
+    pub(crate) fn try_read(
+        cx: &'m mut Ctx<'_, InSection>,
         (first, len): Part<'m>,
-        second: Option<Part<'m>>,
+        (rest, rest_len): Part<'m>,
     ) -> Result<Self, Unmapped> {
-        let first = first.try_read_bytes(cx, len).ok_or(Unmapped::First)?;
-        let (rest, rest_len) = match second {
-            Some((gpc, len)) => (
-                Some(gpc.try_read_bytes(cx, len).ok_or(Unmapped::Second)?),
-                len,
-            ),
-            None => (None, 0),
-        };
+        let first = first.try_read_bytes_seldom(cx, len);
+        let first = first.ok_or(Unmapped::First)?;
+        let rest = rest.try_read_bytes_seldom(cx, rest_len);
+        let rest = rest.ok_or(Unmapped::Second)?;
         Ok(Self {
             first,
             len,
@@ -136,78 +234,53 @@ impl<'m> Split<'m> {
         })
     }
 
-    /// The address of the `size` bytes at `at`, if they are in one page.
-    #[inline(never)]
-    fn within(&self, at: usize, size: usize) -> Option<*mut u8> {
-        let end = at.wrapping_add(size);
-        if end <= self.len {
-            return Some(self.first.base().as_ptr().wrapping_add(at));
-        }
-        let rest = self.rest.as_ref()?;
-        let at = at.checked_sub(self.len)?;
-        (at.wrapping_add(size) <= self.rest_len).then(|| rest.base().as_ptr().wrapping_add(at))
-    }
-
-    /// Writes a byte; one that is not in the structure is dropped.
-    pub(crate) fn write_byte(&self, at: usize, value: u8) {
-        if let Some(to) = self.within(at, 1) {
-            // SAFETY: By `within` the byte is one of those mapped.
-            unsafe { to.write_volatile(value) }
+    /// Copies bytes to the start of a page's part of the structure, as many as it has at most.
+    #[inline(always)]
+    fn copy(to: &Mapping<'m, Bytes>, len: usize, from: &[u8]) {
+        // SAFETY: The bytes are mapped, and no more than there are.
+        unsafe {
+            asm!("rep movsb", inout("rcx") len.min(from.len()) => _,
+                inout("rdi") to.base().as_ptr() => _, inout("rsi") from.as_ptr() => _,
+                options(nostack, preserves_flags));
         }
     }
+}
 
-    /// Writes a word, in one store where it is in one page.
-    #[inline(never)]
-    pub(crate) fn write_u32(&self, at: usize, value: u32) {
-        match self.within(at, 4) {
-            // SAFETY: By `within` the bytes are mapped. The address need not be aligned, which the
-            // instruction allows.
-            Some(to) => unsafe {
-                asm!("mov dword ptr [{to}], {value:e}", to = in(reg) to, value = in(reg) value,
-                    options(nostack, preserves_flags));
-            },
-            None => self.write_bytes(at, &value.to_le_bytes()),
-        }
+/// The largest structure that may be in two pages.
+const MOST: usize = 48;
+
+impl Written for Split<'_> {
+    fn write_byte(&self, at: usize, value: u8) {
+        let to = match at.checked_sub(self.len) {
+            None => self.first.base().as_ptr().wrapping_add(at),
+            Some(at) if at < self.rest_len => self.rest.base().as_ptr().wrapping_add(at),
+            Some(_) => return,
+        };
+        // SAFETY: The byte is one of those mapped.
+        unsafe { to.write_volatile(value) }
     }
 
-    /// Writes double words from `at` on, as [`write_u64`](Self::write_u64) each.
-    pub(crate) fn write_u64s(&self, at: usize, values: &[u64]) {
-        for (i, &value) in values.iter().enumerate() {
-            self.write_u64(at.wrapping_add(8 * i), value);
+    /// With zeros between the word and the double words, as KVM does.
+    #[inline(always)]
+    fn write<const N: usize>(&self, word: u32, at: usize, values: &[u64; N]) {
+        let mut bytes = [0; MOST];
+        let mut put = |at: usize, from: &[u8]| {
+            if let Some(to) = bytes.get_mut(at..at.wrapping_add(from.len())) {
+                to.copy_from_slice(from);
+            }
+        };
+        put(0, &word.to_le_bytes());
+        for (i, value) in values.iter().enumerate() {
+            put(at.wrapping_add(8 * i), &value.to_le_bytes());
         }
-    }
-
-    /// Writes a double word, in one store where it is in one page.
-    #[inline(never)]
-    fn write_u64(&self, at: usize, value: u64) {
-        match self.within(at, 8) {
-            // SAFETY: As in `write_u32`.
-            Some(to) => unsafe {
-                asm!("mov qword ptr [{to}], {value}", to = in(reg) to, value = in(reg) value,
-                    options(nostack, preserves_flags));
-            },
-            None => self.write_bytes(at, &value.to_le_bytes()),
+        Self::copy(&self.first, self.len, &bytes);
+        if let Some(rest) = bytes.get(self.len..) {
+            Self::copy(&self.rest, self.rest_len, rest);
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn write_bytes(&self, at: usize, bytes: &[u8]) {
-        for (i, &byte) in bytes.iter().enumerate() {
-            self.write_byte(at.wrapping_add(i), byte);
-        }
-    }
-
-    /// Orders what was written before ahead of what is written next, as the guest sees it.
-    pub(crate) fn publish(&self) {
-        smp_wmb();
-    }
-
-    /// Notes that the pages have been written to.
-    pub(crate) fn mark_dirty(&self) {
+    fn mark_dirty(&self) {
         self.first.mark_dirty();
-        if let Some(rest) = &self.rest {
-            rest.mark_dirty();
-        }
+        self.rest.mark_dirty();
     }
 }

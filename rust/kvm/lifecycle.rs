@@ -5,13 +5,12 @@
 //! What is initialized here may outlive this module, so nothing of it points here: callbacks are
 //! KVM's own functions, replaced or not, and see `helpers/lock_class.c` for what lockdep is told.
 
-use super::{enabled, sender::Owned, Vcpu, Vm};
+use super::{enabled, sender::Senders, Vcpu, Vm};
 use crate::{
     bindings, kernels,
     livepatch::symbols,
     sync::{Ctx, Destruction},
 };
-use core::ptr::NonNull;
 use kernel::ffi::c_int;
 
 /// Initializes a VM that nobody else can see yet.
@@ -78,19 +77,7 @@ pub(crate) fn destroy_vm(cx: &mut Ctx<'_, Destruction>, vm: Vm<'_>) {
     vm.shared_info().deactivate(cx);
 
     // SAFETY: The table is initialized with the VM, has senders alone, and is this task's by now.
-    unsafe {
-        let table = &raw mut (*vm.xen()).evtchn_ports;
-        let mut port: c_int = 0;
-        loop {
-            let sender = bindings::idr_get_next(table, &mut port);
-            let Some(sender) = NonNull::new(sender.cast()) else {
-                break;
-            };
-            drop(Owned::from_raw(sender));
-            port = port.wrapping_add(1);
-        }
-        bindings::idr_destroy(table);
-    }
+    drop(unsafe { Senders::take(&raw mut (*vm.xen()).evtchn_ports) });
 
     // SAFETY: As above.
     if unsafe { (*vm.xen()).hvm_config.msr } != 0 {

@@ -5,10 +5,10 @@
 use super::Vm;
 use crate::{
     bindings,
-    sync::{order::VmMm, Ctx, SetIrq, Within},
+    sync::{current::current, order::VmMm, Ctx, SetIrq, Within},
 };
 use core::ptr;
-use kernel::{prelude::*, task::Task, types::NotThreadSafe};
+use kernel::{prelude::*, types::NotThreadSafe};
 
 /// The VM's address space is the current one, borrowed if need be until this is dropped.
 pub(crate) struct MmGuard<'g> {
@@ -29,7 +29,7 @@ impl<'a> Vm<'a> {
         'a: 'g,
     {
         // SAFETY: The task is the current one, which alone changes its `mm`.
-        let current = unsafe { (*Task::current_raw()).mm };
+        let current = unsafe { (*current()).mm };
         let mm = self.mm();
 
         let borrowed = if current == mm {
@@ -40,7 +40,7 @@ impl<'a> Vm<'a> {
             // goes. A task without an address space is a kernel thread, as `kthread_use_mm()` asks
             // for.
             unsafe {
-                if bindings::kvm_xen_rs_mm_keep(mm) == 0 {
+                if !bindings::kvm_xen_rs_mm_get(mm) {
                     return Err(EFAULT);
                 }
                 bindings::kthread_use_mm(mm);

@@ -25,6 +25,7 @@ pub(crate) mod vcpu;
 pub(crate) mod vcpu_xen;
 pub(crate) mod vm;
 pub(crate) mod witness;
+mod xarray;
 pub(crate) mod xen_state;
 
 pub(crate) use vcpu::Vcpu;

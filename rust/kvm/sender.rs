@@ -6,13 +6,29 @@
 //! It is looked up, and changed once it is in the table, with `shared_info` locked.
 
 use super::{
+    bitops,
     eventfd::EventFd,
     routing::{self, Route},
-    Vm,
+    xarray, Vcpu, Vm,
 };
-use crate::{abi::shared_info::SharedInfo, bindings, evtchn::port::Target, sync::gpc::Locked};
-use core::{cell::UnsafeCell, marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
-use kernel::{alloc::Flags, ffi::c_ulong, prelude::*, sync::rcu};
+use crate::{
+    abi::shared_info::SharedInfo,
+    bindings,
+    evtchn::{port::Target, retired::LeadsOut},
+    sync::{barrier::smp_wmb, gpc::Locked},
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::{ManuallyDrop, MaybeUninit},
+    ptr::{self, NonNull},
+};
+use kernel::{
+    alloc::Flags,
+    ffi::{c_int, c_ulong, c_void},
+    prelude::*,
+    sync::rcu,
+};
 
 /// A sender, as the table has it: where an event sent through a port goes.
 ///
@@ -46,7 +62,7 @@ struct ToEventFd {
 unsafe impl Send for Sender {}
 
 // C has no header that says so, but its objects have these sizes in its `kmalloc()` calls.
-static_assert!(size_of::<Sender>() == 24);
+static_assert!(size_of::<Sender>() == bindings::KVM_XEN_RS_SENDER_SIZE as usize);
 
 /// Where an event sent through a port goes.
 pub(crate) enum Sink {
@@ -94,18 +110,20 @@ impl Sender {
         }
     }
 
-    /// Has what leads to a port lead to another vCPU.
+    /// Has what leads to a port lead to the vCPU with the VMM's number `id`, of which no index is
+    /// known.
     ///
     /// # Safety
     ///
-    /// `sender` is one that leads to a port, which stays during the call, and which nobody reads
-    /// the vCPU of meanwhile, unless by words and ready for any.
-    pub(super) unsafe fn bind(sender: NonNull<Self>, target: Target) {
-        // SAFETY: By the safety requirement.
+    /// `sender` is one that leads to a port, and stays during the call.
+    pub(super) unsafe fn bind(sender: NonNull<Self>, id: u32) {
+        // SAFETY: By the safety requirement; whoever reads them does so by words. Who sees the new
+        // number sees no index from before.
         unsafe {
             let port = &raw mut (*(*sender.as_ptr()).deliver.get()).port;
-            (&raw mut (*port).vcpu_id).write_volatile(target.id());
-            (&raw mut (*port).vcpu_idx).write_volatile(target.raw_index());
+            (&raw mut (*port).vcpu_idx).write_volatile(Target::by_id(id).raw_index());
+            smp_wmb();
+            (&raw mut (*port).vcpu_id).write_volatile(id);
         }
     }
 
@@ -143,8 +161,20 @@ impl Owned {
     /// # Errors
     ///
     /// `ENOMEM`.
+    #[inline]
     pub(crate) fn new(sender: Sender, flags: Flags) -> Result<Self> {
-        Ok(Self(ManuallyDrop::new(KBox::new(sender, flags)?)))
+        // Those are the only ones that there are, and tell that the caller may sleep.
+        let _ = flags;
+        // Not by `KBox::new()`, which asks for memory by way of `krealloc()`: that costs twice as
+        // much.
+        // SAFETY: The caller may sleep.
+        let raw = unsafe { bindings::kvm_xen_rs_alloc_sender(bindings::GFP_KERNEL) };
+        let raw = NonNull::new(raw.cast::<Sender>()).ok_or(ENOMEM)?;
+        // SAFETY: It is room for a sender, aligned as all that `kmalloc()` returns.
+        unsafe {
+            raw.write(sender);
+            Ok(Self::from_raw(raw))
+        }
     }
 
     /// The port it leads to, or 0 when it leads to an eventfd.
@@ -181,12 +211,105 @@ impl Drop for Owned {
     }
 }
 
+impl LeadsOut for Owned {
+    fn leads_out(&self) -> bool {
+        self.port() == 0
+    }
+}
+
+/// All senders of a table.
+///
+/// # Invariants
+///
+/// The table is initialized and not locked, and what is in it are senders that it owns.
+pub(crate) struct Senders(UnsafeCell<bindings::idr>);
+
+// SAFETY: As for a single one.
+unsafe impl Send for Senders {}
+
+impl Senders {
+    /// Takes them out of a table.
+    ///
+    /// # Safety
+    ///
+    /// The table is initialized, has senders alone, and nobody else changes it meanwhile.
+    pub(super) unsafe fn take(table: *mut bindings::idr) -> Self {
+        let mut taken = MaybeUninit::uninit();
+        // INVARIANT: They were the table's own.
+        // SAFETY: By the safety requirement; `taken` is initialized by the call. It may be moved:
+        // what is in it does not point to it.
+        unsafe {
+            bindings::kvm_xen_rs_idr_take(table, taken.as_mut_ptr());
+            Self(UnsafeCell::new(taken.assume_init()))
+        }
+    }
+}
+
+impl LeadsOut for Senders {
+    fn leads_out(&self) -> bool {
+        /// Not 0 for one that does.
+        ///
+        /// # Safety
+        ///
+        /// `sender` is one that stays meanwhile.
+        unsafe extern "C" fn leads_out(_port: c_int, sender: *mut c_void, _: *mut c_void) -> c_int {
+            // SAFETY: By the safety requirement.
+            unsafe { (*sender.cast::<Sender>()).port() == 0 }.into()
+        }
+        // SAFETY: By the invariant the table has senders alone; nobody changes it.
+        unsafe { bindings::idr_for_each(self.0.get(), Some(leads_out), ptr::null_mut()) != 0 }
+    }
+}
+
+impl Drop for Senders {
+    fn drop(&mut self) {
+        /// 0, to go on.
+        ///
+        /// # Safety
+        ///
+        /// `sender` is one that the caller owns, and looks at no more.
+        unsafe extern "C" fn free(_port: c_int, sender: *mut c_void, _: *mut c_void) -> c_int {
+            if let Some(sender) = NonNull::new(sender.cast::<Sender>()) {
+                // SAFETY: By the safety requirement.
+                drop(unsafe { Owned::from_raw(sender) });
+            }
+            0
+        }
+        // SAFETY: By the invariant; the nodes are freed by RCU, for whoever looked a port up.
+        unsafe {
+            bindings::idr_for_each(self.0.get(), Some(free), ptr::null_mut());
+            bindings::idr_destroy(self.0.get());
+        }
+    }
+}
+
 /// Where an event goes that is sent through a port.
 pub(crate) enum Leads<'s> {
     /// To a port of the same guest.
-    ToPort(Route),
+    ToPort(Route, SenderRef<'s>),
     /// To an eventfd.
     ToEventFd(EventFdRef<'s>),
+}
+
+/// A sender that leads to a port, while the caller is in its read section of `kvm->srcu`.
+pub(crate) struct SenderRef<'s> {
+    sender: NonNull<Sender>,
+    _section: PhantomData<&'s Sender>,
+}
+
+impl SenderRef<'_> {
+    /// Notes the index of its vCPU, for the next time, unless one is noted already.
+    ///
+    /// With `table` locked, as the vCPU may be about to be another: who changes that waits for the
+    /// lock, and then forgets what was noted.
+    pub(crate) fn note<S>(&self, _table: &Locked<'_, S>, vcpu: Vcpu<'_>) {
+        let unknown = Target::by_id(0).raw_index() as u32;
+        // SAFETY: It leads to a port, and stays as long as the section.
+        unsafe {
+            let index = &raw mut (*(*self.sender.as_ptr()).deliver.get()).port.vcpu_idx;
+            bitops::compare_and_set(index.cast(), unknown, vcpu.index());
+        }
+    }
 }
 
 /// An eventfd that stays for `'s`, while the caller is in its read section of `kvm->srcu`.
@@ -209,18 +332,16 @@ impl EventFdRef<'_> {
 /// It may be taken out of the table at any time. Who does that waits until `table` is released if it
 /// leads to a port, and until the read section ends if it leads to an eventfd; it is freed only after
 /// that section in either case.
-pub(crate) fn find<'s>(
-    _table: &Locked<'s, SharedInfo>,
-    vm: Vm<'_>,
-    port: u32,
-) -> Option<Leads<'s>> {
-    let sender = {
-        // What protects the table's own nodes.
-        let _rcu = rcu::read_lock();
-        // SAFETY: The table is initialized with the VM, and may be read inside of RCU.
-        unsafe { bindings::idr_find(&raw const (*vm.xen()).evtchn_ports, port as c_ulong) }
+#[inline(always)]
+pub(crate) fn find<'s>(table: &Locked<'s, SharedInfo>, vm: Vm<'_>, port: u32) -> Option<Leads<'s>> {
+    // SAFETY: The table is initialized with the VM, begins at 0, and has senders alone.
+    let found = unsafe {
+        let array = &raw const (*vm.xen()).evtchn_ports.idr_rt;
+        xarray::load_locked(table, array, port as c_ulong)
     };
-    let sender = NonNull::new(sender.cast::<Sender>())?.as_ptr();
+    let found = found.unwrap_or_else(|| find_by_c(vm, port));
+    let found = NonNull::new(found.cast::<Sender>())?;
+    let sender = found.as_ptr();
     // SAFETY: It is freed only after the read section of `kvm->srcu`, which `table` is inside of.
     // C may be changing what leads to a port, so that is read by fields; whether it does never
     // changes, nor does an eventfd.
@@ -228,7 +349,11 @@ pub(crate) fn find<'s>(
         let deliver = (*sender).deliver.get();
         let port = &raw const (*deliver).port;
         if (&raw const (*port).port).read_volatile() != 0 {
-            return Some(Leads::ToPort(routing::from_kernel(port)));
+            let sender = SenderRef {
+                sender: found,
+                _section: PhantomData,
+            };
+            return Some(Leads::ToPort(routing::from_kernel(port), sender));
         }
         NonNull::new((*deliver).eventfd.ctx).map(|ctx| {
             Leads::ToEventFd(EventFdRef {
@@ -237,4 +362,14 @@ pub(crate) fn find<'s>(
             })
         })
     }
+}
+
+/// What the table has for `port`.
+#[cold]
+#[inline(never)]
+fn find_by_c(vm: Vm<'_>, port: u32) -> *mut c_void {
+    // What protects the table's own nodes.
+    let _rcu = rcu::read_lock();
+    // SAFETY: The table is initialized with the VM, and may be read inside of RCU.
+    unsafe { bindings::idr_find(&raw const (*vm.xen()).evtchn_ports, port as c_ulong) }
 }

@@ -5,9 +5,8 @@
 use super::Vm;
 use crate::{
     bindings,
-    sync::{Anywhere, Ctx, InKvmSrcu, MayRefresh, MayTry},
+    sync::{current::current, Anywhere, Ctx, InKvmSrcu, MayRefresh, MayTry},
 };
-use kernel::task::Task;
 
 /// A context in which locks can be tried, if the task can do so just now: under `PREEMPT_RT`, where
 /// preemption and interrupts are on, as they are there with a wait queue's spinlock held; else
@@ -25,17 +24,6 @@ pub(crate) fn may_try_now<'g>(_cx: &'g mut Ctx<'_, Anywhere>) -> Option<Ctx<'g, 
     can.then(|| unsafe { Ctx::assert() })
 }
 
-/// Does what must not be interrupted by the task's own preemption. It may not sleep.
-#[inline(always)]
-pub(crate) fn unpreempted<T>(act: impl FnOnce() -> T) -> T {
-    // SAFETY: Preemption is enabled again below.
-    unsafe { bindings::kvm_xen_rs_preempt_disable() };
-    let result = act();
-    // SAFETY: It was disabled above.
-    unsafe { bindings::kvm_xen_rs_preempt_enable() };
-    result
-}
-
 /// A context in which pfn caches can be refreshed, if the task can do so just now: it is not
 /// atomic, has not set its state to sleep already, and is in the VM's address space.
 ///
@@ -45,7 +33,7 @@ pub(crate) fn may_refresh_now<'g, H: InKvmSrcu>(
     _cx: &'g mut Ctx<'_, H>,
 ) -> Option<Ctx<'g, MayRefresh>> {
     // SAFETY: The helper looks at the current task alone, and so does the read of its `mm`.
-    let can = unsafe { bindings::kvm_xen_rs_may_sleep() && (*Task::current_raw()).mm == vm.mm() };
+    let can = unsafe { bindings::kvm_xen_rs_may_sleep() && (*current()).mm == vm.mm() };
     // SAFETY: The task may sleep, its address space is the VM's, and it is in a read section. A
     // thread that may sleep holds no more of KVM's locks than `vcpu->mutex` when it is asked.
     can.then(|| unsafe { Ctx::assert() })

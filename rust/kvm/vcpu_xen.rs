@@ -9,13 +9,16 @@ use super::Vcpu;
 use crate::{
     abi::{
         pvclock::TimeInfo,
-        runstate::{Runstate, State},
+        runstate::{Runstate, Spent, State},
     },
     bindings,
-    sync::gpc::{Bytes, Gpc},
+    sync::{
+        current::current,
+        gpc::{Bytes, Gpc},
+        interrupts,
+    },
 };
 use core::ptr::NonNull;
-use kernel::task::Task;
 
 /// Accessors of fields that are a word at most.
 macro_rules! accessors {
@@ -111,20 +114,52 @@ impl<'a> Vcpu<'a> {
         }
     }
 
-    /// Changes the accounts of its runstate. For the task that holds `vcpu->mutex`.
-    pub(crate) fn set_runstate(self, runstate: &Runstate) {
+    /// Ends the state that it is in at `now`, and begins another; see
+    /// [`Runstate::change`]. For the task that holds `vcpu->mutex`.
+    ///
+    /// That may be preempted, and then does the same from within the scheduler: not in the midst
+    /// of this, or the accounts would not add up any more.
+    #[inline(always)]
+    pub(crate) fn change_runstate(self, now: u64, state: State) {
         let xen = self.xen();
         // SAFETY: The vCPU is there, and the fields are this task's.
-        unsafe {
-            (*xen).current_runstate = runstate.state as u32;
-            (*xen).runstate_entry_time = runstate.entry_time;
-            (*xen).runstate_times = runstate.times;
-        }
+        interrupts::without(|| unsafe {
+            let waited = run_delay();
+            let stolen = waited.wrapping_sub((*xen).last_steal) as i64;
+            (*xen).last_steal = waited;
+            // Only states get there, from here as from C.
+            let old = State::from_u64((*xen).current_runstate.into()).unwrap_or(State::Offline);
+            if let Some(spent) = Spent::new(old, (*xen).runstate_entry_time, now, stolen) {
+                let times = &mut (*xen).runstate_times;
+                let runnable = &mut times[State::Runnable as usize];
+                *runnable = runnable.wrapping_add(spent.stolen);
+                let account = &mut times[spent.state as usize];
+                *account = account.wrapping_add(spent.time);
+                (*xen).runstate_entry_time = now;
+            }
+            (*xen).current_runstate = state as u32;
+        });
+    }
+
+    /// Changes the accounts of its runstate, not in parts as
+    /// [`change_runstate`](Self::change_runstate). For the task that holds `vcpu->mutex`.
+    pub(crate) fn update_runstate(self, update: impl FnOnce(&mut Runstate)) {
+        let xen = self.xen();
+        interrupts::without(|| {
+            let mut runstate = self.runstate();
+            update(&mut runstate);
+            // SAFETY: The vCPU is there, and the fields are this task's.
+            unsafe {
+                (*xen).current_runstate = runstate.state as u32;
+                (*xen).runstate_entry_time = runstate.entry_time;
+                (*xen).runstate_times = runstate.times;
+            }
+        });
     }
 }
 
 /// How long the current task has waited for a CPU since it began, in nanoseconds.
 pub(crate) fn run_delay() -> u64 {
     // SAFETY: The task is the current one. The scheduler updates the field when it is not.
-    unsafe { (*Task::current_raw()).sched_info.run_delay }
+    unsafe { (*current()).sched_info.run_delay }
 }

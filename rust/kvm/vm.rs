@@ -2,20 +2,31 @@
 
 //! `struct kvm`.
 
-use super::{bitops, nospec::index_nospec, Vcpu};
+use super::{bitops, nospec::index_nospec, xarray, Vcpu};
 use crate::{
     abi::{shared_info::SharedInfo, WordSize},
     bindings,
     evtchn::port::Target,
-    kernels::smp_rmb,
     livepatch::symbols,
-    sync::{gpc::Gpc, srcu::Srcu, vm_srcu::OfVm},
+    sync::{
+        barrier::smp_rmb,
+        gpc::{Gpc, Locked},
+        srcu::Srcu,
+        vm_srcu::OfVm,
+    },
 };
-use core::{marker::PhantomData, num::NonZero, ptr::NonNull};
-use kernel::ffi::c_ulong;
+use core::{
+    marker::PhantomData,
+    num::NonZero,
+    ptr::{self, NonNull},
+};
+use kernel::{
+    ffi::{c_ulong, c_void},
+    prelude::*,
+};
 
-/// The words of 64 bits in `poll_mask`, which has a bit for each vCPU that a VM can have.
-const POLL_WORDS: usize = bindings::KVM_MAX_VCPUS as usize / 64;
+// A bit of `poll_mask` for each vCPU that a VM can have.
+static_assert!(bindings::KVM_MAX_VCPUS % u64::BITS == 0);
 
 /// A VM that stays for `'a`.
 #[derive(Clone, Copy)]
@@ -127,8 +138,20 @@ impl<'a> Vm<'a> {
     }
 
     /// The vCPU that KVM gave the number `index`. Any context.
-    #[inline(never)]
     pub(crate) fn vcpu(self, index: u32) -> Option<Vcpu<'a>> {
+        self.vcpu_in_array(index, |array, index| {
+            // SAFETY: The array is the VM's, and may be read at any time.
+            unsafe { bindings::xa_load(array, index) }
+        })
+    }
+
+    /// The vCPU that KVM gave the number `index`, as `load` finds it in the array.
+    #[inline(always)]
+    fn vcpu_in_array(
+        self,
+        index: u32,
+        load: impl FnOnce(*mut bindings::xarray, c_ulong) -> *mut c_void,
+    ) -> Option<Vcpu<'a>> {
         let online = self.online_vcpus();
         if index >= online {
             return None;
@@ -137,10 +160,9 @@ impl<'a> Vm<'a> {
         let index = index_nospec(index.into(), online.into());
         // A vCPU is in the array before it is counted.
         smp_rmb();
-        // SAFETY: The array is the VM's, and may be read at any time.
-        let vcpu = unsafe {
-            bindings::xa_load(&raw mut (*self.raw.as_ptr()).vcpu_array, index as c_ulong)
-        };
+        // SAFETY: Only the address of the field is taken, in a VM that is there.
+        let array = unsafe { &raw mut (*self.raw.as_ptr()).vcpu_array };
+        let vcpu = load(array, index as c_ulong);
         // SAFETY: A vCPU that is counted is fully created, and goes with the VM.
         NonNull::new(vcpu.cast()).map(|vcpu| unsafe { Vcpu::from_raw(vcpu) })
     }
@@ -172,26 +194,34 @@ impl<'a> Vm<'a> {
         }
     }
 
-    /// Whether there is a vCPU that polls. In no time: one word for every 64 vCPUs.
-    #[inline]
-    pub(crate) fn has_pollers(self) -> bool {
-        (0..self.poll_words()).any(|i| self.poll_word(i) != 0)
+    /// As [`target`](Self::target), if that takes no search: the index is noted, or is the same as
+    /// the number that the VMM gave, as it mostly is.
+    #[inline(always)]
+    pub(crate) fn target_at_once<S>(
+        self,
+        locked: &Locked<'_, S>,
+        target: Target,
+    ) -> Option<Vcpu<'a>> {
+        let index = target.index().unwrap_or(target.id());
+        let vcpu = self.vcpu_in_array(index, |array, index| {
+            // SAFETY: The array is the VM's, and has vCPUs alone.
+            let found = unsafe { xarray::load_locked(locked, array, index) };
+            found.unwrap_or(ptr::null_mut())
+        });
+        vcpu.filter(|vcpu| vcpu.id() == target.id())
     }
 
-    /// How many words of the mask of pollers are in use.
-    #[inline]
-    fn poll_words(self) -> usize {
-        (self.online_vcpus().div_ceil(64) as usize).min(POLL_WORDS)
-    }
-
-    /// A word of the mask of pollers.
-    #[inline]
-    fn poll_word(self, i: usize) -> u64 {
-        // SAFETY: The VM is there; the index wraps around in its mask. Read in one piece.
-        unsafe {
-            let mask = (&raw const (*self.xen()).poll_mask).cast::<u64>();
-            mask.add(i % POLL_WORDS).read_volatile()
-        }
+    /// Whether there may be a vCPU that polls. In no time: of VMs with more than 64 vCPUs no more
+    /// is known.
+    #[inline(always)]
+    pub(crate) fn may_have_pollers(self) -> bool {
+        // SAFETY: The VM is there; its mask begins with such a word. Read in one piece.
+        let first = unsafe {
+            (&raw const (*self.xen()).poll_mask)
+                .cast::<u64>()
+                .read_volatile()
+        };
+        first != 0 || self.online_vcpus() > u64::BITS
     }
 
     /// Calls `f` for each vCPU that polls, until now.

@@ -3,13 +3,13 @@
 //! Xen's state of a VM, with the leaf mutex held: the only place where it can be changed.
 
 use super::{
-    sender::{Owned, Sender},
-    Vm,
+    sender::{Owned, Sender, Senders},
+    xarray, Vm,
 };
 use crate::{
     abi::WordSize,
     bindings,
-    evtchn::{port::Target, retired::Retired},
+    evtchn::retired::Retired,
     sync::{
         order::XenLock,
         xen_lock::{Guard, Mutex},
@@ -148,10 +148,10 @@ impl<H> XenState<'_, H> {
     }
 
     /// Binds the sender of `port` to another vCPU, if it leads to a port: that is for `target` to
-    /// tell, which names the vCPU.
+    /// tell, which names the vCPU by the VMM's number.
     ///
-    /// Senders are looked up and used with `shared_info` locked for reading, so that each of them
-    /// has either the one vCPU or the other, and none the old one after this.
+    /// Senders are looked up and used with `shared_info` locked for reading, so that none goes to
+    /// the old vCPU after this.
     ///
     /// # Errors
     ///
@@ -159,60 +159,33 @@ impl<H> XenState<'_, H> {
     pub(crate) fn bind_sender(
         &mut self,
         port: u32,
-        target: impl FnOnce(&Sender) -> Result<Target>,
+        target: impl FnOnce(&Sender) -> Result<u32>,
     ) -> Result
     where
         H: MaySleep,
     {
+        // SAFETY: Only the address of the field is taken.
+        let array = unsafe { &raw const (*self.senders()).idr_rt };
         // SAFETY: The table is initialized with the VM; nobody changes it as the mutex is held.
-        let sender = unsafe { bindings::idr_find(self.senders(), port as c_ulong) };
-        let sender = NonNull::new(sender.cast::<Sender>()).ok_or(ENOENT)?;
+        let found = unsafe { xarray::load(array, port as c_ulong) };
+        let sender = found.and_then(|found| NonNull::new(found.cast::<Sender>()));
+        let sender = sender.ok_or(ENOENT)?;
         // SAFETY: The table has senders alone, which are removed, and bound to others, under the
         // mutex.
-        let target = target(unsafe { sender.as_ref() })?;
-        let shared_info = self.vm.shared_info();
-        let mut cx = self.guard.cx();
-        let _alone = shared_info.lock_alone(&mut cx);
-        // SAFETY: As above, and `target` is for one that leads to a port. Nobody looks into it as
-        // `shared_info` is locked. C may be looking, or noting the index of the vCPU it knows:
-        // whoever uses that checks it.
-        unsafe { Sender::bind(sender, target) };
+        let id = target(unsafe { sender.as_ref() })?;
+        // SAFETY: As above, and `target` is for one that leads to a port.
+        unsafe { Sender::bind(sender, id) };
+        self.vm.shared_info().wait_for_readers(&mut self.guard.cx());
+        // Some of them may have noted the index of the old vCPU meanwhile. C may do so later:
+        // whoever uses it checks it.
+        // SAFETY: As above.
+        unsafe { Sender::bind(sender, id) };
         Ok(())
     }
 
-    /// Takes all senders out of the table. Allocates.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, and then the table is as it was.
-    pub(crate) fn remove_all_senders(&mut self) -> Result<Retired<KVec<Owned>>>
-    where
-        H: MaySleep,
-    {
-        let mut count = 0usize;
-        self.for_each_port(|_, _| count = count.wrapping_add(1));
-        let mut senders = KVec::with_capacity(count, self.cx().gfp_kernel())?;
-        self.for_each_port(|state, port| {
-            if let Some(sender) = state.remove_sender(port) {
-                // There is room for each that was counted, as the mutex is held.
-                let _ = senders.push_within_capacity(sender.into_inner());
-            }
-        });
-        Ok(Retired::new(senders))
-    }
-
-    /// Calls `f` for each port that has a sender; it may remove that.
-    fn for_each_port(&mut self, mut f: impl FnMut(&mut Self, u32)) {
-        let mut next: c_int = 0;
-        loop {
-            // SAFETY: The table is initialized with the VM; nobody changes it as the mutex is held.
-            let sender = unsafe { bindings::idr_get_next(self.senders(), &mut next) };
-            if sender.is_null() {
-                return;
-            }
-            // Ports are not negative.
-            f(self, next as u32);
-            next = next.wrapping_add(1);
-        }
+    /// Takes all senders out of the table.
+    pub(crate) fn remove_all_senders(&mut self) -> Retired<Senders> {
+        // SAFETY: The table is initialized with the VM; nobody else changes it as the mutex is held.
+        Retired::new(unsafe { Senders::take(self.senders()) })
     }
 }

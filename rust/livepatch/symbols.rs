@@ -28,7 +28,6 @@ macro_rules! symbols_of_kvm {
 }
 
 symbols_of_kvm! {
-    fn kvm_gpc_check(gpc: *mut gfn_to_pfn_cache, len: c_ulong) -> bool;
     fn kvm_gpc_refresh(gpc: *mut gfn_to_pfn_cache, len: c_ulong) -> c_int;
     fn kvm_gpc_activate(gpc: *mut gfn_to_pfn_cache, gpa: gpa_t, len: c_ulong) -> c_int;
     fn kvm_gpc_activate_hva(gpc: *mut gfn_to_pfn_cache, uhva: c_ulong, len: c_ulong) -> c_int;

@@ -133,9 +133,9 @@ impl<H: Held> InVmMm for Within<VmMm, H> {}
 /// # Invariants
 ///
 /// For the lifetime `'c` the task may enter, wait for, wake and sleep as one that is inside of the
-/// levels in `H` and of no others. Of these it is in fact inside of [`KvmSrcu`] and [`VmMm`], where
-/// `H` has them: that gives a right. Any other level only forbids, and may stand for what the task
-/// might as well be inside of.
+/// levels in `H` and of no others. Of these it is in fact inside of [`KvmSrcu`], [`VmMm`] and
+/// [`GpcLock`](super::order::GpcLock), where `H` has them: that gives a right. Any other level only
+/// forbids, and may stand for what the task might as well be inside of.
 pub(crate) struct Ctx<'c, H> {
     _lifetime: PhantomData<&'c mut ()>,
     // A context is a task's own: neither `Send` nor `Sync`.

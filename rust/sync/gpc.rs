@@ -10,6 +10,7 @@
 
 mod lock;
 mod parts;
+mod rwlock;
 
 pub(crate) use parts::{Part, Unmapped};
 
@@ -17,7 +18,7 @@ use lock::Saved;
 
 use super::{
     order::{GpcLock, GpcRefreshLock},
-    Ctx, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, MayTryLock, Within,
+    Ctx, Held, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, MayTryLock, Within,
 };
 use crate::{abi::layout::Structure, bindings, livepatch::symbols};
 use core::{marker::PhantomData, ptr::NonNull};
@@ -110,20 +111,21 @@ impl<'a, S> Gpc<'a, S> {
         }
     }
 
-    /// The mapping of `len` bytes, if the cache is valid for them and nobody changes it now.
+    /// The mapping, if the cache is valid and nobody changes it now; of `len` bytes, where it is
+    /// not for a structure of one size.
     ///
     /// # Safety
     ///
     /// The task is in a read section of `kvm->srcu`, may try locks, and stays in its context during
-    /// `'g`.
+    /// `'g`, of which the invariant of [`Ctx`] holds with `H`. Without `len`, the cache is for one
+    /// structure.
     #[inline(always)]
-    unsafe fn try_map<'g>(self, len: usize) -> Option<Mapping<'g, S>>
+    unsafe fn try_map<'g, H: Held>(self, len: Option<usize>) -> Option<Mapping<'g, S>>
     where
         'a: 'g,
     {
-        let mut saved = Saved::NONE;
         // SAFETY: The cache is initialized; the rest is the caller's.
-        let base = NonNull::new(unsafe { lock::try_lock(self.raw, len, &mut saved) })?;
+        let (base, saved) = unsafe { lock::try_lock::<H>(self.raw, len) }?;
         // INVARIANT: `try_lock` returns an address with the lock held.
         Some(Mapping {
             lock: self.locked(saved),
@@ -146,20 +148,14 @@ impl<'a, S> Gpc<'a, S> {
 
     /// Takes the lock for reading, for what [`lock_alone`](Gpc::lock_alone) keeps others from.
     /// Spins.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lock<'g, H>(self, _cx: &'g mut Ctx<'_, H>) -> Locked<'g, S>
     where
         'a: 'g,
         H: InKvmSrcu + MayEnter<GpcLock>,
     {
-        let mut saved = Saved::NONE;
         // SAFETY: The lock is initialized with the cache; the lock order allows to wait for it.
-        unsafe {
-            bindings::kvm_xen_rs_read_lock_irqsave(
-                &raw mut (*self.raw.as_ptr()).lock,
-                saved.flags(),
-            )
-        };
+        let saved = unsafe { lock::lock(self.raw) };
         // INVARIANT: Just taken; the context is inside a read section, and borrowed for as long.
         self.locked(saved)
     }
@@ -180,10 +176,14 @@ impl<'a, S> Gpc<'a, S> {
     }
 
     /// Waits until all who hold the lock for reading now have released it: what they could find
-    /// before, nobody acts on any more. Spins as [`lock_alone`](Gpc::lock_alone).
+    /// before, nobody acts on any more. Mostly there is none; else this spins as
+    /// [`lock_alone`](Gpc::lock_alone).
     #[inline]
     pub(crate) fn wait_for_readers<H: MaySleep + MayEnter<GpcLock>>(self, cx: &mut Ctx<'_, H>) {
-        drop(self.lock_alone(cx));
+        // SAFETY: The lock is initialized with the cache.
+        if unsafe { rwlock::may_have_readers(&raw mut (*self.raw.as_ptr()).lock) } {
+            drop(self.lock_alone(cx));
+        }
     }
 
     /// Maps the page again after it has moved, for `len` bytes.
@@ -265,7 +265,7 @@ impl<'a, S> Gpc<'a, S> {
 impl<'a, S: Structure> Gpc<'a, S> {
     /// The mapping, if the cache is valid and nobody changes it now. Never waits; any context, a
     /// hard interrupt too, but under `PREEMPT_RT`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_read<'g, H: InKvmSrcu + MayTryLock>(
         self,
         _cx: &'g mut Ctx<'_, H>,
@@ -274,8 +274,25 @@ impl<'a, S: Structure> Gpc<'a, S> {
         'a: 'g,
     {
         // SAFETY: The context is inside a read section, may try locks, and is borrowed as long as the
-        // mapping.
-        unsafe { self.try_map(S::SIZE) }
+        // mapping. C and Rust activate the cache for the structure as a whole.
+        unsafe { self.try_map::<H>(None) }
+    }
+
+    /// What `look` finds in the structure, from its address, if the cache is valid and nobody
+    /// changes it now. Never waits; any context.
+    #[inline(always)]
+    pub(crate) fn try_peek<R, H: InKvmSrcu + MayTryLock>(
+        self,
+        _cx: &mut Ctx<'_, H>,
+        look: impl FnOnce(NonNull<u8>) -> R,
+    ) -> Option<R> {
+        // SAFETY: The cache is initialized, and is activated for the structure as a whole.
+        // Nothing is written, nor noted as written.
+        let (base, saved) = unsafe { lock::try_lock::<H>(self.raw, None) }?;
+        let found = look(base);
+        // SAFETY: Just locked.
+        unsafe { lock::unlock(self.raw, saved) };
+        Some(found)
     }
 
     /// The mapping, made valid if need be. May sleep, as long as the page takes to come.
@@ -288,10 +305,9 @@ impl<'a, S: Structure> Gpc<'a, S> {
         'a: 'g,
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
-        let mut saved = Saved::NONE;
         // SAFETY: The cache is initialized; the context is inside a read section, may sleep, take
         // the cache's locks and fault in pages, and is borrowed as long as the mapping.
-        let base = unsafe { lock::lock_refreshed(self.raw, S::SIZE, &mut saved) }?;
+        let (base, saved) = unsafe { lock::lock_refreshed(self.raw, S::SIZE) }?;
         // INVARIANT: `lock_refreshed` returns an address with the lock held.
         Ok(Mapping {
             lock: self.locked(saved),
@@ -325,24 +341,39 @@ impl<'a, S: Structure> Gpc<'a, S> {
     }
 }
 
+impl<S> Locked<'_, S> {
+    /// Whether what RCU protects stays: no grace period ends while interrupts are off.
+    #[inline(always)]
+    pub(crate) const fn is_in_rcu(&self) -> bool {
+        rwlock::INTERRUPTS_OFF
+    }
+}
+
 impl<'g, S: Structure> Locked<'g, S> {
     /// The mapping, if the cache is valid; else the lock is released.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn map(self) -> Option<Mapping<'g, S>> {
-        // SAFETY: By the invariant the lock is held, in a read section.
-        let base = NonNull::new(unsafe { lock::base(self.gpc.raw.as_ptr(), S::SIZE) })?;
+        // SAFETY: By the invariant the lock is held, in a read section. C and Rust activate the
+        // cache for the structure as a whole.
+        let base = unsafe { lock::base(self.gpc.raw.as_ptr(), None) }?;
         // INVARIANT: `base` returns an address where the cache is valid.
         Some(Mapping { lock: self, base })
     }
 }
 
-impl<S> Mapping<'_, S> {
+impl<'g, S> Mapping<'g, S> {
     /// The context inside the lock, where another cache can be tried.
     #[inline(always)]
     pub(crate) fn cx(&mut self) -> Ctx<'_, Within<GpcLock, InSection>> {
         // SAFETY: By the invariant of `Locked`, the lock is held and the task in a read section,
         // where it may try others; all else that `InSection` implies is what may not be done.
         unsafe { Ctx::assert() }
+    }
+
+    /// The lock that is held.
+    #[inline(always)]
+    pub(crate) fn locked(&self) -> &Locked<'g, S> {
+        &self.lock
     }
 
     /// The start of the bytes mapped.

@@ -3,8 +3,11 @@
 //! The lock order as types, and the locks in it.
 
 mod alloc;
+pub(crate) mod barrier;
 pub(crate) mod context;
+pub(crate) mod current;
 pub(crate) mod gpc;
+pub(crate) mod interrupts;
 pub(crate) mod order;
 pub(crate) mod srcu;
 pub(crate) mod verify;

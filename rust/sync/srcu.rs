@@ -15,6 +15,13 @@ mod call;
 pub(crate) use call::Room;
 
 use crate::bindings;
+// What C's inline functions do beyond a call of these is for lockdep.
+#[cfg(not(locks_by_c))]
+use bindings::{__srcu_read_lock as read_lock, __srcu_read_unlock as read_unlock};
+#[cfg(locks_by_c)]
+use bindings::{
+    kvm_xen_rs_srcu_read_lock as read_lock, kvm_xen_rs_srcu_read_unlock as read_unlock,
+};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{ffi::c_int, types::NotThreadSafe};
 
@@ -43,7 +50,7 @@ impl<'a> Srcu<'a> {
     #[inline(always)]
     pub(crate) fn read_lock(self) -> Guard<'a> {
         // SAFETY: `raw` is initialized by the contract of `from_raw`.
-        let idx = unsafe { bindings::kvm_xen_rs_srcu_read_lock(self.raw.as_ptr()) };
+        let idx = unsafe { read_lock(self.raw.as_ptr()) };
         // INVARIANT: The read section was entered just above.
         Guard {
             srcu: self,
@@ -92,6 +99,6 @@ impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: By the invariant, `idx` is that of a read section that this task is in.
-        unsafe { bindings::kvm_xen_rs_srcu_read_unlock(self.srcu.raw.as_ptr(), self.idx) }
+        unsafe { read_unlock(self.srcu.raw.as_ptr(), self.idx) }
     }
 }

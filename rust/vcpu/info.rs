@@ -8,7 +8,7 @@ use crate::{
         WordSize,
     },
     kvm::{task, Vcpu},
-    sync::{Anywhere, Ctx, InKvmRun},
+    sync::{Anywhere, Ctx, InKvmRun, MayDeliver},
 };
 
 /// Whether there are events for the vCPU to look at, so that its upcall is to be made.
@@ -18,16 +18,24 @@ use crate::{
 /// the page is away, as it can't be waited for. Where the guest has executed `HLT` it asks first
 /// with interrupts off, and may be told under `PREEMPT_RT` that there is nothing, as it asks again
 /// before it sleeps.
+#[inline(always)]
 pub(crate) fn has_interrupt(cx: &mut Ctx<'_, Anywhere>, vcpu: Vcpu<'_>) -> bool {
     let Some(mut cx) = task::may_try_now(cx) else {
         return false;
     };
     let mut section = vcpu.vm().srcu().read(&mut cx);
     let mut cx = section.cx();
-    if let Some(info) = vcpu.vcpu_info().try_read(&mut cx) {
-        return info.load(&EVTCHN_UPCALL_PENDING) != 0;
+    match vcpu.vcpu_info().peek(&mut cx, &EVTCHN_UPCALL_PENDING) {
+        Some(pending) => pending != 0,
+        None => has_interrupt_elsewhere(&mut cx, vcpu),
     }
-    let Some(mut cx) = task::may_refresh_now(vcpu.vm(), &mut cx) else {
+}
+
+/// As [`has_interrupt`], where the page is away.
+#[cold]
+#[inline(never)]
+fn has_interrupt_elsewhere(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) -> bool {
+    let Some(mut cx) = task::may_refresh_now(vcpu.vm(), cx) else {
         return true;
     };
     let info = vcpu.vcpu_info().read(&mut cx);

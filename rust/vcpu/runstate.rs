@@ -4,7 +4,12 @@
 
 use crate::{
     abi::runstate::{in_first_page, Layout, Runstate, State, UPDATE},
-    kvm::{clock, guest_memory::Split, task, vcpu_xen::run_delay, Vcpu},
+    kvm::{
+        clock,
+        guest_memory::{Split, Whole, Written},
+        vcpu_xen::run_delay,
+        Vcpu,
+    },
     sync::{
         gpc::{Bytes, Gpa, Gpc, Place, Unmapped},
         Ctx, InSection, MayRefresh, SchedOut, VcpuIoctl,
@@ -44,10 +49,29 @@ impl<'a> Target<'a> {
     }
 
     /// Writes the runstate, if the pages are there. Never waits.
+    #[inline(always)]
     fn try_write(&self, cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
-        let rest = (self.rest_len() != 0).then_some((self.rest, self.rest_len()));
-        let to = Split::try_read(cx, (self.first, self.len), rest)?;
+        if self.rest_len() != 0 {
+            return self.try_write_split(cx, vcpu);
+        }
+        let to = Whole::try_read(cx, (self.first, self.len)).ok_or(Unmapped::First)?;
+        self.write(&to, vcpu);
+        Ok(())
+    }
 
+    /// As [`try_write`](Self::try_write), where it is in two pages.
+    #[cold]
+    #[inline(never)]
+    fn try_write_split(&self, cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
+        let rest = (self.rest, self.rest_len());
+        let to = Split::try_read(cx, (self.first, self.len), rest)?;
+        self.write(&to, vcpu);
+        Ok(())
+    }
+
+    /// Writes the runstate to pages that are there.
+    #[inline(always)]
+    fn write(&self, to: &impl Written, vcpu: Vcpu<'_>) {
         let runstate = vcpu.runstate();
         let flag = if vcpu.vm().tells_runstate_update() {
             UPDATE
@@ -61,21 +85,15 @@ impl<'a> Target<'a> {
             to.write_byte(self.layout.update_byte(), update_byte | 0x80);
             to.publish();
         }
-        to.write_u32(0, runstate.state as u32);
-        // As KVM does where it assembles the structure first.
-        if let (Some(padding), true) = (self.layout.padding(), self.rest_len() != 0) {
-            to.write_u32(padding, 0);
-        }
         let [t0, t1, t2, t3] = runstate.times;
         let words = [runstate.entry_time | flag, t0, t1, t2, t3];
-        to.write_u64s(self.layout.entry_time, &words);
+        to.write(runstate.state as u32, self.layout.entry_time, &words);
         to.publish();
         if flag != 0 {
             to.write_byte(self.layout.update_byte(), update_byte & 0x7f);
             to.publish();
         }
         to.mark_dirty();
-        Ok(())
     }
 
     /// Has the page of a part mapped. May sleep, as long as the page takes to come.
@@ -92,38 +110,31 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Ends the present state of the vCPU and begins another, all at once: a vCPU that is preempted in
-/// the middle of it does this, too.
-#[inline(never)]
-fn account(vcpu: Vcpu<'_>, state: State) {
-    task::unpreempted(|| account_unpreempted(vcpu, state));
-}
-
-/// As [`account`].
+/// Ends the present state of the vCPU and begins another. A task that is preempted once it has read
+/// the clock finds, when it goes on, that time has been accounted for that is later: see
+/// [`Runstate::change`].
 #[inline(always)]
-fn account_unpreempted(vcpu: Vcpu<'_>, state: State) {
-    let waited = run_delay();
-    let mut runstate = vcpu.runstate();
-    runstate.change(
-        clock::kvmclock_ns(vcpu.vm()),
-        waited.wrapping_sub(vcpu.last_steal()) as i64,
-        state,
-    );
-    vcpu.set_last_steal(waited);
-    vcpu.set_runstate(&runstate);
+fn account(vcpu: Vcpu<'_>, state: State) {
+    vcpu.change_runstate(clock::kvmclock_ns(vcpu.vm()), state);
 }
 
 /// Changes the state of the vCPU, and tells the guest. May sleep.
+#[inline(never)]
 pub(crate) fn change(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state: State) {
     account(vcpu, state);
-    tell(cx, vcpu);
+    if vcpu.runstate_info().is_active() && try_tell(&mut cx.in_section(), vcpu).is_err() {
+        tell(cx, vcpu);
+    }
 }
 
 /// Changes the state of the vCPU where nothing can be waited for. The guest is told if its page
 /// is there; if not, it is told with the next change, and finds the older state until then.
+#[inline(never)]
 fn change_at_once(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, state: State) {
     account(vcpu, state);
-    let _ = try_tell(cx, vcpu);
+    if vcpu.runstate_info().is_active() {
+        let _ = try_tell(cx, vcpu);
+    }
 }
 
 /// The vCPU is preempted. The guest is told if its page is there.
@@ -166,6 +177,7 @@ fn try_tell(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped>
 
 /// Writes the runstate to the guest. May sleep, as long as the pages take to come; does nothing
 /// when there are none.
+#[cold]
 #[inline(never)]
 pub(crate) fn tell(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
     while let Err(part) = try_tell(&mut cx.in_section(), vcpu) {
@@ -228,7 +240,7 @@ pub(crate) fn set(vcpu: Vcpu<'_>, runstate: &Runstate) -> Result {
     if !runstate.adds_up() || clock::kvmclock_ns(vcpu.vm()) < runstate.entry_time {
         return Err(EINVAL);
     }
-    vcpu.set_runstate(runstate);
+    vcpu.update_runstate(|accounts| *accounts = *runstate);
     vcpu.set_last_steal(run_delay());
     Ok(())
 }
@@ -245,13 +257,11 @@ pub(crate) fn adjust(
     by: &Runstate,
     state: Option<State>,
 ) -> Result {
-    let mut runstate = vcpu.runstate();
-    let begins = runstate.entry_time.wrapping_add(by.entry_time);
+    let begins = vcpu.runstate().entry_time.wrapping_add(by.entry_time);
     if !by.adds_up() || clock::kvmclock_ns(vcpu.vm()) < begins {
         return Err(EINVAL);
     }
-    runstate.adjust(by);
-    vcpu.set_runstate(&runstate);
+    vcpu.update_runstate(|accounts| accounts.adjust(by));
     match state {
         Some(state) => change_by_vmm(cx, vcpu, state),
         None => tell(cx, vcpu),

@@ -8,8 +8,8 @@ use crate::{
         vcpu_info,
     },
     evtchn::{
-        deliver::{deliver_fast, deliver_in_section, Delivery},
-        port::{Port, Target},
+        deliver::{deliver_in_section, deliver_to, Delivery},
+        port::Port,
     },
     kvm::{clock, Vcpu},
     sync::{
@@ -124,8 +124,10 @@ fn fire(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) {
     if vcpu.timer_pending() {
         return;
     }
-    match deliver_fast(cx, vcpu.vm(), vcpu.timer_virq(), Target::of(vcpu)) {
-        Delivery::NOT_NOW => leave_to_vcpu(cx, vcpu),
+    let vm = vcpu.vm();
+    let port = Port::new(vcpu.timer_virq(), vm.word_size());
+    match port.map(|port| deliver_to(cx, vcpu, port)) {
+        Some(Delivery::NOT_NOW) => leave_to_vcpu(cx, vcpu),
         _ => vcpu.set_timer_expires(0),
     }
 }
@@ -162,11 +164,15 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
     if !vcpu.timer_pending() {
         return;
     }
-    let (vm, port) = (vcpu.vm(), vcpu.timer_virq());
-    let delivered = deliver_in_section(cx, vm, port, Target::of(vcpu));
-    vcpu.set_timer_pending(false);
+    let vm = vcpu.vm();
+    let port = Port::new(vcpu.timer_virq(), vm.word_size());
     // A port that the guest does not have will not come by waiting.
-    if delivered.result().is_err() && Port::new(port, vm.word_size()).is_some() {
+    let failed = port.is_some_and(|port| {
+        let delivered = deliver_in_section(cx, vcpu, port);
+        delivered.result().is_err()
+    });
+    vcpu.set_timer_pending(false);
+    if failed {
         vcpu.start_timer(clock::monotonic_ns().wrapping_add(RETRY));
     } else {
         vcpu.set_timer_expires(0);

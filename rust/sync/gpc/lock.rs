@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `gpc->lock` and `gpc->refresh_lock`: one function for all structures, as this is most of what
-//! a delivery does.
+//! `gpc->lock` and `gpc->refresh_lock`.
 
-use crate::{bindings, livepatch::symbols};
-use core::ptr::{self, NonNull};
-use kernel::{error::to_result, ffi::c_ulong, page::PAGE_SHIFT, prelude::*};
+use super::{
+    rwlock::{self, Flags},
+    Gpa,
+};
+use crate::{
+    bindings,
+    livepatch::symbols,
+    sync::{current::is_in, order::Id, Held, MayRefresh},
+};
+use core::ptr::NonNull;
+use kernel::{
+    error::to_result,
+    ffi::c_ulong,
+    page::{PAGE_SHIFT, PAGE_SIZE},
+    prelude::*,
+};
 
 /// A pfn cache, as C has it.
 pub(super) type Raw = NonNull<bindings::gfn_to_pfn_cache>;
 
-/// The interrupt state from before the lock was taken, and whether the address space is kept from
-/// going meanwhile: one word, as there are many of these.
+/// What there is to undo when the lock is released.
 #[derive(Clone, Copy)]
-pub(super) struct Saved(c_ulong);
-
-impl Saved {
-    /// Nothing yet.
-    pub(super) const NONE: Self = Self(0);
-
-    /// No flag of the CPU's.
-    const KEPT: c_ulong = 1 << 63;
-
-    /// Where the interrupt state is put.
-    pub(super) fn flags(&mut self) -> &mut c_ulong {
-        &mut self.0
-    }
+pub(super) struct Saved {
+    flags: Flags,
+    /// Whether the address space was kept from going.
+    kept: bool,
 }
 
-/// The address of `len` bytes that a cache maps, with its lock held for reading; null, and nothing
-/// held, if it is not valid for them, or is being changed just now.
+/// The address of what a cache maps, of `len` bytes where that is not known to fit, with its lock
+/// held for reading; nothing, and nothing held, if it is not valid, or is being changed.
 ///
 /// When the VMM's address space goes, no one tells the cache that its page is gone: KVM's notifier
 /// does not, and `exit_mmap()` calls it no more after that. The VM may stay, as long as somebody has
@@ -39,35 +41,55 @@ impl Saved {
 ///
 /// # Safety
 ///
-/// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM, where it may
-/// try locks.
-#[inline(never)]
-pub(super) unsafe fn try_lock(gpc: Raw, len: usize, saved: &mut Saved) -> *mut u8 {
+/// `gpc` is initialized, and the invariant of [`Ctx`](crate::sync::Ctx) holds of `H`, where the
+/// task may try locks. `len` may be left out where each activation of the cache is for the same structure. Who writes to the page is
+/// in a read section of the `kvm->srcu` of its VM: a change of the memslots waits for that.
+#[inline(always)]
+pub(super) unsafe fn try_lock<H: Held>(
+    gpc: Raw,
+    len: Option<usize>,
+) -> Option<(NonNull<u8>, Saved)> {
     let gpc = gpc.as_ptr();
     // SAFETY: The lock is initialized with the cache. One that is only tried has no place in the
-    // lock order to keep to.
-    unsafe {
-        if !bindings::kvm_xen_rs_read_trylock_irqsave(&raw mut (*gpc).lock, saved.flags()) {
-            return ptr::null_mut();
+    // lock order to keep to. Where another cache is locked, interrupts are off.
+    let flags = unsafe {
+        let lock = &raw mut (*gpc).lock;
+        if has::<H>(Id::GpcLock) {
+            rwlock::try_read::<true>(lock)?
+        } else {
+            rwlock::try_read::<false>(lock)?
         }
-    }
-    // SAFETY: The lock is held, and the rest is the caller's. The VM has a reference to the
-    // structure of its address space.
+    };
+    // SAFETY: The lock is held, and the rest is the caller's.
     unsafe {
-        let base = base(gpc, len);
-        if !base.is_null() && is_told(gpc) {
-            match bindings::kvm_xen_rs_mm_keep((*(*gpc).kvm).mm) {
-                0 => {}
-                1 => return base,
-                _ => {
-                    saved.0 |= Saved::KEPT;
-                    return base;
+        if let Some(base) = base(gpc, len) {
+            // Another cache of the VM that is locked was found so, and keeps the address space.
+            if has::<H>(Id::GpcLock) {
+                return Some((base, Saved { flags, kept: false }));
+            }
+            if is_told(gpc) {
+                // A task in the VM's address space stays in it.
+                if has::<H>(Id::VmMm) {
+                    return Some((base, Saved { flags, kept: false }));
+                }
+                // The VM has a reference to the structure of its address space.
+                let mm = (*(*gpc).kvm).mm;
+                if is_in(mm) {
+                    return Some((base, Saved { flags, kept: false }));
+                }
+                if bindings::kvm_xen_rs_mm_get(mm) {
+                    return Some((base, Saved { flags, kept: true }));
                 }
             }
         }
-        bindings::kvm_xen_rs_read_unlock_irqrestore(&raw mut (*gpc).lock, saved.0);
+        rwlock::unlock(&raw mut (*gpc).lock, flags);
     }
-    ptr::null_mut()
+    None
+}
+
+/// Whether `H` has a level.
+const fn has<H: Held>(level: Id) -> bool {
+    H::LEVELS & (1 << level as u32) != 0
 }
 
 /// Whether KVM tells the cache what becomes of its page: not when nobody has the VM any more.
@@ -84,40 +106,75 @@ unsafe fn is_told(gpc: *mut bindings::gfn_to_pfn_cache) -> bool {
     }
 }
 
-/// Releases what [`try_lock`] has taken, or who else has taken the lock for reading.
+/// Takes the lock for reading. Spins.
+///
+/// # Safety
+///
+/// `gpc` is initialized, and the context may wait for its lock.
+#[inline(always)]
+pub(super) unsafe fn lock(gpc: Raw) -> Saved {
+    // SAFETY: By the safety requirement.
+    let flags = unsafe { rwlock::read(&raw mut (*gpc.as_ptr()).lock) };
+    Saved { flags, kept: false }
+}
+
+/// Releases what [`try_lock`] or [`lock`] has taken.
 ///
 /// # Safety
 ///
 /// `gpc` is initialized, and locked for reading with `saved`.
-#[inline(never)]
+#[inline(always)]
 pub(super) unsafe fn unlock(gpc: Raw, saved: Saved) {
     // SAFETY: By the safety requirement.
     unsafe {
-        let gpc = gpc.as_ptr();
-        let flags = saved.0 & !Saved::KEPT;
-        bindings::kvm_xen_rs_read_unlock_irqrestore(&raw mut (*gpc).lock, flags);
-        if saved.0 & Saved::KEPT != 0 {
+        rwlock::unlock(&raw mut (*gpc.as_ptr()).lock, saved.flags);
+        if saved.kept {
             // Elsewhere, if it is the last one: this may be an interrupt.
-            bindings::mmput_async((*(*gpc).kvm).mm);
+            bindings::mmput_async((*(*gpc.as_ptr()).kvm).mm);
         }
     }
 }
 
-/// The address of `len` bytes that a cache maps; null if it is not valid for them.
+/// The address of what a cache maps, of `len` bytes where that is not known to fit; none if it is
+/// not valid.
+///
+/// This is `kvm_gpc_check()` without what follows from the rest: a cache that is `valid` is active,
+/// and its page was found at an address that is one. Both change with the lock held for writing,
+/// and `valid` with them.
 ///
 /// # Safety
 ///
 /// As for [`try_lock`], and the lock is held.
 #[inline(always)]
-pub(super) unsafe fn base(gpc: *mut bindings::gfn_to_pfn_cache, len: usize) -> *mut u8 {
-    // SAFETY: The lock is held, so that the fields do not change; the read section keeps the
-    // memslots that the check looks at.
+pub(super) unsafe fn base(
+    gpc: *mut bindings::gfn_to_pfn_cache,
+    len: Option<usize>,
+) -> Option<NonNull<u8>> {
+    // SAFETY: The lock is held, so that the fields do not change. The sets of memslots are parts of
+    // the VM, of which the one or the other is in use.
     unsafe {
-        if symbols::kvm_gpc_check(gpc, len as c_ulong) {
-            (*gpc).khva.cast()
-        } else {
-            ptr::null_mut()
+        if !(*gpc).valid {
+            return None;
         }
+        // A page that was found by its guest-physical address may be another since.
+        let by_gpa = (*gpc).gpa != Gpa::MAX;
+        if by_gpa {
+            let slots = (&raw const (*(*gpc).kvm).memslots).cast::<*const bindings::kvm_memslots>();
+            if (*slots.read_volatile()).generation != (*gpc).generation {
+                return None;
+            }
+        }
+        if let Some(len) = len {
+            let at = if by_gpa {
+                (*gpc).gpa
+            } else {
+                (*gpc).uhva as Gpa
+            };
+            if (at % PAGE_SIZE as u64).wrapping_add(len as u64) > PAGE_SIZE as u64 {
+                return None;
+            }
+        }
+        NonNull::new((*gpc).khva.cast())
     }
 }
 
@@ -143,9 +200,8 @@ pub(super) unsafe fn refresh(gpc: Raw, len: usize) -> Result {
         }
         // Whoever was only in the way of another takes the lock for reading here. As a writer it
         // would be in the way of the next.
-        let mut saved = Saved::NONE;
-        bindings::kvm_xen_rs_read_lock_irqsave(&raw mut (*gpc.as_ptr()).lock, saved.flags());
-        let is_valid = !base(gpc.as_ptr(), len).is_null();
+        let saved = lock(gpc);
+        let is_valid = base(gpc.as_ptr(), Some(len)).is_some();
         unlock(gpc, saved);
         if is_valid {
             return Ok(());
@@ -160,16 +216,12 @@ pub(super) unsafe fn refresh(gpc: Raw, len: usize) -> Result {
 ///
 /// As for [`refresh`].
 #[inline(never)]
-pub(super) unsafe fn lock_refreshed(
-    gpc: Raw,
-    len: usize,
-    saved: &mut Saved,
-) -> Result<NonNull<u8>> {
+pub(super) unsafe fn lock_refreshed(gpc: Raw, len: usize) -> Result<(NonNull<u8>, Saved)> {
     // SAFETY: By the safety requirement.
     unsafe {
         loop {
-            if let Some(base) = NonNull::new(try_lock(gpc, len, saved)) {
-                return Ok(base);
+            if let Some(locked) = try_lock::<MayRefresh>(gpc, Some(len)) {
+                return Ok(locked);
             }
             // Waits for whoever changes the cache, too.
             refresh(gpc, len)?;

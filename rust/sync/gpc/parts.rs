@@ -3,7 +3,9 @@
 //! Structures that may lie across two pages, with a cache for each.
 
 use super::{Bytes, Gpc, Mapping, Place};
-use crate::sync::{order::GpcRefreshLock, Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayTryLock};
+use crate::sync::{
+    order::GpcRefreshLock, Ctx, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, MayTryLock,
+};
 use kernel::prelude::*;
 
 /// A cache and how many bytes of it are wanted.
@@ -20,7 +22,21 @@ pub(crate) enum Unmapped {
 }
 
 impl<'a> Gpc<'a, Bytes> {
+    /// As [`try_read_bytes`](Self::try_read_bytes), for those who do it once in a while.
+    #[inline(never)]
+    pub(crate) fn try_read_bytes_seldom<'g>(
+        self,
+        cx: &'g Ctx<'_, InSection>,
+        len: usize,
+    ) -> Option<Mapping<'g, Bytes>>
+    where
+        'a: 'g,
+    {
+        self.try_read_bytes(cx, len)
+    }
+
     /// The mapping of `len` bytes, as [`Gpc::try_read`] has it.
+    #[inline(always)]
     pub(crate) fn try_read_bytes<'g, H: InKvmSrcu + MayTryLock>(
         self,
         _cx: &'g Ctx<'_, H>,
@@ -31,7 +47,7 @@ impl<'a> Gpc<'a, Bytes> {
     {
         // SAFETY: The context is inside a read section, may try locks, and is borrowed as long as the
         // mapping.
-        unsafe { self.try_map(len) }
+        unsafe { self.try_map::<H>(Some(len)) }
     }
 
     /// As [`Gpc::refresh`], for `len` bytes.

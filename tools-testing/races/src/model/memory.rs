@@ -8,7 +8,7 @@ use crate::{
     prelude::*,
     sync::{
         order::{GpcLock, GpcRefreshLock},
-        Ctx, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, Within,
+        Ctx, Held, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, Within,
     },
 };
 use loom::sync::{
@@ -114,10 +114,20 @@ impl<'a, S: Structure> Gpc<'a, S> {
         'a: 'g,
     {
         self.page.valid.load(Acquire).then_some(Mapping {
-            page: self.page,
-            _lock: lock,
-            _of: PhantomData,
+            locked: Locked { gpc: self, lock },
         })
+    }
+
+    pub(crate) fn peek<T: Plain, H: Held>(
+        self,
+        _cx: &mut Ctx<'_, H>,
+        field: &Field<S, T>,
+    ) -> Option<T> {
+        let lock = match &self.page.lock {
+            Some(lock) => Some(lock.try_read().ok()?),
+            None => None,
+        };
+        self.mapping(lock).map(|mapping| mapping.load(field))
     }
 
     pub(crate) fn try_read<'g, H: InKvmSrcu>(
@@ -166,9 +176,10 @@ impl<'a, S: Structure> Gpc<'a, S> {
         // Once: whoever takes the page away again and again keeps nobody waiting for good.
         self.refresh(cx)?;
         Ok(Mapping {
-            page: self.page,
-            _lock: None,
-            _of: PhantomData,
+            locked: Locked {
+                gpc: self,
+                lock: None,
+            },
         })
     }
 
@@ -206,9 +217,7 @@ impl<'g, S: Structure> Locked<'g, S> {
 
 /// A structure of the guest's, mapped.
 pub(crate) struct Mapping<'g, S> {
-    page: &'g Page,
-    _lock: ReadLock<'g>,
-    _of: PhantomData<fn() -> S>,
+    locked: Locked<'g, S>,
 }
 
 /// Integers that are in one word.
@@ -227,33 +236,41 @@ impl Plain for u8 {
     }
 }
 
-impl<S: Structure> Mapping<'_, S> {
+impl<'g, S: Structure> Mapping<'g, S> {
+    pub(crate) fn locked(&self) -> &Locked<'g, S> {
+        &self.locked
+    }
+
+    fn page(&self) -> &'g Page {
+        self.locked.gpc.page
+    }
+
     pub(crate) fn cx(&mut self) -> Ctx<'_, Within<GpcLock, InSection>> {
         // SAFETY: In a read section, and with the lock held where it is one.
         unsafe { Ctx::assert() }
     }
 
     pub(crate) fn load<T: Plain>(&self, field: &Field<S, T>) -> T {
-        T::from_word(self.page.word(field.offset()).load(Relaxed))
+        T::from_word(self.page().word(field.offset()).load(Relaxed))
     }
 
     pub(crate) fn store<T: Plain>(&self, field: &Field<S, T>, value: T) {
         assert!(field.offset() % 4 == 0, "the first byte of a word");
-        self.page
+        self.page()
             .word(field.offset())
             .store(value.into_word(), Relaxed);
     }
 
     pub(crate) fn load_words<const N: usize>(&self, _words: &Words<S, N>) -> [u64; N] {
         let mut words = [0; N];
-        words.copy_from_slice(&self.page.time.get());
+        words.copy_from_slice(&self.page().time.get());
         words
     }
 
     pub(crate) fn test_and_set(&self, bits: &Bits<S>, nr: u32) -> bool {
         let (at, mask) = word_of(bits, nr);
-        let word = self.page.word(at);
-        let was = match self.page.broken {
+        let word = self.page().word(at);
+        let was = match self.page().broken {
             Some(Broken::PendingWithoutBarrier) => word.fetch_or(mask, Relaxed),
             _ => fully_ordered(|| word.fetch_or(mask, Relaxed)),
         };
@@ -262,10 +279,10 @@ impl<S: Structure> Mapping<'_, S> {
 
     pub(crate) fn test(&self, bits: &Bits<S>, nr: u32) -> bool {
         let (at, mask) = word_of(bits, nr);
-        self.page.word(at).load(Relaxed) & mask != 0
+        self.page().word(at).load(Relaxed) & mask != 0
     }
 
     pub(crate) fn mark_dirty(&self) {
-        self.page.dirty.set(true);
+        self.page().dirty.set(true);
     }
 }

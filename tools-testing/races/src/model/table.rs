@@ -2,11 +2,14 @@
 
 //! The table of senders, and what they lead to.
 
-use super::{host::Host, memory::Locked, vm::Vm, Broken};
+use super::{fully_ordered, host::Host, memory::Locked, vcpu::Vcpu, vm::Vm, Broken};
 use crate::{
     abi::shared_info::SharedInfo,
     alloc::Flags,
-    evtchn::{port::Target, retired::Retired},
+    evtchn::{
+        port::Target,
+        retired::{LeadsOut, Retired},
+    },
     prelude::*,
     sync::{order::XenLock, Ctx, MayEnter, VmIoctl},
 };
@@ -107,31 +110,34 @@ impl Sender {
 
     pub(crate) fn port(&self) -> u32 {
         match self.leads() {
-            Leads::ToPort(route) => route.port,
-            Leads::ToEventFd(_) => 0,
+            Ok(route) => route.port,
+            Err(_) => 0,
         }
     }
 
-    fn leads<'s>(&self) -> Leads<'s> {
+    /// To a port, or to an eventfd.
+    fn leads(&self) -> Result<Route, EventFd> {
         self.sink.with(|sink| {
             // SAFETY: loom has made sure that nobody writes to it now.
             match unsafe { &*sink } {
-                &Sink::Port { port, priority, .. } => Leads::ToPort(Route {
-                    port,
-                    target: Target::new(self.vcpu_id.load(Relaxed), self.vcpu_idx.load(Relaxed)),
-                    priority,
-                }),
-                Sink::EventFd(eventfd) => {
-                    Leads::ToEventFd(EventFdRef(eventfd.clone(), PhantomData))
+                &Sink::Port { port, priority, .. } => {
+                    let id = self.vcpu_id.load(Acquire);
+                    let target = Target::new(id, self.vcpu_idx.load(Relaxed));
+                    Ok(Route {
+                        port,
+                        target,
+                        priority,
+                    })
                 }
+                Sink::EventFd(eventfd) => Err(eventfd.clone()),
             }
         })
     }
 
     /// Has it lead to another vCPU, by words.
-    fn bind(&self, target: Target) {
-        self.vcpu_id.store(target.id(), Relaxed);
-        self.vcpu_idx.store(target.raw_index(), Relaxed);
+    fn bind(&self, id: u32) {
+        self.vcpu_idx.store(Target::by_id(id).raw_index(), Relaxed);
+        self.vcpu_id.store(id, Release);
     }
 }
 
@@ -158,10 +164,45 @@ impl Owned {
     }
 }
 
+impl LeadsOut for Owned {
+    fn leads_out(&self) -> bool {
+        self.port() == 0
+    }
+}
+
+/// As the module has it.
+pub(crate) struct Senders(Vec<Owned>);
+
+// SAFETY: loom runs its threads on one of the system's.
+unsafe impl Send for Owned {}
+// SAFETY: As above.
+unsafe impl Send for Senders {}
+
+impl LeadsOut for Senders {
+    fn leads_out(&self) -> bool {
+        self.0.iter().any(LeadsOut::leads_out)
+    }
+}
+
 /// As the module has it.
 pub(crate) enum Leads<'s> {
-    ToPort(Route),
+    ToPort(Route, SenderRef<'s>),
     ToEventFd(EventFdRef<'s>),
+}
+
+/// As the module has it.
+pub(crate) struct SenderRef<'s>(Arc<Sender>, PhantomData<&'s ()>);
+
+impl SenderRef<'_> {
+    pub(crate) fn note<S>(&self, _table: &Locked<'_, S>, vcpu: Vcpu<'_>) {
+        let unknown = Target::by_id(0).raw_index();
+        let index = vcpu.index() as i32;
+        fully_ordered(|| {
+            let noted = &self.0.vcpu_idx;
+            // Another has noted it otherwise.
+            let _ = noted.compare_exchange(unknown, index, Relaxed, Relaxed);
+        });
+    }
 }
 
 /// As the module has it.
@@ -212,8 +253,8 @@ impl Table {
     pub(crate) fn signals(&self) -> usize {
         let senders = self.senders.lock().expect("never poisoned");
         let signals = senders.iter().map(|sender| match sender.leads() {
-            Leads::ToPort(_) => 0,
-            Leads::ToEventFd(EventFdRef(eventfd, _)) => eventfd.signals(),
+            Ok(_) => 0,
+            Err(eventfd) => eventfd.signals(),
         });
         signals.sum()
     }
@@ -226,7 +267,11 @@ impl Table {
     /// Where a port leads to, as who is in `kvm->srcu` sees it.
     pub(crate) fn leads<'s>(&self, port: u32) -> Option<Leads<'s>> {
         let number = self.slots.get(port as usize)?.load(Acquire);
-        Some(self.get(number)?.leads())
+        let sender = self.get(number)?;
+        Some(match sender.leads() {
+            Ok(route) => Leads::ToPort(route, SenderRef(sender, PhantomData)),
+            Err(eventfd) => Leads::ToEventFd(EventFdRef(eventfd, PhantomData)),
+        })
     }
 
     /// Whoever changes it has looked whether there is such a port.
@@ -289,24 +334,30 @@ impl XenState<'_> {
         Some(Retired::new(Owned(KBox::from_raw(sender))))
     }
 
-    /// As the module does it: with `shared_info` locked for writing.
+    /// As the module does it: it waits for those that have `shared_info` locked.
     pub(crate) fn bind_sender(
         &mut self,
         port: u32,
-        target: impl FnOnce(&Sender) -> Result<Target>,
+        target: impl FnOnce(&Sender) -> Result<u32>,
     ) -> Result {
         let sender = self.sender(port).ok_or(ENOENT)?;
-        let target = target(&sender)?;
+        let id = target(&sender)?;
+        sender.bind(id);
         // SAFETY: The lock order is the module's business.
         let mut cx = unsafe { Ctx::<VmIoctl>::assert() };
-        let _alone = self.vm.shared_info().lock_alone(&mut cx);
-        sender.bind(target);
+        self.vm.shared_info().wait_for_readers(&mut cx);
+        sender.bind(id);
         Ok(())
     }
 
-    pub(crate) fn remove_all_senders(&mut self) -> Result<Retired<Vec<Owned>>> {
-        let ports = 0..self.table.slots.len() as u32;
-        let senders = ports.filter_map(|port| self.remove_sender(port));
-        Ok(Retired::new(senders.map(Retired::into_inner).collect()))
+    pub(crate) fn remove_all_senders(&mut self) -> Retired<Senders> {
+        let slots = self.table.slots.iter();
+        let numbers = slots.map(|slot| slot.swap(NONE, Release));
+        let senders = numbers.filter_map(|number| self.table.get(number));
+        Retired::new(Senders(
+            senders
+                .map(|sender| Owned(KBox::from_raw(sender)))
+                .collect(),
+        ))
     }
 }

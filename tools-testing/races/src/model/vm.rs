@@ -5,7 +5,7 @@
 use super::{
     fully_ordered,
     host::Host,
-    memory::{word_of, Gpc, Page},
+    memory::{word_of, Gpc, Locked, Page},
     sleep::Asleep,
     srcu::{OfVm, Srcu},
     table::Table,
@@ -156,14 +156,20 @@ impl<'a> Vm<'a> {
     }
 
     pub(crate) fn target(self, target: Target) -> Option<Vcpu<'a>> {
-        let Some(index) = target.index() else {
-            return self.vcpu_by_id(target.id());
-        };
-        assert_eq!(id_of(index), target.id(), "a torn target");
-        self.vcpu(index)
+        self.vcpu_by_id(target.id())
     }
 
-    pub(crate) fn has_pollers(self) -> bool {
+    /// Only what is noted: the model's numbers of a vCPU differ.
+    pub(crate) fn target_at_once<S>(
+        self,
+        _locked: &Locked<'_, S>,
+        target: Target,
+    ) -> Option<Vcpu<'a>> {
+        let index = target.index()?;
+        self.vcpu(index).filter(|_| id_of(index) == target.id())
+    }
+
+    pub(crate) fn may_have_pollers(self) -> bool {
         self.0.poll_mask.load(Relaxed) != 0
     }
 

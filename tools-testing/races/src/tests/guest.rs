@@ -10,7 +10,7 @@ use crate::{
     bindings,
     evtchn::{
         deliver::{deliver, deliver_in_section},
-        port::Target,
+        port::{Port, Target},
         ports, send,
     },
     kvm::{
@@ -33,6 +33,7 @@ pub(super) fn ioctl<R>(f: impl FnOnce(&mut Ctx<'_, VmIoctl>) -> R) -> R {
 
 /// `KVM_XEN_HVM_EVTCHN_SEND`.
 pub(super) fn vmm_sends(vm: Vm<'_>, port: u32, vcpu: u32) {
+    let port = Port::new(port, vm.word_size()).expect("a port of the guest's");
     let sent = ioctl(|cx| deliver(cx, vm, port, Target::by_id(id_of(vcpu))));
     assert!(sent.result().is_ok());
 }
@@ -64,9 +65,10 @@ pub(super) fn guest_sends(vcpu: Vcpu<'_>, port: u32) -> Option<Result> {
 pub(super) fn guest_sends_by_c(vcpu: Vcpu<'_>, port: u32) -> Option<Result> {
     let vm = vcpu.vm();
     vcpu.run(|cx| match vm.state().table.leads(port)? {
-        Leads::ToPort(to) => {
-            let sent = deliver_in_section(&mut cx.may_refresh(), vm, to.port, to.target);
-            Some(sent.result())
+        Leads::ToPort(to, _) => {
+            let port = Port::new(to.port, vm.word_size())?;
+            let vcpu = vm.target(to.target)?;
+            Some(deliver_in_section(&mut cx.may_refresh(), vcpu, port).result())
         }
         Leads::ToEventFd(eventfd) => {
             eventfd.signal();

@@ -154,15 +154,39 @@ fn a_deassign_that_does_not_wait_is_found_wrong() {
 }
 
 #[test]
+#[should_panic(expected = "an event through no port")]
+fn a_reset_that_does_not_wait_is_found_wrong() {
+    removal(KVM_XEN_EVTCHN_RESET, Some(Broken::Gate));
+}
+
+/// In a transition, beside a sender in C.
+fn reset_in_a_transition(broken: Option<Broken>) {
+    let host = Host {
+        in_transition: true,
+        ..Host::DEFAULT
+    };
+    let config = Config {
+        host,
+        ..config(broken)
+    };
+    removal_beside(sender_in_c, KVM_XEN_EVTCHN_RESET, config);
+}
+
+#[test]
+fn reset_in_a_transition_waits_for_senders_in_c() {
+    reset_in_a_transition(None);
+}
+
+#[test]
 #[should_panic(expected = "Causality violation")]
 fn a_reset_without_a_grace_period_is_found_freed() {
-    removal(KVM_XEN_EVTCHN_RESET, Some(Broken::GracePeriod));
+    reset_in_a_transition(Some(Broken::GracePeriod));
 }
 
 #[test]
 #[should_panic(expected = "an event through no port")]
-fn a_reset_that_does_not_wait_is_found_wrong() {
-    removal(KVM_XEN_EVTCHN_RESET, Some(Broken::Leaked));
+fn a_reset_that_does_not_wait_in_a_transition_is_found_wrong() {
+    reset_in_a_transition(Some(Broken::Leaked));
 }
 
 /// C does not pass the gate.

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interrupts switched off for a few instructions.
+//!
+//! In a machine that Xen runs without hardware virtualization the instructions do nothing, but there
+//! KVM runs no VM. Lockdep is told nothing, so that inside of this it must not be asked.
+
+use crate::bindings;
+use core::arch::asm;
+use kernel::ffi::c_ulong;
+
+/// Whether interrupts were on before, as the flags of the CPU.
+#[derive(Clone, Copy)]
+pub(crate) struct Flags(pub(super) c_ulong);
+
+/// Switches interrupts off.
+#[inline(always)]
+pub(super) fn save() -> Flags {
+    let flags;
+    // SAFETY: Interrupts may be off wherever this module runs. What the compiler has put into
+    // memory stays on its side of this.
+    unsafe { asm!("pushfq", "pop {}", "cli", out(reg) flags, options(preserves_flags)) };
+    Flags(flags)
+}
+
+/// Switches interrupts on again, if they were.
+#[inline(always)]
+pub(super) fn restore(Flags(flags): Flags) {
+    if flags & (1 << bindings::X86_EFLAGS_IF_BIT) != 0 {
+        // SAFETY: They were on when they were switched off, and nothing is held since.
+        unsafe { asm!("sti", options(nostack, preserves_flags)) };
+    }
+}
+
+/// Does something that is neither interrupted nor preempted. It takes no lock.
+#[inline(always)]
+pub(crate) fn without<R>(f: impl FnOnce() -> R) -> R {
+    let flags = save();
+    let result = f();
+    restore(flags);
+    result
+}
