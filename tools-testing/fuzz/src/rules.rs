@@ -114,13 +114,15 @@ fn stolen_time_is_bounded(case: &Case) -> bool {
 }
 
 /// A timer was set, shared_info was away then or later, and C has forgotten the timer, while
-/// Rust still has it.
+/// Rust still has it; or its event has come in the end, and woken a vCPU that sleeps on in C until it
+/// is interrupted.
 fn timer_stays_set(case: &Case) -> bool {
     let (Some(c), Some(rust)) = (case.difference.c, case.difference.rust) else {
         return false;
     };
     let forgotten = c.kind == Kind::Expires && rust.kind == Kind::Expires && c.value == 0;
-    forgotten && undelivered_timer(case)
+    let slept_on = c.kind == Kind::Result && c.value as i64 == -i64::from(libc::EINTR);
+    (forgotten || slept_on && rust.kind == Kind::Exit) && undelivered_timer(case)
 }
 
 /// Whether a timer may have fired while shared_info was away.
@@ -195,6 +197,29 @@ mod tests {
         assert_eq!(explained(&placed, 0, 1), None);
         placed.push(Op::Page(0, Page::Unmap));
         assert_eq!(explained(&placed, 0, 1), Some("timer_stays_set"));
+    }
+
+    #[test]
+    fn a_timer_that_could_not_fire_wakes_later() {
+        let ops = vec![
+            Op::AddVcpu(0),
+            Op::FireTimer(0, 5),
+            Op::SetVm(VmAttr::SharedInfo(Gpa::Area(0, 0))),
+        ];
+        let item = |kind, value: i64| Item {
+            op: AFTER,
+            kind,
+            at: 0,
+            value: value as u64,
+        };
+        let (slept, woken) = (item(Kind::Result, -4), item(Kind::Exit, 2));
+        assert_eq!(
+            explained(ops.clone(), slept, woken),
+            Some("timer_stays_set")
+        );
+        // Not the other way round, nor without a timer.
+        assert_eq!(explained(ops.clone(), woken, slept), None);
+        assert_eq!(explained(ops[2..].to_vec(), slept, woken), None);
     }
 
     #[test]
