@@ -45,7 +45,7 @@ pub(super) unsafe fn load(array: *const bindings::xarray, index: c_ulong) -> Opt
     unsafe {
         let mut entry = (&raw const (*array).xa_head).read_volatile();
         let covered = match node(entry) {
-            Some(node) => index >> (*node).shift < SLOTS,
+            Some(node) => index.wrapping_shr((*node).shift.into()) < SLOTS,
             None => index == 0,
         };
         if !covered {
@@ -54,7 +54,7 @@ pub(super) unsafe fn load(array: *const bindings::xarray, index: c_ulong) -> Opt
         while let Some(node) = node(entry) {
             let shift = (*node).shift;
             let slots = (&raw const (*node).slots).cast::<*mut c_void>();
-            let slot = (index >> shift) % SLOTS;
+            let slot = index.wrapping_shr(shift.into()) % SLOTS;
             entry = slots.add(slot).read_volatile();
             if shift == 0 {
                 break;

@@ -8,7 +8,9 @@
 //! change without `lock`: they go on until that has gone wrong often enough, however busy the host
 //! is, so what they do is seen to be able to fail.
 
-use crate::bitops::{clear_mask, test_and_clear_in, test_and_set, test_and_set_in};
+use crate::bitops::{
+    clear_mask, compare_and_set, test_and_clear_in, test_and_set, test_and_set_in,
+};
 use std::arch::asm;
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
@@ -47,11 +49,19 @@ impl Shared {
         self.0.get().cast()
     }
 
-    fn is_set(&self) -> bool {
+    fn value(&self) -> u64 {
         let value: u64;
         // SAFETY: A load of the double word.
         unsafe { asm!("mov {}, [{}]", out(reg) value, in(reg) self.0.get(), options(nostack)) };
-        value != 0
+        value
+    }
+
+    fn is_set(&self) -> bool {
+        self.value() != 0
+    }
+
+    fn word(&self) -> u32 {
+        self.value() as u32
     }
 
     /// Sets a bit and clears it, not atomically; whether another one's change got lost, or this.
@@ -155,6 +165,26 @@ fn masks_are_cleared_beside_other_bits() {
             was
         };
         assert!(!was, "bit {nr} was changed by who changes others");
+    });
+    assert_eq!(shared.0.into_inner(), 0);
+}
+
+/// A word that was not what was expected is left alone: it has one owner at a time.
+#[test]
+fn a_word_is_taken_by_one() {
+    let shared = Shared::new();
+    let owners = AtomicU64::new(0);
+    race(|number| {
+        let (word, mine) = (shared.words(), number + 1);
+        // SAFETY: The word is aligned, and all change it in this way.
+        unsafe { compare_and_set(word, 0, mine) };
+        if shared.word() == mine {
+            let others = owners.fetch_add(1, SeqCst);
+            owners.fetch_sub(1, SeqCst);
+            assert_eq!(others, 0, "two have taken it");
+        }
+        // SAFETY: As above.
+        unsafe { compare_and_set(word, mine, 0) };
     });
     assert_eq!(shared.0.into_inner(), 0);
 }
