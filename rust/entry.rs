@@ -25,7 +25,7 @@ use crate::{
         exit, lifecycle, routing,
         uapi::{HvmAttr, VcpuAttr},
         witness::Call,
-        Vcpu, Vm,
+        OwnVcpu, Vcpu, Vm,
     },
     sync::{
         Anywhere, Ctx, Destruction, Held, InKvmRun, SchedOut, SetIrq, TimerHardIrq, TimerSoftirq,
@@ -56,7 +56,7 @@ pub(crate) type SetFn =
 /// task's stack. A call in the last place, made by a jump, would hide that the task sleeps in what
 /// was called, and has yet to return to the module. `make check` looks for such jumps.
 #[inline(always)]
-fn stays<T>(call: impl FnOnce() -> T) -> T {
+fn framed<T>(call: impl FnOnce() -> T) -> T {
     let result = call();
     // SAFETY: There is no instruction. The compiler takes it for one that comes after the call.
     unsafe { asm!("", options(nostack, preserves_flags)) };
@@ -119,6 +119,20 @@ unsafe fn enter_vcpu<'a, H: Held>(vcpu: *mut kvm_vcpu) -> (Ctx<'a, H>, Vcpu<'a>)
     }
 }
 
+/// The vCPU behind one of KVM's pointers, which is the task's own, and the context that KVM calls for
+/// it in.
+///
+/// # Safety
+///
+/// As for [`enter_vcpu`], and the vCPU is the task's own until `'a` ends: see [`OwnVcpu`].
+#[inline(always)]
+unsafe fn enter_own_vcpu<'a, H: Held>(vcpu: *mut kvm_vcpu) -> (Ctx<'a, H>, OwnVcpu<'a>) {
+    // SAFETY: By the safety requirement.
+    let (cx, vcpu) = unsafe { enter_vcpu(vcpu) };
+    // SAFETY: By the safety requirement.
+    (cx, unsafe { OwnVcpu::assert(vcpu) })
+}
+
 /// Delivers an event at once or not at all: for an irqfd, with a spinlock held and interrupts
 /// off; for the timer, in hard interrupt context; and first of all for everybody else.
 ///
@@ -132,7 +146,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_set_evtchn_fast(
 ) -> c_int {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
     let ((mut cx, vm), route) = unsafe { (enter_vm::<Anywhere>(kvm), routing::from_kernel(xe)) };
-    stays(|| route::set_inatomic(&mut cx, vm, route)).into_raw()
+    framed(|| route::set_inatomic(&mut cx, vm, route)).into_raw()
 }
 
 /// Delivers an event that comes by a route: from the irqfd workqueue, from a thread of KVM's, or
@@ -159,7 +173,7 @@ pub(crate) unsafe extern "C" fn evtchn_set_fn(
         let evtchn = &raw const (*e).__bindgen_anon_1.xen_evtchn;
         (enter_vm::<SetIrq>(kvm), routing::from_kernel(evtchn))
     };
-    stays(|| route::set(&mut cx, vm, route)).into_raw()
+    framed(|| route::set(&mut cx, vm, route)).into_raw()
 }
 
 /// Fills in an entry of a new routing table.
@@ -175,7 +189,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_setup_evtchn(
 ) -> c_int {
     // SAFETY: As KVM calls it; the entry is not in use yet.
     let (vm, entry, user) = unsafe { (vm(kvm), &mut *e, &*ue) };
-    let route = stays(|| route::setup(vm, routing::from_user(user)));
+    let route = framed(|| route::setup(vm, routing::from_user(user)));
     ioctl_result(route.map(|route| routing::fill(entry, route)))
 }
 
@@ -192,7 +206,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_evtchn_send(
     // SAFETY: As KVM calls it: an ioctl of a VM holds nothing.
     let ((mut cx, vm), to) =
         unsafe { (enter_vm::<VmIoctl>(kvm), routing::from_user_evtchn(&*evt)) };
-    ioctl_result(stays(|| send::from_vmm(&mut cx, vm, to)))
+    ioctl_result(framed(|| send::from_vmm(&mut cx, vm, to)))
 }
 
 /// The ioctl `KVM_XEN_HVM_SET_ATTR`.
@@ -207,7 +221,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_set_attr(
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `data` is its own copy.
     let ((mut cx, vm), attr) = unsafe { (enter_vm::<VmIoctl>(kvm), HvmAttr(&mut *data)) };
-    ioctl_result(stays(|| attr::vm::set(&mut cx, vm, &attr)))
+    ioctl_result(framed(|| attr::vm::set(&mut cx, vm, &attr)))
 }
 
 /// The ioctl `KVM_XEN_HVM_GET_ATTR`.
@@ -222,7 +236,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_get_attr(
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `data` is its own copy.
     let ((mut cx, vm), mut attr) = unsafe { (enter_vm::<VmIoctl>(kvm), HvmAttr(&mut *data)) };
-    ioctl_result(stays(|| attr::vm::get(&mut cx, vm, &mut attr)))
+    ioctl_result(framed(|| attr::vm::get(&mut cx, vm, &mut attr)))
 }
 
 /// The ioctl `KVM_XEN_HVM_CONFIG`.
@@ -237,7 +251,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_config(
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `xhc` is its own copy.
     let ((mut cx, vm), config) = unsafe { (enter_vm::<VmIoctl>(kvm), &*xhc) };
-    ioctl_result(stays(|| attr::config::set(&mut cx, vm, config)))
+    ioctl_result(framed(|| attr::config::set(&mut cx, vm, config)))
 }
 
 /// The ioctl `KVM_XEN_VCPU_SET_ATTR`.
@@ -251,8 +265,9 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_set_attr(
     data: *mut kvm_xen_vcpu_attr,
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a vCPU holds its mutex, and `data` is its own copy.
-    let ((mut cx, vcpu), attr) = unsafe { (enter_vcpu::<VcpuIoctl>(vcpu), VcpuAttr(&mut *data)) };
-    ioctl_result(stays(|| attr::vcpu::set(&mut cx, vcpu, &attr)))
+    let ((mut cx, vcpu), attr) =
+        unsafe { (enter_own_vcpu::<VcpuIoctl>(vcpu), VcpuAttr(&mut *data)) };
+    ioctl_result(framed(|| attr::vcpu::set(&mut cx, vcpu, &attr)))
 }
 
 /// The ioctl `KVM_XEN_VCPU_GET_ATTR`.
@@ -267,8 +282,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_get_attr(
 ) -> c_int {
     // SAFETY: As KVM calls it: an ioctl of a vCPU holds its mutex, and `data` is its own copy.
     let ((mut cx, vcpu), mut attr) =
-        unsafe { (enter_vcpu::<VcpuIoctl>(vcpu), VcpuAttr(&mut *data)) };
-    ioctl_result(stays(|| attr::vcpu::get(&mut cx, vcpu, &mut attr)))
+        unsafe { (enter_own_vcpu::<VcpuIoctl>(vcpu), VcpuAttr(&mut *data)) };
+    ioctl_result(framed(|| attr::vcpu::get(&mut cx, vcpu, &mut attr)))
 }
 
 /// The vCPU runs, or is preempted, from now on.
@@ -280,15 +295,15 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_get_attr(
 pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, state: c_int) {
     match State::from_u64(state as u64) {
         Some(State::Runnable) => {
-            // SAFETY: KVM calls it so when the task is scheduled out: it may not sleep, and the
-            // caller is in a read section of `kvm->srcu`.
-            let (mut cx, vcpu) = unsafe { enter_vcpu::<SchedOut>(vcpu) };
-            stays(|| runstate::preempted(&mut cx, vcpu));
+            // SAFETY: KVM calls it so when the vCPU's task is scheduled out: it may not sleep, and
+            // the caller is in a read section of `kvm->srcu`.
+            let (mut cx, vcpu) = unsafe { enter_own_vcpu::<SchedOut>(vcpu) };
+            framed(|| runstate::preempted(&mut cx, vcpu));
         }
         Some(state) => {
             // SAFETY: KVM calls it so inside `KVM_RUN`, on the way into the guest.
-            let (mut cx, vcpu) = unsafe { enter_vcpu::<InKvmRun>(vcpu) };
-            stays(|| runstate::change(&mut cx.may_refresh(), vcpu, state));
+            let (mut cx, vcpu) = unsafe { enter_own_vcpu::<InKvmRun>(vcpu) };
+            framed(|| runstate::change(&mut cx.may_refresh(), vcpu, state));
         }
         // KVM has no others.
         None => {}
@@ -304,7 +319,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, sta
 pub(crate) unsafe extern "C" fn __kvm_xen_has_interrupt(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
     let (mut cx, vcpu) = unsafe { enter_vcpu::<Anywhere>(vcpu) };
-    stays(|| info::has_interrupt(&mut cx, vcpu)).into()
+    framed(|| info::has_interrupt(&mut cx, vcpu)).into()
 }
 
 /// Writes the events that were noted in the kernel to the guest.
@@ -315,8 +330,8 @@ pub(crate) unsafe extern "C" fn __kvm_xen_has_interrupt(vcpu: *mut kvm_vcpu) -> 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_inject_pending_events(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
-    let (mut cx, vcpu) = unsafe { enter_vcpu::<InKvmRun>(vcpu) };
-    stays(|| info::inject_pending_events(&mut cx, vcpu));
+    let (mut cx, vcpu) = unsafe { enter_own_vcpu::<InKvmRun>(vcpu) };
+    framed(|| info::inject_pending_events(&mut cx, vcpu));
 }
 
 /// Raises the vCPU's own upcall vector. From any context.
@@ -328,7 +343,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_inject_pending_events(vcpu: *mut kvm_vcp
 pub(crate) unsafe extern "C" fn kvm_xen_inject_vcpu_vector(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
     let (mut cx, vcpu) = unsafe { enter_vcpu::<Anywhere>(vcpu) };
-    stays(|| vcpu.inject_upcall_vector(&mut cx));
+    framed(|| vcpu.inject_upcall_vector(&mut cx));
 }
 
 /// Delivers the event of a timer that fired when that could not be done.
@@ -339,8 +354,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_inject_vcpu_vector(vcpu: *mut kvm_vcpu) 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_inject_timer_irqs(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
-    let (mut cx, vcpu) = unsafe { enter_vcpu::<InKvmRun>(vcpu) };
-    stays(|| timer::inject_pending(&mut cx.may_refresh(), vcpu));
+    let (mut cx, vcpu) = unsafe { enter_own_vcpu::<InKvmRun>(vcpu) };
+    framed(|| timer::inject_pending(&mut cx.may_refresh(), vcpu));
 }
 
 /// The singleshot timer fires, in hard interrupt context.
@@ -355,7 +370,7 @@ pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtim
         let timer = NonNull::new_unchecked(timer);
         enter_vcpu::<TimerHardIrq>(Vcpu::of_timer(timer).as_raw())
     };
-    stays(|| timer::fire_in_hardirq(&mut cx, vcpu));
+    framed(|| timer::fire_in_hardirq(&mut cx, vcpu));
     HRTIMER_NORESTART
 }
 
@@ -371,7 +386,7 @@ pub(crate) unsafe extern "C" fn cancel_evtchn_poll(timer: *mut timer_list) {
         let timer = NonNull::new_unchecked(timer);
         enter_vcpu::<TimerSoftirq>(Vcpu::of_poll_timer(timer).as_raw())
     };
-    stays(|| vcpu.unblock(&mut cx));
+    framed(|| vcpu.unblock(&mut cx));
 }
 
 /// The guest has written to the MSR of the hypercall page. 0, 1 for a fault, or an error.
@@ -385,8 +400,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_write_hypercall_page(
     data: u64,
 ) -> c_int {
     // SAFETY: As KVM calls it: inside `KVM_RUN`, or in an ioctl that enters a read section too.
-    let (mut cx, vcpu) = unsafe { enter_vcpu::<InKvmRun>(vcpu) };
-    match stays(|| page::write(&mut cx, vcpu, data)) {
+    let (mut cx, vcpu) = unsafe { enter_own_vcpu::<InKvmRun>(vcpu) };
+    match framed(|| page::write(&mut cx, vcpu, data)) {
         Ok(()) => 0,
         Err(page::Refused::Fault) => 1,
         Err(page::Refused::Failed(error)) => error.to_errno(),
@@ -401,8 +416,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_write_hypercall_page(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_hypercall(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
-    let (mut cx, vcpu) = unsafe { enter_vcpu::<InKvmRun>(vcpu) };
-    stays(|| hypercall::take(&mut cx, vcpu)).0
+    let (mut cx, vcpu) = unsafe { enter_own_vcpu::<InKvmRun>(vcpu) };
+    framed(|| hypercall::take(&mut cx, vcpu)).0
 }
 
 /// The VMM has handled a hypercall.
@@ -413,8 +428,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_hypercall(vcpu: *mut kvm_vcpu) -> c_int 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_hypercall_complete_userspace(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it: inside `KVM_RUN`.
-    let (mut cx, vcpu) = unsafe { enter_vcpu::<InKvmRun>(vcpu) };
-    stays(|| exit::complete_from_vmm(&mut cx, vcpu)).0
+    let (mut cx, vcpu) = unsafe { enter_own_vcpu::<InKvmRun>(vcpu) };
+    framed(|| exit::complete_from_vmm(&mut cx, vcpu)).0
 }
 
 /// A VM is being created.
@@ -425,7 +440,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hypercall_complete_userspace(vcpu: *mut 
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_init_vm(kvm: *mut kvm) {
     // SAFETY: As KVM calls it.
-    stays(|| unsafe { lifecycle::init_vm(kvm) })
+    framed(|| unsafe { lifecycle::init_vm(kvm) })
 }
 
 /// A VM is being destroyed, with all of its vCPUs gone.
@@ -437,7 +452,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_init_vm(kvm: *mut kvm) {
 pub(crate) unsafe extern "C" fn kvm_xen_destroy_vm(kvm: *mut kvm) {
     // SAFETY: As KVM calls it: nothing that matters here is held, and nobody else has the VM.
     let (mut cx, vm) = unsafe { enter_vm::<Destruction>(kvm) };
-    stays(|| lifecycle::destroy_vm(&mut cx, vm));
+    framed(|| lifecycle::destroy_vm(&mut cx, vm));
 }
 
 /// A vCPU is being created.
@@ -448,7 +463,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_destroy_vm(kvm: *mut kvm) {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_init_vcpu(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it.
-    stays(|| unsafe { lifecycle::init_vcpu(vcpu) })
+    framed(|| unsafe { lifecycle::init_vcpu(vcpu) })
 }
 
 /// A vCPU is being destroyed, out of the guest for good.
@@ -459,6 +474,6 @@ pub(crate) unsafe extern "C" fn kvm_xen_init_vcpu(vcpu: *mut kvm_vcpu) {
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_destroy_vcpu(vcpu: *mut kvm_vcpu) {
     // SAFETY: As KVM calls it: nothing that matters here is held, and nobody else has the vCPU.
-    let (mut cx, vcpu) = unsafe { enter_vcpu::<Destruction>(vcpu) };
-    stays(|| lifecycle::destroy_vcpu(&mut cx, vcpu));
+    let (mut cx, own) = unsafe { enter_own_vcpu::<Destruction>(vcpu) };
+    framed(|| crate::vcpu::destroy(&mut cx, own));
 }

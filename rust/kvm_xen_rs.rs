@@ -6,18 +6,27 @@
 //! Documentation/takeover.rst has how they take over and hand back, Documentation/locking.rst
 //! what they lock in which order.
 
+#![deny(unsafe_code)]
+
 use kernel::prelude::*;
 
+#[allow(unsafe_code)]
 mod bindings;
 
 mod abi;
 mod attr;
+#[allow(unsafe_code)]
 mod entry;
 mod evtchn;
 mod hypercall;
+#[allow(unsafe_code)]
 mod kernels;
+#[allow(unsafe_code)]
 mod kvm;
+#[allow(unsafe_code)]
 mod livepatch;
+mod prelude;
+#[allow(unsafe_code)]
 mod sync;
 mod vcpu;
 

@@ -4,8 +4,12 @@
 
 use core::marker::PhantomData;
 
+/// What only the structures declared in `abi/` are: unsafe code relies on their sizes.
+pub(super) trait Declared {}
+
 /// A structure in guest memory.
-pub(crate) trait Structure {
+#[allow(private_bounds, reason = "that is how it is sealed")]
+pub(crate) trait Structure: Declared {
     /// Its size in bytes. It never crosses a page.
     const SIZE: usize;
     /// What its address is a multiple of, whatever a VMM asks for.
@@ -109,6 +113,7 @@ mod tests {
     use super::*;
 
     struct Sample;
+    impl Declared for Sample {}
     impl Structure for Sample {
         const SIZE: usize = 64;
         const ALIGN: usize = 8;

@@ -4,12 +4,13 @@
 //!
 //! Source: `struct pvclock_vcpu_time_info`, `asm/pvclock-abi.h`.
 
-use super::layout::{Structure, Words};
+use super::layout::{Declared, Structure, Words};
 
 /// `struct pvclock_vcpu_time_info` in guest memory: 32 bytes, on its own or at the end of
 /// `vcpu_info`.
 pub(crate) struct TimeInfo;
 
+impl Declared for TimeInfo {}
 impl Structure for TimeInfo {
     const SIZE: usize = 32;
     const ALIGN: usize = 1;

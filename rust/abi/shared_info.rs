@@ -6,13 +6,14 @@
 //! own definitions are in `kvm/layout_check.rs`.
 
 use super::{
-    layout::{Bits, Field, Structure},
+    layout::{Bits, Declared, Field, Structure},
     WordSize,
 };
 
 /// `struct shared_info`, in a page of its own.
 pub(crate) struct SharedInfo;
 
+impl Declared for SharedInfo {}
 impl Structure for SharedInfo {
     const SIZE: usize = 4096;
     const ALIGN: usize = 4096;

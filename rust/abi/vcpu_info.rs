@@ -5,13 +5,14 @@
 //! Source: `struct vcpu_info` in `xen/interface/xen.h`.
 
 use super::{
-    layout::{Bits, Field, Structure, Words},
+    layout::{Bits, Declared, Field, Structure, Words},
     WordSize,
 };
 
 /// `struct vcpu_info`: 64 bytes in both layouts, at any address that keeps it within a page.
 pub(crate) struct VcpuInfo;
 
+impl Declared for VcpuInfo {}
 impl Structure for VcpuInfo {
     const SIZE: usize = 64;
     const ALIGN: usize = 1;

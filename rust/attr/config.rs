@@ -8,9 +8,9 @@ use crate::{
         KVM_XEN_HVM_CONFIG_PVCLOCK_TSC_UNSTABLE, KVM_XEN_MSR_MAX_INDEX, KVM_XEN_MSR_MIN_INDEX,
     },
     kvm::{enabled, Vm},
+    prelude::*,
     sync::{Ctx, VmIoctl},
 };
-use kernel::prelude::*;
 
 /// What a VMM may ask for; the other flags only tell it what there is.
 const PERMITTED: u32 = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL
@@ -52,14 +52,14 @@ pub(crate) fn set(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, config: &kvm_xen_hvm_co
     let old = {
         let mut xen = vm.lock_xen(cx);
         let old = xen.hvm_config();
-        xen.set_hvm_config(*config);
+        xen.set_hvm_config(config);
         old
     };
     if old.msr != 0 {
         enabled::dec_deferred();
     }
     if (old.flags ^ config.flags) & KVM_XEN_HVM_CONFIG_PVCLOCK_TSC_UNSTABLE != 0 {
-        vm.request_clock_update();
+        vm.request_clock_update(cx);
     }
     Ok(())
 }

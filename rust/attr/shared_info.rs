@@ -5,9 +5,9 @@
 use crate::{
     abi::shared_info::{version_while_written, wall_clock, WallTime},
     kvm::Vm,
+    prelude::*,
     sync::{barrier::smp_wmb, gpc::Place, Ctx, MayRefresh, VmIoctl},
 };
-use kernel::prelude::*;
 
 /// Puts `shared_info` into a page, or nowhere. May sleep.
 ///

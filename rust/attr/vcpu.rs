@@ -22,15 +22,15 @@ use crate::{
     kvm::{
         sched_info,
         uapi::{VcpuAttr, INVALID_GPA, NO_STATE, PRIO_2LEVEL},
-        Vcpu,
+        OwnVcpu,
     },
+    prelude::*,
     sync::{
         gpc::{Gpc, Part, Place},
         Ctx, MayRefresh, VcpuIoctl,
     },
     vcpu::{runstate, timer},
 };
-use kernel::prelude::*;
 
 /// Sets an attribute. May sleep.
 ///
@@ -39,7 +39,7 @@ use kernel::prelude::*;
 /// `ENOENT` for an attribute that is none; `EOPNOTSUPP` for the runstate on a kernel without
 /// scheduler statistics; `ENXIO` for a `vcpu_info` at an address that is none for it on this
 /// kernel; `EINVAL`, `EFAULT` as the attribute's own function says.
-pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
+pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: OwnVcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
     check(attr.kind())?;
     set_in_section(
         &mut vcpu.vm().srcu().read(cx).cx().may_refresh(),
@@ -60,7 +60,7 @@ fn check(kind: u32) -> Result {
 }
 
 /// As [`set`].
-fn set_in_section(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
+fn set_in_section(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
     match attr.kind() {
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => {
             let to = aligned(guest(attr.gpa()))?;
@@ -106,7 +106,7 @@ fn set_in_section(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, attr: &VcpuAttr<
 }
 
 /// Sets the runstate, or a part of it, or adds to it.
-fn set_runstate(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
+fn set_runstate(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
     let kind = attr.kind();
     let state = State::from_u64(attr.runstate_state());
     if kind == KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST {
@@ -139,7 +139,7 @@ fn aligned(place: Option<Place>) -> Result<Option<Place>> {
 /// Puts one of the vCPU's structures that has its clock in it somewhere, or nowhere.
 fn place(
     cx: &mut Ctx<'_, MayRefresh>,
-    vcpu: Vcpu<'_>,
+    vcpu: OwnVcpu<'_>,
     (structure, len): Part<'_>,
     place: Option<Place>,
 ) -> Result {
@@ -160,7 +160,11 @@ fn place(
 /// `ENOENT` for an attribute that is none, or a runstate that is nowhere; `EINVAL` for the shift
 /// of the runstate, which can't be read; `EOPNOTSUPP` for the runstate on a kernel without
 /// scheduler statistics.
-pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>, attr: &mut VcpuAttr<'_>) -> Result {
+pub(crate) fn get(
+    cx: &mut Ctx<'_, VcpuIoctl>,
+    vcpu: OwnVcpu<'_>,
+    attr: &mut VcpuAttr<'_>,
+) -> Result {
     check(attr.kind())?;
     match attr.kind() {
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => attr.set_gpa(gpa_of(vcpu.vcpu_info())),

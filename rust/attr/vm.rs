@@ -19,12 +19,10 @@ use crate::{
         uapi::{HvmAttr, INVALID_GFN},
         Vm,
     },
+    prelude::*,
     sync::{gpc::Place, Ctx, VmIoctl},
 };
-use kernel::{
-    page::{PAGE_SHIFT, PAGE_SIZE},
-    prelude::*,
-};
+use kernel::page::{PAGE_SHIFT, PAGE_SIZE};
 
 /// Sets an attribute. May sleep.
 ///

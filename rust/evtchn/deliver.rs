@@ -9,22 +9,18 @@
 //!
 //! Source: the description of the 2-level ABI in `xen/interface/event_channel.h`.
 
-use super::{
-    poll,
-    port::{Port, Target},
-};
+use super::{poll, port::Port};
 use crate::{
     abi::{
         shared_info::{self, SharedInfo},
         vcpu_info::{self, EVTCHN_UPCALL_PENDING},
     },
     bindings,
-    kvm::{Vcpu, Vm},
-    sync::{
-        gpc::Mapping, Ctx, InKvmSrcu, MayDeliver, MayRefresh, MayTry, MayTryLock, MayWake, VmIoctl,
-    },
+    kvm::{Target, Vcpu, Vm},
+    prelude::*,
+    sync::{gpc::Mapping, Ctx, InKvmSrcu, MayDeliver, MayRefresh, MayTryLock, MayWake},
 };
-use kernel::{ffi::c_int, prelude::*};
+use kernel::ffi::c_int;
 
 /// What became of an event, as KVM has it from whoever sets an interrupt.
 ///
@@ -63,10 +59,11 @@ impl Delivery {
 
 /// Delivers an event without ever waiting. Any context where a lock may be tried.
 ///
-/// [`Delivery::NOT_NOW`] is what [`deliver`] can wait for; it fails with `EINVAL` when the guest
-/// has no such vCPU. Of `vcpu`, where that is known, no more is asked.
+/// Of `vcpu`, where that is known, no more is asked than that it is there; it is searched for by
+/// `target` else. [`Delivery::NOT_NOW`] is what [`deliver`] can wait for; it fails with `EINVAL` when
+/// the guest has no such vCPU.
 #[inline(never)]
-pub(crate) fn deliver_fast<'a>(
+pub(crate) fn try_deliver<'a>(
     cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'a>,
     port: Port,
@@ -82,9 +79,9 @@ pub(crate) fn deliver_fast<'a>(
             };
         };
         if let Some(vcpu) = vcpu.or_else(|| vm.target_at_once(page.locked(), target)) {
-            let to = End::new(vcpu, port);
-            let set = to.set(page);
-            return to.tell(cx, vm, set);
+            let to = BoundPort::new(vcpu, port);
+            let outcome = to.set_pending(page);
+            return to.notify(cx, vm, outcome);
         }
         // Searched for without the lock, as that takes a while, and has interrupts off.
         drop(page);
@@ -95,16 +92,38 @@ pub(crate) fn deliver_fast<'a>(
     }
 }
 
-/// Where an event arrives.
+/// As [`try_deliver`], waiting for `shared_info` to be mapped if it has to. May sleep.
+///
+/// It fails with `EINVAL` when the guest has no such vCPU, or no `shared_info`; with `EFAULT` when
+/// there is no page where that should be.
+pub(crate) fn deliver<'a>(
+    cx: &mut Ctx<'_, MayRefresh>,
+    vm: Vm<'a>,
+    port: Port,
+    target: Target,
+    vcpu: Option<Vcpu<'a>>,
+) -> Delivery {
+    loop {
+        let delivery = try_deliver(&mut cx.may_deliver(), vm, port, target, vcpu);
+        if delivery != Delivery::NOT_NOW {
+            return delivery;
+        }
+        if let Err(error) = vm.shared_info().refresh(cx) {
+            return Delivery::failed(error);
+        }
+    }
+}
+
+/// A port of the guest's, and the vCPU that it is bound to.
 #[derive(Clone, Copy)]
-pub(super) struct End<'a> {
+pub(super) struct BoundPort<'a> {
     vcpu: Vcpu<'a>,
     port: Port,
 }
 
 /// What has been written to the guest, and what is left to do with the page released.
 #[derive(Clone, Copy)]
-pub(super) enum Set {
+pub(super) enum Outcome {
     /// Nothing is: the port was pending already.
     Coalesced,
     /// The port is pending, and masked.
@@ -117,8 +136,8 @@ pub(super) enum Set {
     Interrupt,
 }
 
-impl<'a> End<'a> {
-    /// A port of the guest's that is bound to a vCPU.
+impl<'a> BoundPort<'a> {
+    /// The port `port`, bound to `vcpu`.
     #[inline(always)]
     pub(super) fn new(vcpu: Vcpu<'a>, port: Port) -> Self {
         Self { vcpu, port }
@@ -129,106 +148,48 @@ impl<'a> End<'a> {
     /// Both with the page of the first one locked: whoever waits for that lock can tell that an
     /// event is on its way no more.
     #[inline(always)]
-    pub(super) fn set(&self, mut page: Mapping<'_, SharedInfo>) -> Set {
+    pub(super) fn set_pending(&self, mut page: Mapping<'_, SharedInfo>) -> Outcome {
         let (nr, size) = (self.port.nr(), self.port.word_size());
         if page.test_and_set(&shared_info::evtchn_pending(size), nr) {
-            return Set::Coalesced;
+            return Outcome::Coalesced;
         }
         if page.test(&shared_info::evtchn_mask(size), nr) {
-            return Set::Masked;
+            return Outcome::Masked;
         }
         let word = self.port.word();
         match self.vcpu.vcpu_info().try_read(&mut page.cx()) {
             Some(info) => {
                 if info.test_and_set(&vcpu_info::evtchn_pending_sel(size), word) {
-                    return Set::Raised;
+                    return Outcome::Raised;
                 }
                 info.store(&EVTCHN_UPCALL_PENDING, 1);
                 match self.vcpu.upcall_vector() {
-                    0 => Set::Unblock,
-                    _ => Set::Interrupt,
+                    0 => Outcome::Unblock,
+                    _ => Outcome::Interrupt,
                 }
             }
             // The page is away. The vCPU brings it back, where it may wait, and does this itself.
-            None if self.vcpu.test_and_set_pending_sel(word) => Set::Raised,
-            None => Set::Unblock,
+            None if self.vcpu.test_and_set_pending_sel(word) => Outcome::Raised,
+            None => Outcome::Unblock,
         }
     }
 
     /// Wakes whom an event that was written is for.
     #[inline(always)]
-    pub(super) fn tell<H>(&self, cx: &mut Ctx<'_, H>, vm: Vm<'_>, set: Set) -> Delivery
+    pub(super) fn notify<H>(&self, cx: &mut Ctx<'_, H>, vm: Vm<'_>, outcome: Outcome) -> Delivery
     where
         H: InKvmSrcu + MayTryLock + MayWake,
     {
-        if matches!(set, Set::Coalesced) {
+        if matches!(outcome, Outcome::Coalesced) {
             return Delivery::COALESCED;
         }
         poll::wake(&mut cx.may_deliver(), vm, self.port);
-        match set {
-            Set::Coalesced | Set::Masked => return Delivery::MASKED,
-            Set::Raised => {}
-            Set::Unblock => self.vcpu.unblock(cx),
-            Set::Interrupt => self.vcpu.inject_upcall_vector(cx),
+        match outcome {
+            Outcome::Coalesced | Outcome::Masked => return Delivery::MASKED,
+            Outcome::Raised => {}
+            Outcome::Unblock => self.vcpu.unblock(cx),
+            Outcome::Interrupt => self.vcpu.inject_upcall_vector(cx),
         }
         Delivery::RAISED
     }
-}
-
-/// Delivers an event, and waits for `shared_info` to be mapped if it has to. May sleep.
-///
-/// It fails with `EINVAL` when the guest has no such vCPU, or no `shared_info`; with `EFAULT` when
-/// there is no page where that should be.
-pub(crate) fn deliver(
-    cx: &mut Ctx<'_, VmIoctl>,
-    vm: Vm<'_>,
-    port: Port,
-    target: Target,
-) -> Delivery {
-    loop {
-        // A read section for each attempt: a change of memslots waits for the end of one.
-        let mut section = vm.srcu().read(cx);
-        let mut cx = section.cx();
-        let delivery = deliver_fast(&mut cx.may_deliver(), vm, port, target, None);
-        if delivery != Delivery::NOT_NOW {
-            return delivery;
-        }
-        if let Err(error) = vm.shared_info().refresh(&mut cx) {
-            return Delivery::failed(error);
-        }
-    }
-}
-
-/// As [`deliver_fast`], in a read section of its own.
-pub(crate) fn deliver_at_once(
-    cx: &mut Ctx<'_, MayTry>,
-    vm: Vm<'_>,
-    port: Port,
-    target: Target,
-) -> Delivery {
-    let mut section = vm.srcu().read(cx);
-    deliver_fast(&mut section.cx(), vm, port, target, None)
-}
-
-/// As [`deliver`], to a vCPU that is known, where the caller is in a read section that it does not
-/// leave.
-pub(crate) fn deliver_in_section(
-    cx: &mut Ctx<'_, MayRefresh>,
-    vcpu: Vcpu<'_>,
-    port: Port,
-) -> Delivery {
-    loop {
-        let delivery = deliver_to(&mut cx.may_deliver(), vcpu, port);
-        if delivery != Delivery::NOT_NOW {
-            return delivery;
-        }
-        if let Err(error) = vcpu.vm().shared_info().refresh(cx) {
-            return Delivery::failed(error);
-        }
-    }
-}
-
-/// As [`deliver_fast`], to a vCPU that is known.
-pub(crate) fn deliver_to(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>, port: Port) -> Delivery {
-    deliver_fast(cx, vcpu.vm(), port, Target::of(vcpu), Some(vcpu))
 }

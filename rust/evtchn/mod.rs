@@ -8,6 +8,5 @@ pub(crate) mod deliver;
 pub(crate) mod poll;
 pub(crate) mod port;
 pub(crate) mod ports;
-pub(crate) mod retired;
 pub(crate) mod route;
 pub(crate) mod send;

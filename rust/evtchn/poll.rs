@@ -8,11 +8,11 @@
 use super::port::Port;
 use crate::{
     abi::{hypercall::MAX_POLL_PORTS, shared_info, WordSize},
-    kvm::{params, vcpu::Polled, Vcpu, Vm},
+    kvm::{params, vcpu::Polled, OwnVcpu, Vm},
+    prelude::*,
     sync::{Ctx, InKvmRun, InKvmSrcu, MayDeliver, MayTryLock},
     vcpu::timer,
 };
-use kernel::prelude::*;
 
 /// Wakes the vCPUs that poll for `port`. Any context.
 ///
@@ -82,7 +82,7 @@ impl<'a> Ports<'a> {
 
 /// Waits until one of the ports is pending, or there is something else for the vCPU to do, or
 /// `timeout` nanoseconds (0: none) have passed. Sleeps as long as the guest likes.
-pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, ports: &Ports<'_>, timeout: u64) {
+pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, ports: &Ports<'_>, timeout: u64) {
     let timeout = match timeout {
         0 => None,
         span if !params::poll_timeout_is_absolute() => Some(span),
@@ -96,10 +96,10 @@ pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, ports: &Ports<'_>
     let vm = vcpu.vm();
     vcpu.set_polled(Some(ports.polled()));
     // Fully ordered: senders either find the vCPU here, or have set the bit that is looked at next.
-    vm.add_poller(vcpu);
+    vm.add_poller(*vcpu);
     if !ports.pending(cx, vm) {
         if let Some(span) = timeout {
-            vcpu.start_poll_timer(span);
+            vcpu.start_poll_timer(cx, span);
         }
         vcpu.halt(cx);
         if timeout.is_some() {
@@ -107,5 +107,5 @@ pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, ports: &Ports<'_>
         }
     }
     vcpu.set_polled(None);
-    vm.take_poller(vcpu);
+    vm.take_poller(*vcpu);
 }

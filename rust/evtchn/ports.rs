@@ -9,16 +9,18 @@
 
 use crate::{
     bindings,
-    evtchn::port::{Port, Target},
+    evtchn::port::Port,
     kvm::{
         eventfd::EventFd,
-        sender::{Owned, Sender, Sink},
+        sender::{LeadsOut, NewDestination, Owned, Sender},
         uapi::{EvtchnAttr, PRIO_2LEVEL},
-        Vm,
+        Target, Vm,
     },
-    sync::{Ctx, VmIoctl},
+    livepatch::transition,
+    prelude::*,
+    sync::{retired::Retired, srcu::Callback, Ctx, VmIoctl},
 };
-use kernel::prelude::*;
+use core::num::NonZeroU32;
 
 /// Changes the table as the attribute says. May sleep.
 ///
@@ -51,23 +53,23 @@ pub(crate) fn change(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -
 /// not fit the kind, or a priority; `EBADF` or `EINVAL` for what is no eventfd; `EEXIST` for a port
 /// that has a sender; `ENOMEM`.
 fn assign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
-    let sink = match attr.kind {
+    let port = NonZeroU32::new(attr.port);
+    let to = match (attr.kind, port) {
         // An IPI comes in through the port that it was sent through.
-        bindings::EVTCHNSTAT_ipi if attr.port != attr.send_port => return Err(EINVAL),
-        bindings::EVTCHNSTAT_ipi => port_sink(attr)?,
+        (bindings::EVTCHNSTAT_ipi, Some(port)) if attr.port == attr.send_port => bound(attr, port)?,
 
-        bindings::EVTCHNSTAT_interdomain if attr.port == 0 => {
-            Sink::EventFd(EventFd::from_fd(attr.fd)?)
+        (bindings::EVTCHNSTAT_interdomain, None) => {
+            NewDestination::EventFd(EventFd::from_fd(attr.fd)?)
         }
-        bindings::EVTCHNSTAT_interdomain if Port::new(attr.port, vm.word_size()).is_none() => {
-            return Err(EINVAL)
+        (bindings::EVTCHNSTAT_interdomain, Some(port))
+            if Port::new(attr.port, vm.word_size()).is_some() =>
+        {
+            bound(attr, port)?
         }
-        bindings::EVTCHNSTAT_interdomain => port_sink(attr)?,
 
         _ => return Err(EINVAL),
     };
-    let sender = Sender::new(attr.send_port, attr.kind, sink);
-    let sender = Owned::new(sender, cx.gfp_kernel())?;
+    let sender = Owned::new(cx, Sender::new(attr.send_port, attr.kind, to))?;
     vm.lock_xen(cx).add_sender(attr.send_port, sender)
 }
 
@@ -93,15 +95,31 @@ fn update(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
 ///
 /// `ENOENT` for a port without a sender.
 fn deassign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, port: u32) -> Result {
-    let sender = vm.lock_xen(cx).remove_sender(port);
-    sender.ok_or(ENOENT)?.retire(cx, vm);
+    let sender = vm.lock_xen(cx).remove_sender(port).ok_or(ENOENT)?;
+    retire(cx, vm, sender);
     Ok(())
 }
 
 /// Takes the senders away from all ports.
 fn reset(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) {
     let senders = vm.lock_xen(cx).remove_all_senders();
-    senders.retire(cx, vm);
+    retire(cx, vm, senders);
+}
+
+/// Waits until nothing is sent through what was taken out of the table, and has it freed. May sleep,
+/// but mostly takes no time.
+fn retire<T>(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, senders: Retired<'_, T>)
+where
+    T: LeadsOut + Send + 'static,
+{
+    // C's hypercalls do not look senders up inside of the gate, nor are eventfds signalled there.
+    if transition::is_over() && !senders.get().leads_out() {
+        if let Ok(callback) = Callback::new(cx) {
+            vm.shared_info().wait_for_readers(cx);
+            return senders.free_later(callback);
+        }
+    }
+    senders.free(cx);
 }
 
 /// There is but one priority.
@@ -114,10 +132,10 @@ fn check_priority(attr: &EvtchnAttr) -> Result {
 
 /// The port that the attribute leads to. The vCPU, which may come later, is looked up when an event
 /// is for it.
-fn port_sink(attr: &EvtchnAttr) -> Result<Sink> {
+fn bound(attr: &EvtchnAttr, port: NonZeroU32) -> Result<NewDestination> {
     check_priority(attr)?;
-    Ok(Sink::Port {
-        port: attr.port,
+    Ok(NewDestination::Port {
+        port,
         target: Target::by_id(attr.vcpu),
         priority: attr.priority,
     })

@@ -3,14 +3,14 @@
 //! Events from the interrupt routing table: irqfds and `KVM_IRQ_LINE`.
 
 use super::{
-    deliver::{deliver, deliver_at_once, Delivery},
+    deliver::{deliver, try_deliver, Delivery},
     port::Port,
 };
 use crate::{
     kvm::{routing::Route, task, uapi::PRIO_2LEVEL, Vm},
-    sync::{Anywhere, Ctx, MayTry, SetIrq},
+    prelude::*,
+    sync::{Anywhere, Ctx, SetIrq},
 };
-use kernel::prelude::*;
 
 /// Checks a route that is about to be added to the table, and completes it.
 ///
@@ -34,16 +34,30 @@ pub(crate) fn setup(vm: Vm<'_>, route: Route) -> Result<Route> {
 ///
 /// Those of [`deliver`].
 pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Delivery {
-    let delivery = set_at_once(&mut cx.may_try(), vm, route);
-    if delivery != Delivery::NOT_NOW {
-        return delivery;
-    }
     let Some(port) = Port::new(route.port, vm.word_size()) else {
         return Delivery::failed(EINVAL);
     };
+    let delivery = {
+        let mut section = vm.srcu().read(cx);
+        try_deliver(
+            &mut section.cx().may_deliver(),
+            vm,
+            port,
+            route.target,
+            None,
+        )
+    };
+    if delivery != Delivery::NOT_NOW {
+        return delivery;
+    }
     // The page has to be faulted in, for which the irqfd workqueue borrows the VM's mm.
     match vm.enter_mm(cx) {
-        Ok(mut mm) => deliver(&mut mm.cx(), vm, port, route.target),
+        Ok(mut mm) => {
+            let mut inside = mm.cx();
+            let mut section = vm.srcu().read(&mut inside);
+            let mut cx = section.cx();
+            deliver(&mut cx.may_refresh(), vm, port, route.target, None)
+        }
         Err(error) => Delivery::failed(error),
     }
 }
@@ -52,21 +66,16 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Deliver
 ///
 /// # Errors
 ///
-/// Those of [`deliver_at_once`], `EINVAL` when the guest has no such port, or
-/// [`Delivery::NOT_NOW`] where not even a lock may be tried.
+/// Those of [`try_deliver`], `EINVAL` when the guest has no such port, or [`Delivery::NOT_NOW`]
+/// where not even a lock may be tried.
 #[inline(always)]
 pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route) -> Delivery {
-    match task::may_try_now(cx) {
-        Some(mut cx) => set_at_once(&mut cx, vm, route),
+    let Some(port) = Port::new(route.port, vm.word_size()) else {
+        return Delivery::failed(EINVAL);
+    };
+    let mut section = vm.srcu().read(cx);
+    match task::may_deliver_now(&mut section.cx()) {
+        Some(mut cx) => try_deliver(&mut cx, vm, port, route.target, None),
         None => Delivery::NOT_NOW,
-    }
-}
-
-/// As [`set_inatomic`], where a lock may be tried.
-#[inline(always)]
-fn set_at_once(cx: &mut Ctx<'_, MayTry>, vm: Vm<'_>, route: Route) -> Delivery {
-    match Port::new(route.port, vm.word_size()) {
-        Some(port) => deliver_at_once(cx, vm, port, route.target),
-        None => Delivery::failed(EINVAL),
     }
 }

@@ -4,21 +4,16 @@
 //! (`EVTCHNOP_send`).
 
 use super::{
-    deliver::{deliver, End},
+    deliver::{deliver, BoundPort},
     port::Port,
 };
 use crate::{
-    kvm::{
-        routing::Route,
-        sender::{self, Leads},
-        uapi::PRIO_2LEVEL,
-        Vcpu, Vm,
-    },
+    kvm::{routing::Route, sender::Destination, uapi::PRIO_2LEVEL, Vcpu, Vm},
+    prelude::*,
     sync::{Ctx, MayRefresh, VmIoctl},
 };
-use kernel::prelude::*;
 
-/// Sends an event to the guest.
+/// Sends an event to the guest. May sleep.
 ///
 /// # Errors
 ///
@@ -28,7 +23,8 @@ pub(crate) fn from_vmm(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, to: Route) -> Resu
     match Port::new(to.port, vm.word_size()) {
         // The word size may change while we are at it: this one serves from here on.
         Some(port) if to.port != 0 && to.priority == PRIO_2LEVEL => {
-            deliver(cx, vm, port, to.target).result()
+            let mut section = vm.srcu().read(cx);
+            deliver(&mut section.cx().may_refresh(), vm, port, to.target, None).result()
         }
         _ => Err(EINVAL),
     }
@@ -36,8 +32,8 @@ pub(crate) fn from_vmm(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, to: Route) -> Resu
 
 /// Sends an event through a port of the guest's, if a sender is assigned to that. May sleep.
 ///
-/// What a port leads to is looked up and used with `shared_info` locked, so that a sender that was
-/// taken out of the table is out of use when that lock has been free once.
+/// What a port leads to is looked up and used inside of the gate, so that a sender that was taken
+/// out of the table is out of use when the gate has been free once.
 ///
 /// # Errors
 ///
@@ -46,42 +42,36 @@ pub(crate) fn from_guest(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) ->
     // The vCPU, where it had to be searched for.
     let mut searched: Option<Vcpu<'_>> = None;
     loop {
-        let (to, set) = {
-            let table = vm.shared_info().lock(cx);
-            match sender::find(&table, vm, port)? {
-                Leads::ToEventFd(eventfd) => {
-                    // Of which nobody waits for this lock: there may be much behind an eventfd.
-                    drop(table);
-                    eventfd.signal();
-                    return Some(Ok(()));
-                }
-                Leads::ToPort(to, sender) => {
-                    let Some(port) = Port::new(to.port, vm.word_size()) else {
-                        return Some(Err(EINVAL));
-                    };
-                    let vcpu = match searched.filter(|vcpu| vcpu.id() == to.target.id()) {
-                        None => vm.target_at_once(&table, to.target),
-                        Some(vcpu) => {
-                            sender.note(&table, vcpu);
-                            Some(vcpu)
-                        }
-                    };
-                    let Some(vcpu) = vcpu else {
-                        // Not with the lock held, as that takes a while.
-                        drop(table);
-                        searched = vm.target(to.target);
-                        match searched {
-                            Some(_) => continue,
-                            None => return Some(Err(EINVAL)),
-                        }
-                    };
-                    let to = End::new(vcpu, port);
-                    (to, table.map().map(|page| to.set(page)))
-                }
+        let gate = vm.gate(cx);
+        let (to, sender) = match gate.find(port)? {
+            Destination::Port(to, sender) => (to, sender),
+            Destination::EventFd(eventfd) => {
+                gate.signal(&eventfd);
+                return Some(Ok(()));
             }
         };
-        if let Some(set) = set {
-            to.tell(cx, vm, set);
+        let Some(port) = Port::new(to.port, vm.word_size()) else {
+            return Some(Err(EINVAL));
+        };
+        let vcpu = match searched.filter(|vcpu| vcpu.id() == to.target.id()) {
+            None => gate.target(to.target),
+            Some(vcpu) => {
+                gate.note(&sender, vcpu);
+                Some(vcpu)
+            }
+        };
+        let Some(vcpu) = vcpu else {
+            // Outside of the gate, as that takes a while.
+            drop(gate);
+            searched = vm.target(to.target);
+            match searched {
+                Some(_) => continue,
+                None => return Some(Err(EINVAL)),
+            }
+        };
+        let to = BoundPort::new(vcpu, port);
+        if let Some(outcome) = gate.map().map(|page| to.set_pending(page)) {
+            to.notify(cx, vm, outcome);
             return Some(Ok(()));
         }
         if let Err(error) = vm.shared_info().refresh(cx) {

@@ -6,13 +6,18 @@ use super::{to_guest, Handled};
 use crate::{
     abi::hypercall::EVTCHNOP_SEND,
     evtchn::send,
-    kvm::Vcpu,
+    kvm::OwnVcpu,
+    prelude::*,
     sync::{Ctx, InKvmRun},
 };
-use kernel::prelude::*;
 
 /// Sends an event through the port that the guest has at `param`, if the VMM has assigned that.
-pub(super) fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, cmd: u64, param: u64) -> Handled {
+pub(super) fn handle(
+    cx: &mut Ctx<'_, InKvmRun>,
+    vcpu: OwnVcpu<'_>,
+    cmd: u64,
+    param: u64,
+) -> Handled {
     if cmd != EVTCHNOP_SEND {
         return None;
     }

@@ -16,17 +16,17 @@ use crate::{
     kvm::{
         exit,
         hypercall::{Call, Next},
-        trace, Vcpu,
+        trace, OwnVcpu,
     },
+    prelude::*,
     sync::{Ctx, InKvmRun},
 };
-use kernel::prelude::*;
 
 /// What a hypercall returns to the guest, if the kernel handles it: 0 or more, or an error.
 type Handled = Option<u64>;
 
 /// Takes a hypercall from the guest.
-pub(crate) fn take(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) -> Next {
+pub(crate) fn take(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>) -> Next {
     if let Some(done) = vcpu.take_hyperv_hypercall(cx) {
         return done;
     }
@@ -51,7 +51,7 @@ fn to_guest(result: Result) -> u64 {
 }
 
 /// Handles a hypercall of the guest's kernel, if that is done here.
-fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, call: &Call) -> Handled {
+fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, call: &Call) -> Handled {
     let [a0, a1, a2, ..] = call.params;
     match call.nr {
         number::XEN_VERSION => xen_version::handle(vcpu, a0),

@@ -6,10 +6,11 @@ use crate::{
     abi::WordSize,
     attr::shared_info,
     bindings::KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
-    kvm::{hypercall::Blob, Vcpu},
+    kvm::{hypercall::Blob, OwnVcpu},
+    prelude::*,
     sync::{Ctx, InKvmRun},
 };
-use kernel::{page::PAGE_SIZE, prelude::*};
+use kernel::page::PAGE_SIZE;
 
 /// Why a page was not written.
 pub(crate) enum Refused {
@@ -30,7 +31,11 @@ const SLOT: usize = 32;
 /// # Errors
 ///
 /// See [`Refused`].
-pub(crate) fn write(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, value: u64) -> Result<(), Refused> {
+pub(crate) fn write(
+    cx: &mut Ctx<'_, InKvmRun>,
+    vcpu: OwnVcpu<'_>,
+    value: u64,
+) -> Result<(), Refused> {
     let size = WordSize::from_long_mode(vcpu.is_long_mode());
     set_word_size(cx, vcpu, size).map_err(|_| Refused::Fault)?;
 
@@ -44,7 +49,7 @@ pub(crate) fn write(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, value: u64) -> R
 }
 
 /// Changes the word size if it is another, and with it the place of the wall clock.
-fn set_word_size(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize) -> Result {
+fn set_word_size(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, size: WordSize) -> Result {
     let vm = vcpu.vm();
     let mut xen = vm.lock_xen(cx);
     if vm.word_size() == size {
@@ -56,7 +61,7 @@ fn set_word_size(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize) -> 
 
 /// Writes the page of a guest whose hypercalls KVM intercepts: for each number, an instruction
 /// that loads it and the one that traps.
-fn write_own(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, index: u32, gpa: u64) -> Result {
+fn write_own(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, index: u32, gpa: u64) -> Result {
     if index != 0 {
         return Err(EINVAL);
     }
@@ -80,7 +85,7 @@ fn write_own(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, index: u32, gpa: u64) -
 /// Writes a page of the VMM's making.
 fn write_blob(
     cx: &mut Ctx<'_, InKvmRun>,
-    vcpu: Vcpu<'_>,
+    vcpu: OwnVcpu<'_>,
     blob: Blob,
     index: u32,
     gpa: u64,

@@ -10,10 +10,10 @@ use crate::{
     },
     bindings::KVM_XEN_HVM_CONFIG_EVTCHN_SEND,
     evtchn::poll::{self, Ports},
-    kvm::Vcpu,
+    kvm::OwnVcpu,
+    prelude::*,
     sync::{Ctx, InKvmRun},
 };
-use kernel::prelude::*;
 
 /// Mostly a vCPU polls for one port, that of a lock which another one holds.
 const FEW: u32 = 4;
@@ -21,7 +21,7 @@ const FEW: u32 = 4;
 /// Gives up the CPU for others, or until one of some ports is pending.
 pub(super) fn handle(
     cx: &mut Ctx<'_, InKvmRun>,
-    vcpu: Vcpu<'_>,
+    vcpu: OwnVcpu<'_>,
     size: WordSize,
     cmd: u32,
     param: u64,
@@ -38,7 +38,7 @@ pub(super) fn handle(
 }
 
 /// Whether events that wake a poller come in through the kernel.
-fn can_poll(vcpu: Vcpu<'_>) -> bool {
+fn can_poll(vcpu: OwnVcpu<'_>) -> bool {
     vcpu.has_kernel_lapic() && vcpu.vm().config_flags() & KVM_XEN_HVM_CONFIG_EVTCHN_SEND != 0
 }
 
@@ -48,7 +48,7 @@ fn can_poll(vcpu: Vcpu<'_>) -> bool {
 ///
 /// `EFAULT` when the guest can't read the structure or the ports itself; `EINVAL` for more ports
 /// than Xen allows, or one that the guest does not have.
-fn poll(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) -> Result {
+fn poll(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, size: WordSize, param: u64) -> Result {
     let mut bytes = [0; SchedPoll::MAX_SIZE];
     let read = bytes.get_mut(..SchedPoll::size(size)).ok_or(EFAULT)?;
     vcpu.read_guest(cx, param, read)?;

@@ -4,13 +4,13 @@
 
 use super::Handled;
 use crate::{
-    kvm::Vcpu,
+    kvm::OwnVcpu,
     sync::{Ctx, InKvmRun},
     vcpu::timer::{self, Kind},
 };
 
 /// Sets the vCPU's timer to `timeout`, or stops it for 0.
-pub(super) fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, timeout: u64) -> Handled {
+pub(super) fn handle(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, timeout: u64) -> Handled {
     if vcpu.timer_virq() == 0 {
         return None;
     }

@@ -11,16 +11,16 @@ use crate::{
         },
         WordSize,
     },
-    kvm::Vcpu,
+    kvm::OwnVcpu,
+    prelude::*,
     sync::{Ctx, InKvmRun},
     vcpu::timer::{self, Kind},
 };
-use kernel::prelude::*;
 
 /// Sets or stops the timer of the vCPU that makes the hypercall, which has to name itself.
 pub(super) fn handle(
     cx: &mut Ctx<'_, InKvmRun>,
-    vcpu: Vcpu<'_>,
+    vcpu: OwnVcpu<'_>,
     size: WordSize,
     cmd: u32,
     xen_id: u32,
@@ -44,7 +44,7 @@ pub(super) fn handle(
 }
 
 /// Sets the timer to what the guest has at `param`.
-fn set(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, size: WordSize, param: u64) -> Result {
+fn set(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, size: WordSize, param: u64) -> Result {
     let mut bytes = [0; 16];
     let read = bytes.get_mut(..singleshot_timer_size(size)).ok_or(EFAULT)?;
     vcpu.read_guest(cx, param, read)?;

@@ -3,13 +3,13 @@
 //! `HYPERVISOR_xen_version`.
 
 use super::Handled;
-use crate::{abi::hypercall::XENVER_VERSION, kvm::Vcpu};
+use crate::{abi::hypercall::XENVER_VERSION, kvm::OwnVcpu};
 
 /// Tells the version of Xen, if the VMM has said which.
-pub(super) fn handle(vcpu: Vcpu<'_>, cmd: u64) -> Handled {
+pub(super) fn handle(vcpu: OwnVcpu<'_>, cmd: u64) -> Handled {
     if cmd != XENVER_VERSION {
         return None;
     }
-    let version = vcpu.vm().told_xen_version()?;
+    let version = vcpu.vm().xen_version()?;
     Some(version.get().into())
 }

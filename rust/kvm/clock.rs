@@ -2,7 +2,7 @@
 
 //! The clocks of host and guest.
 
-use super::{Vcpu, Vm};
+use super::{OwnVcpu, Vm};
 use crate::{abi::pvclock::Scale, bindings, livepatch::symbols};
 
 /// The guest's system time as KVM computes it, in nanoseconds.
@@ -30,7 +30,7 @@ pub(crate) fn monotonic_and_tsc() -> (i64, u64) {
     (now, tsc)
 }
 
-impl Vcpu<'_> {
+impl OwnVcpu<'_> {
     /// Whether the guest's clock is a function of the TSC alone, the same on all vCPUs.
     pub(crate) fn has_master_clock(self) -> bool {
         // SAFETY: The helper looks at a feature bit; the field is read in one piece.
@@ -41,8 +41,8 @@ impl Vcpu<'_> {
     }
 
     /// Whether `scale` is what KVM has last told this vCPU, and not stale or the guest's own.
-    pub(crate) fn is_told(self, scale: &Scale) -> bool {
-        // SAFETY: The vCPU is there, and its thread, or the task that holds its mutex, is this one.
+    pub(crate) fn is_current(self, scale: &Scale) -> bool {
+        // SAFETY: The vCPU is there, and the fields are its own task's, as this is.
         let (mul, shift) = unsafe {
             let arch = &raw const (*self.as_raw()).arch;
             ((*arch).pvclock_tsc_mul, (*arch).pvclock_tsc_shift)

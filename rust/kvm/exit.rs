@@ -4,7 +4,7 @@
 
 use super::{
     hypercall::{Call, Next},
-    Vcpu,
+    OwnVcpu,
 };
 use crate::{
     abi::WordSize,
@@ -15,14 +15,14 @@ use crate::{
 use kernel::ffi::c_ulong;
 
 /// Gives the guest a result, and goes on behind the instruction.
-pub(crate) fn complete(_cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, result: u64) -> Next {
+pub(crate) fn complete(_cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, result: u64) -> Next {
     vcpu.set_result(result);
     // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
     Next(unsafe { symbols::kvm_skip_emulated_instruction(vcpu.as_raw()) })
 }
 
 /// Leaves a hypercall to the VMM, which puts the result where [`complete_from_vmm`] finds it.
-pub(crate) fn to_vmm(_cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, call: &Call) -> Next {
+pub(crate) fn to_vmm(_cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, call: &Call) -> Next {
     // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`, to which `run` and
     // `complete_userspace_io` belong. The VMM may write to `run` at any time; it is not read here.
     unsafe {
@@ -48,7 +48,7 @@ pub(crate) fn to_vmm(_cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>, call: &Call) -
 
 /// Gives the guest the result that the VMM has found, unless the guest is not where it made the
 /// hypercall any more, as after a reset.
-pub(crate) fn complete_from_vmm(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) -> Next {
+pub(crate) fn complete_from_vmm(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>) -> Next {
     // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
     if !unsafe { symbols::kvm_is_linear_rip(vcpu.as_raw(), vcpu.hypercall_rip() as c_ulong) } {
         return Next::GUEST;

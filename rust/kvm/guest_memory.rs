@@ -16,18 +16,13 @@ use crate::{
     },
 };
 use core::arch::asm;
-
-/// Integers, of which any bytes that the guest may write are a value.
-pub(crate) trait Plain: Copy {}
-impl Plain for u8 {}
-impl Plain for u32 {}
-impl Plain for u64 {}
+use kernel::transmute::{AsBytes, FromBytes};
 
 impl<S: Structure> Gpc<'_, S> {
     /// Reads a field, once, if the cache is valid and nobody changes it now. Never waits; any
     /// context where a lock may be tried.
     #[inline(always)]
-    pub(crate) fn peek<T: Plain, H: InKvmSrcu + MayTryLock>(
+    pub(crate) fn peek<T: FromBytes + Copy, H: InKvmSrcu + MayTryLock>(
         self,
         cx: &mut Ctx<'_, H>,
         field: &Field<S, T>,
@@ -46,7 +41,7 @@ impl<S: Structure> Gpc<'_, S> {
 impl<S: Structure> Mapping<'_, S> {
     /// Reads a field, once.
     #[inline(always)]
-    pub(crate) fn load<T: Plain>(&self, field: &Field<S, T>) -> T {
+    pub(crate) fn load<T: FromBytes + Copy>(&self, field: &Field<S, T>) -> T {
         // SAFETY: By the invariants of `Mapping` and `Field` the field is mapped and aligned; `T`
         // has no invalid value.
         unsafe {
@@ -60,7 +55,7 @@ impl<S: Structure> Mapping<'_, S> {
 
     /// Writes a field, once.
     #[inline(always)]
-    pub(crate) fn store<T: Plain>(&self, field: &Field<S, T>, value: T) {
+    pub(crate) fn store<T: AsBytes + Copy>(&self, field: &Field<S, T>, value: T) {
         // SAFETY: By the invariants of `Mapping` and `Field` the field is mapped and aligned.
         unsafe {
             self.base()
@@ -219,13 +214,11 @@ impl<'m> Split<'m> {
     /// The part that is not valid, or being changed just now.
     pub(crate) fn try_read(
         cx: &'m mut Ctx<'_, InSection>,
-        (first, len): Part<'m>,
-        (rest, rest_len): Part<'m>,
+        first: Part<'m>,
+        rest: Part<'m>,
     ) -> Result<Self, Unmapped> {
-        let first = first.try_read_bytes_seldom(cx, len);
-        let first = first.ok_or(Unmapped::First)?;
-        let rest = rest.try_read_bytes_seldom(cx, rest_len);
-        let rest = rest.ok_or(Unmapped::Second)?;
+        let (len, rest_len) = (first.1, rest.1);
+        let (first, rest) = Gpc::try_read_both(cx, first, rest)?;
         Ok(Self {
             first,
             len,

@@ -2,7 +2,7 @@
 
 //! The vCPU as the guest's hypercalls see it: its registers and mode, its memory, its sleep.
 
-use super::{Vcpu, Vm};
+use super::{OwnVcpu, Vm};
 use crate::{
     abi::WordSize,
     bindings,
@@ -11,6 +11,7 @@ use crate::{
 };
 use core::mem::MaybeUninit;
 use kernel::{
+    alloc::flags::GFP_KERNEL,
     ffi::{c_int, c_uint, c_ulong, c_void},
     page::PAGE_SIZE,
     prelude::*,
@@ -69,11 +70,11 @@ kernel::static_assert!(Register::R8 as u32 == bindings::kvm_reg_VCPU_REGS_R8);
 kernel::static_assert!(Register::R9 as u32 == bindings::kvm_reg_VCPU_REGS_R9);
 kernel::static_assert!(Register::R10 as u32 == bindings::kvm_reg_VCPU_REGS_R10);
 
-impl Vcpu<'_> {
-    /// A register of the guest's. For the vCPU's own task.
+impl OwnVcpu<'_> {
+    /// A register of the guest's.
     #[inline]
     fn register(self, register: Register) -> u64 {
-        // SAFETY: The vCPU is there, outside of the guest, and this is its task. The general
+        // SAFETY: The vCPU is there, outside of the guest as its own task is here. The general
         // registers are always there.
         unsafe { (*self.as_raw()).arch.regs[register as usize] as u64 }
     }
@@ -302,11 +303,11 @@ impl Blob {
     /// # Errors
     ///
     /// `EFAULT` when the VMM has nothing there, `ENOMEM`.
-    pub(crate) fn read_page(self, cx: &mut Ctx<'_, InKvmRun>, index: u32) -> Result<KVec<u8>> {
+    pub(crate) fn read_page(self, _cx: &mut Ctx<'_, InKvmRun>, index: u32) -> Result<KVec<u8>> {
         let offset = u64::from(index) * PAGE_SIZE as u64;
         let address = UserPtr::from_addr(self.address.wrapping_add(offset) as usize);
         let mut page = KVec::new();
-        UserSlice::new(address, PAGE_SIZE).read_all(&mut page, cx.gfp_kernel())?;
+        UserSlice::new(address, PAGE_SIZE).read_all(&mut page, GFP_KERNEL)?;
         Ok(page)
     }
 }

@@ -5,7 +5,7 @@
 //! What is initialized here may outlive this module, so nothing of it points here: callbacks are
 //! KVM's own functions, replaced or not, and see `helpers/lock_class.c` for what lockdep is told.
 
-use super::{enabled, sender::Senders, Vcpu, Vm};
+use super::{enabled, sender::Senders, Vm};
 use crate::{
     bindings, kernels,
     livepatch::symbols,
@@ -58,18 +58,6 @@ pub(crate) unsafe fn init_vcpu(vcpu: *mut bindings::kvm_vcpu) {
             symbols::kvm_gpc_init(gpc, (*vcpu).kvm);
         }
     }
-}
-
-/// Ends a vCPU that nobody else uses any more. May sleep.
-pub(crate) fn destroy_vcpu(cx: &mut Ctx<'_, Destruction>, vcpu: Vcpu<'_>) {
-    if vcpu.timer_virq() != 0 {
-        crate::vcpu::timer::stop(cx, vcpu);
-    }
-    vcpu.runstate_info().deactivate(cx);
-    vcpu.runstate_info_rest().deactivate(cx);
-    vcpu.vcpu_info().deactivate(cx);
-    vcpu.time_info().deactivate(cx);
-    vcpu.cancel_poll_timer(cx);
 }
 
 /// Ends a VM that nobody else uses any more. May sleep.

@@ -2,7 +2,8 @@
 
 //! Entries of the interrupt routing table.
 
-use crate::{bindings, evtchn::port::Target, livepatch::symbols};
+use super::Target;
+use crate::{bindings, livepatch::symbols};
 
 /// What a routing entry of the type `KVM_IRQ_ROUTING_XEN_EVTCHN` leads to.
 #[derive(Clone, Copy)]

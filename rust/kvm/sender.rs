@@ -3,28 +3,27 @@
 //! What a sending port leads to: KVM's `struct evtchnfd`.
 //!
 //! C and Rust may serve one VM at once, so this is C's structure, allocated and freed as C does.
-//! It is looked up, and changed once it is in the table, with `shared_info` locked.
+//! It is looked up, and changed once it is in the table, inside of the gate (`gate.rs`).
 
 use super::{
     bitops,
     eventfd::EventFd,
     routing::{self, Route},
-    xarray, Vcpu, Vm,
+    xarray, Target, Vcpu, Vm,
 };
 use crate::{
     abi::shared_info::SharedInfo,
     bindings,
-    evtchn::{port::Target, retired::LeadsOut},
-    sync::{barrier::smp_wmb, gpc::Locked},
+    sync::{barrier::smp_wmb, gpc::Locked, order::GpcLock, Ctx, MayEnter, MaySleep, MayWake},
 };
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
     mem::{ManuallyDrop, MaybeUninit},
+    num::NonZeroU32,
     ptr::{self, NonNull},
 };
 use kernel::{
-    alloc::Flags,
     ffi::{c_int, c_ulong, c_void},
     prelude::*,
     sync::rcu,
@@ -64,12 +63,12 @@ unsafe impl Send for Sender {}
 // C has no header that says so, but its objects have these sizes in its `kmalloc()` calls.
 static_assert!(size_of::<Sender>() == bindings::KVM_XEN_RS_SENDER_SIZE as usize);
 
-/// Where an event sent through a port goes.
-pub(crate) enum Sink {
-    /// To a port of the same guest, not 0.
+/// What leads where a sender is to send to.
+pub(crate) enum NewDestination {
+    /// To a port of the same guest.
     Port {
-        /// The port.
-        port: u32,
+        /// The port, which can't be 0: that tells it from an eventfd.
+        port: NonZeroU32,
         /// The vCPU that it is bound to.
         target: Target,
         /// Its priority.
@@ -81,22 +80,22 @@ pub(crate) enum Sink {
 
 impl Sender {
     /// A sender of the kind `kind` (`EVTCHNSTAT_*`) for `send_port`.
-    pub(crate) fn new(send_port: u32, kind: u32, sink: Sink) -> Self {
-        // INVARIANT: A sink that is a port is not port 0.
-        let deliver = match sink {
-            Sink::Port {
+    pub(crate) fn new(send_port: u32, kind: u32, to: NewDestination) -> Self {
+        // INVARIANT: A port is not 0 by its type.
+        let deliver = match to {
+            NewDestination::Port {
                 port,
                 target,
                 priority,
             } => Deliver {
                 port: bindings::kvm_xen_evtchn {
-                    port,
+                    port: port.get(),
                     vcpu_id: target.id(),
                     vcpu_idx: target.raw_index(),
                     priority,
                 },
             },
-            Sink::EventFd(eventfd) => Deliver {
+            NewDestination::EventFd(eventfd) => Deliver {
                 eventfd: ToEventFd {
                     port: 0,
                     ctx: eventfd.into_raw(),
@@ -156,18 +155,16 @@ impl Drop for Sender {
 pub(crate) struct Owned(ManuallyDrop<KBox<Sender>>);
 
 impl Owned {
-    /// Allocates as `flags` say.
+    /// Allocates it. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     #[inline]
-    pub(crate) fn new(sender: Sender, flags: Flags) -> Result<Self> {
-        // Those are the only ones that there are, and tell that the caller may sleep.
-        let _ = flags;
+    pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>, sender: Sender) -> Result<Self> {
         // Not by `KBox::new()`, which asks for memory by way of `krealloc()`: that costs twice as
         // much.
-        // SAFETY: The caller may sleep.
+        // SAFETY: The context may sleep.
         let raw = unsafe { bindings::kvm_xen_rs_alloc_sender(bindings::GFP_KERNEL) };
         let raw = NonNull::new(raw.cast::<Sender>()).ok_or(ENOMEM)?;
         // SAFETY: It is room for a sender, aligned as all that `kmalloc()` returns.
@@ -209,6 +206,12 @@ impl Drop for Owned {
         // SAFETY: It is not used again.
         unsafe { ManuallyDrop::drop(&mut self.0) }
     }
+}
+
+/// What is sent through may be more than ports of the guest's.
+pub(crate) trait LeadsOut {
+    /// Whether it leads to an eventfd.
+    fn leads_out(&self) -> bool;
 }
 
 impl LeadsOut for Owned {
@@ -284,11 +287,11 @@ impl Drop for Senders {
 }
 
 /// Where an event goes that is sent through a port.
-pub(crate) enum Leads<'s> {
-    /// To a port of the same guest.
-    ToPort(Route, SenderRef<'s>),
-    /// To an eventfd.
-    ToEventFd(EventFdRef<'s>),
+pub(crate) enum Destination<'s> {
+    /// A port of the same guest.
+    Port(Route, SenderRef<'s>),
+    /// An eventfd.
+    EventFd(EventFdRef<'s>),
 }
 
 /// A sender that leads to a port, while the caller is in its read section of `kvm->srcu`.
@@ -300,9 +303,9 @@ pub(crate) struct SenderRef<'s> {
 impl SenderRef<'_> {
     /// Notes the index of its vCPU, for the next time, unless one is noted already.
     ///
-    /// With `table` locked, as the vCPU may be about to be another: who changes that waits for the
+    /// With the gate held, as the vCPU may be about to be another: who changes that waits for the
     /// lock, and then forgets what was noted.
-    pub(crate) fn note<S>(&self, _table: &Locked<'_, S>, vcpu: Vcpu<'_>) {
+    pub(super) fn note<S>(&self, _gate: &Locked<'_, S>, vcpu: Vcpu<'_>) {
         let unknown = Target::by_id(0).raw_index() as u32;
         // SAFETY: It leads to a port, and stays as long as the section.
         unsafe {
@@ -319,30 +322,36 @@ pub(crate) struct EventFdRef<'s> {
 }
 
 impl EventFdRef<'_> {
-    /// Adds one to the eventfd's counter, and wakes who waits for it. Any context.
-    pub(crate) fn signal(&self) {
+    /// Adds one to the eventfd's counter, and wakes who waits for it, which may take the locks of
+    /// other VMs' caches.
+    pub(super) fn signal<H: MayWake + MayEnter<GpcLock>>(&self, _cx: &mut Ctx<'_, H>) {
         // SAFETY: The sender that `find` got this from has a reference, and is freed only after
-        // the read section that the caller is still in.
+        // the read section that the caller is in for `'s`.
         unsafe { bindings::eventfd_signal_mask(self.ctx.as_ptr(), 0) }
     }
 }
 
-/// Looks up where events go that are sent through `port`.
+/// Looks up where events go that are sent through `port`: see [`Gate::find`](super::gate::Gate::find).
 ///
-/// It may be taken out of the table at any time. Who does that waits until `table` is released if it
-/// leads to a port, and until the read section ends if it leads to an eventfd; it is freed only after
-/// that section in either case.
+/// # Safety
+///
+/// `gate` is the lock of the `shared_info` of `vm`, taken in a read section of its `kvm->srcu` that
+/// the caller is in for `'s`.
 #[inline(always)]
-pub(crate) fn find<'s>(table: &Locked<'s, SharedInfo>, vm: Vm<'_>, port: u32) -> Option<Leads<'s>> {
+pub(super) unsafe fn find<'s>(
+    gate: &Locked<'s, SharedInfo>,
+    vm: Vm<'_>,
+    port: u32,
+) -> Option<Destination<'s>> {
     // SAFETY: The table is initialized with the VM, begins at 0, and has senders alone.
     let found = unsafe {
         let array = &raw const (*vm.xen()).evtchn_ports.idr_rt;
-        xarray::load_locked(table, array, port as c_ulong)
+        xarray::load_locked(gate, array, port as c_ulong)
     };
     let found = found.unwrap_or_else(|| find_by_c(vm, port));
     let found = NonNull::new(found.cast::<Sender>())?;
     let sender = found.as_ptr();
-    // SAFETY: It is freed only after the read section of `kvm->srcu`, which `table` is inside of.
+    // SAFETY: It is freed only after the read section of `kvm->srcu` that the caller is in.
     // C may be changing what leads to a port, so that is read by fields; whether it does never
     // changes, nor does an eventfd.
     unsafe {
@@ -353,10 +362,10 @@ pub(crate) fn find<'s>(table: &Locked<'s, SharedInfo>, vm: Vm<'_>, port: u32) ->
                 sender: found,
                 _section: PhantomData,
             };
-            return Some(Leads::ToPort(routing::from_kernel(port), sender));
+            return Some(Destination::Port(routing::from_kernel(port), sender));
         }
         NonNull::new((*deliver).eventfd.ctx).map(|ctx| {
-            Leads::ToEventFd(EventFdRef {
+            Destination::EventFd(EventFdRef {
                 ctx,
                 _section: PhantomData,
             })

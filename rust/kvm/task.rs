@@ -5,22 +5,25 @@
 use super::Vm;
 use crate::{
     bindings,
-    sync::{current::current, Anywhere, Ctx, InKvmSrcu, MayRefresh, MayTry},
+    sync::{current::current, order::KvmSrcu, Anywhere, Ctx, MayDeliver, MayRefresh, Within},
 };
 
-/// A context in which locks can be tried, if the task can do so just now: under `PREEMPT_RT`, where
-/// preemption and interrupts are on, as they are there with a wait queue's spinlock held; else
+/// A read section of `kvm->srcu` that was entered where nothing is known of the caller.
+pub(crate) type Unknown = Within<KvmSrcu, Anywhere>;
+
+/// A context in which an event can be delivered, if the task can do so just now: under `PREEMPT_RT`,
+/// where preemption and interrupts are on, as they are there with a wait queue's spinlock held; else
 /// always.
 #[inline(always)]
-pub(crate) fn may_try_now<'g>(_cx: &'g mut Ctx<'_, Anywhere>) -> Option<Ctx<'g, MayTry>> {
+pub(crate) fn may_deliver_now<'g>(_cx: &'g mut Ctx<'_, Unknown>) -> Option<Ctx<'g, MayDeliver>> {
     #[cfg(not(CONFIG_PREEMPT_RT))]
     let can = true;
     #[cfg(CONFIG_PREEMPT_RT)]
     // SAFETY: The helper looks at the current task and CPU alone.
     let can = unsafe { bindings::kvm_xen_rs_may_try_lock() };
-    // SAFETY: `Anywhere` may try locks, or, under `PREEMPT_RT`, the task is preemptible, so that the
-    // release of a lock may take a raw spinlock and wake another task. All else that follows from
-    // `Spinlock` is what may not be done.
+    // SAFETY: The task is in the read section. `Anywhere` may try locks, or, under `PREEMPT_RT`, the
+    // task is preemptible, so that the release of a lock may take a raw spinlock and wake another
+    // task. All else that follows from `Spinlock` is what may not be done.
     can.then(|| unsafe { Ctx::assert() })
 }
 
@@ -28,13 +31,14 @@ pub(crate) fn may_try_now<'g>(_cx: &'g mut Ctx<'_, Anywhere>) -> Option<Ctx<'g, 
 /// atomic, has not set its state to sleep already, and is in the VM's address space.
 ///
 /// KVM calls `__kvm_xen_has_interrupt()` from its own vCPU threads alone, or in an atomic context.
-pub(crate) fn may_refresh_now<'g, H: InKvmSrcu>(
+pub(crate) fn may_refresh_now<'g>(
     vm: Vm<'_>,
-    _cx: &'g mut Ctx<'_, H>,
+    _cx: &'g mut Ctx<'_, Unknown>,
 ) -> Option<Ctx<'g, MayRefresh>> {
     // SAFETY: The helper looks at the current task alone, and so does the read of its `mm`.
     let can = unsafe { bindings::kvm_xen_rs_may_sleep() && (*current()).mm == vm.mm() };
-    // SAFETY: The task may sleep, its address space is the VM's, and it is in a read section. A
-    // thread that may sleep holds no more of KVM's locks than `vcpu->mutex` when it is asked.
+    // SAFETY: The task may sleep, its address space is the VM's, and it is in a read section. By the
+    // type of `_cx` it has taken no lock of this module's since KVM called; and where KVM calls a
+    // thread that may sleep, that holds no more of KVM's locks than `vcpu->mutex`.
     can.then(|| unsafe { Ctx::assert() })
 }

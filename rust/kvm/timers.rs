@@ -6,10 +6,10 @@
 //! module goes lands in C. The `kernel` crate's timers belong to objects of their own; these are
 //! embedded in KVM's.
 
-use super::Vcpu;
+use super::{OwnVcpu, Vcpu};
 use crate::{
     bindings,
-    sync::{Ctx, MaySleep},
+    sync::{Ctx, MaySleep, MayWake},
 };
 use core::ptr::NonNull;
 use kernel::ffi::c_ulong;
@@ -42,37 +42,6 @@ impl<'a> Vcpu<'a> {
         }
     }
 
-    fn timer(self) -> *mut bindings::hrtimer {
-        // SAFETY: Only the address of the field is taken, in a vCPU that is there.
-        unsafe { &raw mut (*self.xen()).timer }
-    }
-
-    /// Has the singleshot timer fire at `at`, in nanoseconds of `CLOCK_MONOTONIC`, in hard
-    /// interrupt context.
-    pub(crate) fn start_timer(self, at: i64) {
-        // SAFETY: The timer is initialized with the vCPU.
-        unsafe {
-            bindings::hrtimer_start_range_ns(
-                self.timer(),
-                at,
-                0,
-                bindings::hrtimer_mode_HRTIMER_MODE_ABS_HARD,
-            )
-        }
-    }
-
-    /// Has the singleshot timer fire when it was to before it was cancelled.
-    pub(crate) fn restart_timer(self) {
-        // SAFETY: The timer is initialized with the vCPU.
-        unsafe { bindings::kvm_xen_rs_hrtimer_restart(self.timer()) }
-    }
-
-    /// Stops the singleshot timer, and waits for its callback if that is running. May sleep.
-    pub(crate) fn cancel_timer<H: MaySleep>(self, _cx: &mut Ctx<'_, H>) {
-        // SAFETY: The timer is initialized with the vCPU.
-        unsafe { bindings::hrtimer_cancel(self.timer()) };
-    }
-
     /// Whether the singleshot timer has fired without that its event could be delivered.
     #[inline]
     pub(crate) fn timer_pending(self) -> bool {
@@ -88,6 +57,39 @@ impl<'a> Vcpu<'a> {
         // or has fired.
         unsafe { (&raw mut (*self.xen()).timer_pending.counter).write_volatile(pending.into()) }
     }
+}
+
+impl OwnVcpu<'_> {
+    fn timer(self) -> *mut bindings::hrtimer {
+        // SAFETY: Only the address of the field is taken, in a vCPU that is there.
+        unsafe { &raw mut (*self.xen()).timer }
+    }
+
+    /// Has the singleshot timer fire at `at`, in nanoseconds of `CLOCK_MONOTONIC`, in hard
+    /// interrupt context.
+    pub(crate) fn start_timer<H: MayWake>(self, _cx: &mut Ctx<'_, H>, at: i64) {
+        // SAFETY: The timer is initialized with the vCPU.
+        unsafe {
+            bindings::hrtimer_start_range_ns(
+                self.timer(),
+                at,
+                0,
+                bindings::hrtimer_mode_HRTIMER_MODE_ABS_HARD,
+            )
+        }
+    }
+
+    /// Has the singleshot timer fire when it was to before it was cancelled.
+    pub(crate) fn restart_timer<H: MayWake>(self, _cx: &mut Ctx<'_, H>) {
+        // SAFETY: The timer is initialized with the vCPU.
+        unsafe { bindings::kvm_xen_rs_hrtimer_restart(self.timer()) }
+    }
+
+    /// Stops the singleshot timer, and waits for its callback if that is running. May sleep.
+    pub(crate) fn cancel_timer<H: MaySleep>(self, _cx: &mut Ctx<'_, H>) {
+        // SAFETY: The timer is initialized with the vCPU.
+        unsafe { bindings::hrtimer_cancel(self.timer()) };
+    }
 
     fn poll_timer(self) -> *mut bindings::timer_list {
         // SAFETY: Only the address of the field is taken, in a vCPU that is there.
@@ -95,7 +97,7 @@ impl<'a> Vcpu<'a> {
     }
 
     /// Ends the poll after `ns` nanoseconds, to the next jiffy.
-    pub(crate) fn start_poll_timer(self, ns: u64) {
+    pub(crate) fn start_poll_timer<H: MayWake>(self, _cx: &mut Ctx<'_, H>, ns: u64) {
         // SAFETY: The timer is initialized with the vCPU; the rest is arithmetic.
         unsafe {
             let now = (&raw const bindings::jiffies).read_volatile();

@@ -11,15 +11,54 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
+    ops::Deref,
     ptr::{self, NonNull},
 };
-use kernel::ffi::c_int;
+use kernel::{ffi::c_int, types::NotThreadSafe};
 
 /// A vCPU that stays for `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Vcpu<'a> {
     raw: NonNull<bindings::kvm_vcpu>,
     _lifetime: PhantomData<&'a ()>,
+}
+
+/// A vCPU that is the current task's own: nobody else runs it, and nobody else changes what belongs
+/// to it.
+///
+/// # Invariants
+///
+/// The task holds `vcpu->mutex`; or it does so in what the scheduler has interrupted, and has called
+/// this from; or nobody else has the vCPU any more.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnVcpu<'a> {
+    vcpu: Vcpu<'a>,
+    _task: NotThreadSafe,
+}
+
+impl<'a> OwnVcpu<'a> {
+    /// Takes the caller's word that the vCPU is the current task's own.
+    ///
+    /// # Safety
+    ///
+    /// The invariants hold until `'a` ends.
+    #[inline(always)]
+    pub(crate) const unsafe fn assert(vcpu: Vcpu<'a>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            vcpu,
+            _task: NotThreadSafe,
+        }
+    }
+}
+
+impl<'a> Deref for OwnVcpu<'a> {
+    type Target = Vcpu<'a>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Vcpu<'a> {
+        &self.vcpu
+    }
 }
 
 /// What a vCPU that polls waits for (`poll_evtchn`).
@@ -105,39 +144,10 @@ impl<'a> Vcpu<'a> {
         }
     }
 
-    /// Polls for `polled` from now on, or for nothing.
-    #[inline]
-    pub(crate) fn set_polled(self, polled: Option<Polled>) {
-        let value = match polled {
-            None => 0,
-            Some(Polled::Several) => -1,
-            Some(Polled::Port(port)) => port as c_int,
-        };
-        // SAFETY: The field is an int, written in one piece by the vCPU's own thread.
-        unsafe { (&raw mut (*self.xen()).poll_evtchn).write_volatile(value) }
-    }
-
     /// Has the vCPU write its clocks to the guest again.
     pub(crate) fn request_clock_update(self) {
         // SAFETY: The vCPU is there.
         unsafe { bindings::kvm_xen_rs_request_clock_update(self.as_raw()) }
-    }
-
-    /// The words of events that are noted in the kernel until `vcpu_info` is mapped, a bit each.
-    #[inline]
-    pub(crate) fn pending_sel(self) -> u64 {
-        // SAFETY: The field is a word, in a vCPU that is there, and read in one piece.
-        unsafe { (&raw const (*self.xen()).evtchn_pending_sel).read_volatile() as u64 }
-    }
-
-    /// Takes the events in `words` out of what is noted in the kernel.
-    #[inline]
-    pub(crate) fn clear_pending_sel(self, words: u64) {
-        // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
-        unsafe {
-            let sel = &raw mut (*self.xen()).evtchn_pending_sel;
-            bitops::clear_mask(sel.cast(), words);
-        }
     }
 
     /// Wakes the vCPU, or has it leave the guest, to look for events.
@@ -188,5 +198,36 @@ impl<'a> Vcpu<'a> {
                 ptr::null_mut(),
             )
         };
+    }
+}
+
+impl OwnVcpu<'_> {
+    /// Polls for `polled` from now on, or for nothing.
+    #[inline]
+    pub(crate) fn set_polled(self, polled: Option<Polled>) {
+        let value = match polled {
+            None => 0,
+            Some(Polled::Several) => -1,
+            Some(Polled::Port(port)) => port as c_int,
+        };
+        // SAFETY: The field is an int, written in one piece by the vCPU's own thread.
+        unsafe { (&raw mut (*self.xen()).poll_evtchn).write_volatile(value) }
+    }
+
+    /// The words of events that are noted in the kernel until `vcpu_info` is mapped, a bit each.
+    #[inline]
+    pub(crate) fn pending_sel(self) -> u64 {
+        // SAFETY: The field is a word, in a vCPU that is there, and read in one piece.
+        unsafe { (&raw const (*self.xen()).evtchn_pending_sel).read_volatile() as u64 }
+    }
+
+    /// Takes the events in `words` out of what is noted in the kernel.
+    #[inline]
+    pub(crate) fn clear_pending_sel(self, words: u64) {
+        // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
+        unsafe {
+            let sel = &raw mut (*self.xen()).evtchn_pending_sel;
+            bitops::clear_mask(sel.cast(), words);
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 //! Xen's state of a vCPU: `vcpu->arch.xen`.
 //!
-//! Most of it belongs to the task that holds `vcpu->mutex`. What others look at too, senders and
-//! timers, is read and written in one piece.
+//! Most of it belongs to the task whose own the vCPU is ([`OwnVcpu`]). What others look at too,
+//! senders and timers, is read and written in one piece.
 
-use super::Vcpu;
+use super::{OwnVcpu, Vcpu};
 use crate::{
     abi::{
         pvclock::TimeInfo,
@@ -22,18 +22,19 @@ use core::ptr::NonNull;
 
 /// Accessors of fields that are a word at most.
 macro_rules! accessors {
-    ($($(#[$doc:meta])* $get:ident, $set:ident, $field:ident: $type:ty;)*) => {$(
+    (get $($(#[$doc:meta])* $get:ident, $field:ident: $type:ty;)*) => {$(
         $(#[$doc])*
         #[inline]
         pub(crate) fn $get(self) -> $type {
-            // SAFETY: The vCPU is there; the field is read in one piece.
+            // SAFETY: The vCPU is there; the field is written in one piece, and read so.
             unsafe { (&raw const (*self.xen()).$field).read_volatile() }
         }
-
+    )*};
+    (set $($set:ident, $field:ident: $type:ty;)*) => {$(
         /// Changes what the getter of the same name says.
         #[inline]
         pub(crate) fn $set(self, value: $type) {
-            // SAFETY: The vCPU is there; the field is written in one piece.
+            // SAFETY: The vCPU is there; the field is read in one piece, and written so.
             unsafe { (&raw mut (*self.xen()).$field).write_volatile(value) }
         }
     )*};
@@ -47,19 +48,32 @@ impl<'a> Vcpu<'a> {
         unsafe { &raw mut (*self.as_raw()).arch.xen }
     }
 
-    accessors! {
+    accessors! {get
         /// The vector of its upcall, or 0 when the VM's is used.
-        upcall_vector, set_upcall_vector, upcall_vector: u8;
-        /// The number that the guest knows it by, or `XEN_ID_UNSET`.
-        xen_id, set_xen_id, vcpu_id: u32;
+        upcall_vector, upcall_vector: u8;
         /// The port of its timer, or 0 when it has none in the kernel.
-        timer_virq, set_timer_virq, timer_virq: u32;
+        timer_virq, timer_virq: u32;
         /// When its timer fires, in system time, or 0 when it does not.
-        timer_expires, set_timer_expires, timer_expires: u64;
+        timer_expires, timer_expires: u64;
+    }
+    accessors! {set
+        // By the timer's callback, or by the vCPU's own task while there is none.
+        set_timer_expires, timer_expires: u64;
+    }
+}
+
+impl<'a> OwnVcpu<'a> {
+    accessors! {get
+        /// The number that the guest knows it by, or `XEN_ID_UNSET`.
+        xen_id, vcpu_id: u32;
         /// Where the hypercall was made that the VMM is at work on.
-        hypercall_rip, set_hypercall_rip, hypercall_rip: u64;
-        /// How long its task had waited for a CPU when that was last accounted for.
-        last_steal, set_last_steal, last_steal: u64;
+        hypercall_rip, hypercall_rip: u64;
+    }
+    accessors! {set
+        set_upcall_vector, upcall_vector: u8;
+        set_timer_virq, timer_virq: u32;
+        set_xen_id, vcpu_id: u32;
+        set_hypercall_rip, hypercall_rip: u64;
     }
 
     /// The cache of its `pvclock_vcpu_time_info`.
@@ -95,10 +109,10 @@ impl<'a> Vcpu<'a> {
         }
     }
 
-    /// The accounts of its runstate. For the task that holds `vcpu->mutex`.
+    /// The accounts of its runstate.
     pub(crate) fn runstate(self) -> Runstate {
         let xen = self.xen();
-        // SAFETY: The vCPU is there, and the fields are this task's.
+        // SAFETY: The vCPU is there, and the fields are its own task's, as this is.
         let (state, entry_time, times) = unsafe {
             (
                 (*xen).current_runstate,
@@ -115,14 +129,15 @@ impl<'a> Vcpu<'a> {
     }
 
     /// Ends the state that it is in at `now`, and begins another; see
-    /// [`Runstate::change`]. For the task that holds `vcpu->mutex`.
+    /// [`Runstate::change`].
     ///
-    /// That may be preempted, and then does the same from within the scheduler: not in the midst
-    /// of this, or the accounts would not add up any more.
+    /// The task may be preempted, and then does the same from within the scheduler: not in the
+    /// midst of this, or the accounts would not add up any more.
     #[inline(always)]
     pub(crate) fn change_runstate(self, now: u64, state: State) {
         let xen = self.xen();
-        // SAFETY: The vCPU is there, and the fields are this task's.
+        // SAFETY: The vCPU is there, and the fields are its own task's, as this is, and are not
+        // changed from within the scheduler while interrupts are off.
         interrupts::without(|| unsafe {
             let waited = run_delay();
             let stolen = waited.wrapping_sub((*xen).last_steal) as i64;
@@ -142,13 +157,13 @@ impl<'a> Vcpu<'a> {
     }
 
     /// Changes the accounts of its runstate, not in parts as
-    /// [`change_runstate`](Self::change_runstate). For the task that holds `vcpu->mutex`.
+    /// [`change_runstate`](Self::change_runstate).
     pub(crate) fn update_runstate(self, update: impl FnOnce(&mut Runstate)) {
         let xen = self.xen();
         interrupts::without(|| {
             let mut runstate = self.runstate();
             update(&mut runstate);
-            // SAFETY: The vCPU is there, and the fields are this task's.
+            // SAFETY: As in `change_runstate`.
             unsafe {
                 (*xen).current_runstate = runstate.state as u32;
                 (*xen).runstate_entry_time = runstate.entry_time;
@@ -156,10 +171,16 @@ impl<'a> Vcpu<'a> {
             }
         });
     }
+
+    /// Has time that is stolen be counted from now on.
+    pub(crate) fn restart_steal(self) {
+        // SAFETY: As in `change_runstate`; the field is written in one piece.
+        unsafe { (&raw mut (*self.xen()).last_steal).write_volatile(run_delay()) }
+    }
 }
 
 /// How long the current task has waited for a CPU since it began, in nanoseconds.
-pub(crate) fn run_delay() -> u64 {
+fn run_delay() -> u64 {
     // SAFETY: The task is the current one. The scheduler updates the field when it is not.
     unsafe { (*current()).sched_info.run_delay }
 }

@@ -2,17 +2,17 @@
 
 //! `struct kvm`.
 
-use super::{bitops, nospec::index_nospec, xarray, Vcpu};
+use super::{bitops, nospec::index_nospec, xarray, Target, Vcpu};
 use crate::{
     abi::{shared_info::SharedInfo, WordSize},
     bindings,
-    evtchn::port::Target,
     livepatch::symbols,
     sync::{
         barrier::smp_rmb,
         gpc::{Gpc, Locked},
         srcu::Srcu,
         vm_srcu::OfVm,
+        Ctx, MayWake,
     },
 };
 use core::{
@@ -65,7 +65,8 @@ impl<'a> Vm<'a> {
     /// What protects the memslots and the sending ports for readers.
     #[inline(always)]
     pub(crate) fn srcu(self) -> OfVm<'a> {
-        // SAFETY: It is initialized before the Xen state, and cleaned up after it.
+        // SAFETY: It is initialized before the Xen state, and cleaned up after it, by
+        // `kvm_destroy_vm()` behind a `srcu_barrier()`.
         unsafe {
             OfVm::new(Srcu::from_raw(NonNull::new_unchecked(
                 &raw mut (*self.raw.as_ptr()).srcu,
@@ -93,10 +94,10 @@ impl<'a> Vm<'a> {
         WordSize::from_long_mode(unsafe { (&raw const (*self.xen()).long_mode).read_volatile() })
     }
 
-    /// Whether guests are told when their runstate is being written. Read without the leaf mutex:
+    /// Whether a bit tells guests when their runstate is being written. Read without the leaf mutex:
     /// it may change, and a structure is written by what it is read as.
     #[inline]
-    pub(crate) fn tells_runstate_update(self) -> bool {
+    pub(crate) fn has_runstate_update_flag(self) -> bool {
         // SAFETY: The VM is there; the field is a byte, and written in one piece.
         unsafe { (&raw const (*self.xen()).runstate_update_flag).read_volatile() }
     }
@@ -104,13 +105,14 @@ impl<'a> Vm<'a> {
     /// What `KVM_XEN_HVM_CONFIG` has set of the flags.
     #[inline]
     pub(crate) fn config_flags(self) -> u32 {
-        // SAFETY: The VM is there; the field is a word, and written in one piece.
+        // SAFETY: The VM is there; the field is an aligned word, which Rust writes in one piece. C
+        // copies the structure: any mixture of two configurations is a value.
         unsafe { (&raw const (*self.xen()).hvm_config.flags).read_volatile() }
     }
 
-    /// The version of Xen that the kernel tells the guest, if it is to.
+    /// The version of Xen that the kernel answers with, if it is to answer.
     #[inline]
-    pub(crate) fn told_xen_version(self) -> Option<NonZero<u32>> {
+    pub(crate) fn xen_version(self) -> Option<NonZero<u32>> {
         // SAFETY: The VM is there; the field is a word, and written in one piece.
         NonZero::new(unsafe { (&raw const (*self.xen()).xen_version).read_volatile() })
     }
@@ -122,7 +124,7 @@ impl<'a> Vm<'a> {
     }
 
     /// Has all vCPUs write their clocks again.
-    pub(crate) fn request_clock_update(self) {
+    pub(crate) fn request_clock_update<H: MayWake>(self, _cx: &mut Ctx<'_, H>) {
         // SAFETY: The helper returns a constant; the VM is there.
         unsafe {
             let request = bindings::kvm_xen_rs_req_clock_update();

@@ -9,9 +9,9 @@ use super::{
 use crate::{
     abi::WordSize,
     bindings,
-    evtchn::retired::Retired,
     sync::{
         order::XenLock,
+        retired::Retired,
         xen_lock::{Guard, Mutex},
         Ctx, Held, MayEnter, MaySleep, Within,
     },
@@ -24,8 +24,8 @@ use kernel::{
 };
 
 /// Xen's state of a VM, held by the leaf mutex until this is dropped.
-pub(crate) struct XenState<'g, H> {
-    vm: Vm<'g>,
+pub(crate) struct XenState<'a, 'g, H> {
+    vm: Vm<'a>,
     guard: Guard<'g, H>,
 }
 
@@ -51,7 +51,7 @@ macro_rules! accessors {
 impl<'a> Vm<'a> {
     /// Takes the leaf mutex. May sleep.
     #[inline]
-    pub(crate) fn lock_xen<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> XenState<'g, H>
+    pub(crate) fn lock_xen<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> XenState<'a, 'g, H>
     where
         'a: 'g,
         H: MayEnter<XenLock>,
@@ -66,7 +66,7 @@ impl<'a> Vm<'a> {
     }
 }
 
-impl<H> XenState<'_, H> {
+impl<'a, H> XenState<'a, '_, H> {
     /// The context inside the mutex.
     #[inline]
     pub(crate) fn cx(&mut self) -> Ctx<'_, Within<XenLock, H>>
@@ -83,8 +83,25 @@ impl<H> XenState<'_, H> {
         xen_version, set_xen_version, xen_version: u32;
         /// Whether the guest is told, by a bit in it, when its runstate is being written.
         runstate_update_flag, set_runstate_update_flag, runstate_update_flag: bool;
-        /// What `KVM_XEN_HVM_CONFIG` has set.
-        hvm_config, set_hvm_config, hvm_config: bindings::kvm_xen_hvm_config;
+    }
+
+    /// What `KVM_XEN_HVM_CONFIG` has set.
+    pub(crate) fn hvm_config(&self) -> bindings::kvm_xen_hvm_config {
+        // SAFETY: The field is there, and nobody writes to it as the mutex is held.
+        unsafe { (&raw const (*self.vm.xen()).hvm_config).read() }
+    }
+
+    /// Changes what `KVM_XEN_HVM_CONFIG` has set, field by field: some are read without the mutex.
+    pub(crate) fn set_hvm_config(&mut self, to: &bindings::kvm_xen_hvm_config) {
+        // SAFETY: Only the address of the field is taken.
+        let config = unsafe { &raw mut (*self.vm.xen()).hvm_config };
+        macro_rules! write {
+            ($($field:ident)*) => {$(
+                // SAFETY: The field is there, and nobody else writes to it as the mutex is held.
+                unsafe { (&raw mut (*config).$field).write_volatile(to.$field) };
+            )*};
+        }
+        write!(flags msr blob_addr_32 blob_addr_64 blob_size_32 blob_size_64 pad2);
     }
 
     /// Changes the word size of the guest.
@@ -138,13 +155,14 @@ impl<H> XenState<'_, H> {
     }
 
     /// Takes the sender of `port` out of the table.
-    pub(crate) fn remove_sender(&mut self, port: u32) -> Option<Retired<Owned>> {
+    pub(crate) fn remove_sender(&mut self, port: u32) -> Option<Retired<'a, Owned>> {
         // SAFETY: The table is initialized with the VM; nobody else changes it as the mutex is
         // held.
         let sender = unsafe { bindings::idr_remove(self.senders(), port as c_ulong) };
         let sender = NonNull::new(sender.cast())?;
         // SAFETY: It was given to the table by `add_sender`, or by C, and the table has it no more.
-        Some(Retired::new(unsafe { Owned::from_raw(sender) }))
+        let sender = unsafe { Owned::from_raw(sender) };
+        Some(Retired::new(sender, self.vm.srcu()))
     }
 
     /// Binds the sender of `port` to another vCPU, if it leads to a port: that is for `target` to
@@ -184,8 +202,9 @@ impl<H> XenState<'_, H> {
     }
 
     /// Takes all senders out of the table.
-    pub(crate) fn remove_all_senders(&mut self) -> Retired<Senders> {
+    pub(crate) fn remove_all_senders(&mut self) -> Retired<'a, Senders> {
         // SAFETY: The table is initialized with the VM; nobody else changes it as the mutex is held.
-        Retired::new(unsafe { Senders::take(self.senders()) })
+        let senders = unsafe { Senders::take(self.senders()) };
+        Retired::new(senders, self.vm.srcu())
     }
 }

@@ -125,6 +125,7 @@ macro_rules! livepatch {
         $($old:ident => $new:path, as $how:tt;)*
     }) => {
         $(#[$doc])*
+        #[allow(unsafe_code, reason = "replaces functions")]
         static $patch: $crate::livepatch::patch::Patch<{ 1 $(+ $crate::livepatch!(@one $old))* }> =
             $crate::livepatch::patch::Patch::new($object, &[$({
                 $crate::livepatch!(@same $how, $old, $new);

@@ -8,6 +8,10 @@
 //! level is held, and hands out the token of the inside; so a context can't be used, nor
 //! outlived, behind the back of a guard.
 //!
+//! Unsafe code relies on what the traits here say of a list, so they are unsafe to implement: only
+//! the table in `order.rs` and the rules below do. Each says, as its safety requirement, what is
+//! then so of every task with a [`Ctx`] of that list.
+//!
 //! The C boundary asserts a context ([`Ctx::assert`]), one of those at the end of this file, and
 //! others are derived from it. Where one is exchanged for another that allows no more
 //! (`weaken.rs`, and few places that find out what is so), that is asserted there.
@@ -25,108 +29,173 @@ pub(crate) struct Nothing;
 pub(crate) struct Within<L, H>(PhantomData<fn() -> (L, H)>);
 
 /// A list of levels.
-pub(crate) trait Held {
+///
+/// # Safety
+///
+/// The constants are those of the levels that the list is made of.
+pub(crate) unsafe trait Held {
     /// The levels as a set: a bit for each, by its number.
     const LEVELS: u32;
     /// Whether a task inside of them may sleep.
     const SLEEPS: bool;
 }
 
-impl Held for Nothing {
+// SAFETY: There are none in it.
+unsafe impl Held for Nothing {
     const LEVELS: u32 = 0;
     const SLEEPS: bool = true;
 }
 
-impl<L: Level, H: Held> Held for Within<L, H> {
+// SAFETY: The constants are made of those of the innermost level and of the rest of the list.
+unsafe impl<L: Level, H: Held> Held for Within<L, H> {
     const LEVELS: u32 = (1 << L::ID as u32) | H::LEVELS;
     const SLEEPS: bool = L::SLEEPS && H::SLEEPS;
 }
 
 /// `L` may be entered here: it comes after the innermost level, and so after all of them, and the
 /// context may wait in the way that takes.
+///
+/// # Safety
+///
+/// A task inside of the list may enter `L` by the lock order, and wait for it in the way of its
+/// entry.
 #[diagnostic::on_unimplemented(
     message = "`{L}` may not be entered in the context `{Self}`",
     label = "the context forbids this",
     note = "the order is declared in rust/sync/order.rs"
 )]
-pub(crate) trait MayEnter<L>: Held {}
-impl<L: Level> MayEnter<L> for Nothing {}
-impl<L: Level, Top: Before<L>, H: Held> MayEnter<L> for Within<Top, H> where Self: MayWait<L::Entry> {}
+pub(crate) unsafe trait MayEnter<L>: Held {}
+// SAFETY: What is inside of nothing may enter and wait for anything.
+unsafe impl<L: Level> MayEnter<L> for Nothing {}
+// SAFETY: The innermost level comes before `L`, and so do those outside of it, as the order is
+// transitive; and the wait is allowed.
+unsafe impl<L: Level, Top: Before<L>, H: Held> MayEnter<L> for Within<Top, H> where
+    Self: MayWait<L::Entry>
+{
+}
 
 /// The context may wait in the way `E` for a level to be free.
-pub(crate) trait MayWait<E>: Held {}
-impl<H: MaySleep> MayWait<Asleep> for H {}
-impl<H: MaySpin> MayWait<Spinning> for H {}
-impl<H: Held> MayWait<AtOnce> for H {}
+///
+/// # Safety
+///
+/// A task inside of the list may wait in the way `E`.
+pub(crate) unsafe trait MayWait<E>: Held {}
+// SAFETY: To wait asleep is to sleep.
+unsafe impl<H: MaySleep> MayWait<Asleep> for H {}
+// SAFETY: What is waited for is a lock that may be spun for.
+unsafe impl<H: MaySpin> MayWait<Spinning> for H {}
+// SAFETY: There is no wait.
+unsafe impl<H: Held> MayWait<AtOnce> for H {}
 
 /// The task may spin for a lock that is a sleeping one under `PREEMPT_RT`.
+///
+/// # Safety
+///
+/// A task inside of the list may spin for such a lock.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` may not spin for a lock of KVM's",
     label = "this may have to wait"
 )]
-pub(crate) trait MaySpin: MayTryLock {}
-impl MaySpin for Nothing {}
+pub(crate) unsafe trait MaySpin: MayTryLock {}
+// SAFETY: Inside of nothing, nothing forbids it.
+unsafe impl MaySpin for Nothing {}
 
 /// A lock may be tried here that is a sleeping one under `PREEMPT_RT`. To try it never waits, but
 /// there its release does more than that of a spinlock: whoever releases it as the last reader,
 /// with a writer in wait, takes a raw spinlock, switches interrupts on, and wakes the writer
 /// (`__rwbase_read_unlock()`).
+///
+/// # Safety
+///
+/// A task inside of the list may try such a lock and release it.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` may not try a lock of KVM's",
     label = "its release may switch interrupts on and wake a task, under `PREEMPT_RT`"
 )]
-pub(crate) trait MayTryLock: Held {}
-impl MayTryLock for Nothing {}
+pub(crate) unsafe trait MayTryLock: Held {}
+// SAFETY: Inside of nothing, nothing forbids it.
+unsafe impl MayTryLock for Nothing {}
 
 /// The task may sleep here, allocate with `GFP_KERNEL`, and wait for a mutex.
+///
+/// # Safety
+///
+/// A task inside of the list may sleep.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` may not sleep",
     label = "this may sleep"
 )]
-pub(crate) trait MaySleep: MaySpin {}
-impl MaySleep for Nothing {}
+pub(crate) unsafe trait MaySleep: MaySpin {}
+// SAFETY: Inside of nothing, nothing forbids it.
+unsafe impl MaySleep for Nothing {}
 
 /// The task may sleep here for as long as a guest likes: nobody waits for what it is inside of,
 /// but for those who wait for that vCPU.
+///
+/// # Safety
+///
+/// A task inside of the list may sleep for as long as a guest likes.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` may not sleep for as long as a guest likes",
     label = "this ends when the guest likes, and others would wait so long"
 )]
-pub(crate) trait MayWaitForGuest: MaySleep {}
-impl MayWaitForGuest for Nothing {}
+pub(crate) unsafe trait MayWaitForGuest: MaySleep {}
+// SAFETY: Inside of nothing, nothing forbids it.
+unsafe impl MayWaitForGuest for Nothing {}
 
 /// A grace period of `kvm->srcu` may be awaited here.
+///
+/// # Safety
+///
+/// A task inside of the list may wait for such a grace period: it is in no such section, and holds nothing that is
+/// taken in one.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` may not wait for a grace period of `kvm->srcu`",
     label = "this waits for readers that may wait for the context"
 )]
-pub(crate) trait MayWaitForSrcu: MaySleep {}
-impl MayWaitForSrcu for Nothing {}
+pub(crate) unsafe trait MayWaitForSrcu: MaySleep {}
+// SAFETY: Inside of nothing, nothing forbids it.
+unsafe impl MayWaitForSrcu for Nothing {}
 
 /// Another task may be woken here.
+///
+/// # Safety
+///
+/// A task inside of the list may wake another.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` may not wake a task",
     label = "the scheduler's lock is held"
 )]
-pub(crate) trait MayWake: Held {}
-impl MayWake for Nothing {}
+pub(crate) unsafe trait MayWake: Held {}
+// SAFETY: Inside of nothing, nothing forbids it.
+unsafe impl MayWake for Nothing {}
 
 /// The task is inside a read section of `kvm->srcu`: memslots and sending ports that were looked
 /// up stay.
+///
+/// # Safety
+///
+/// A task inside of the list is inside a read section of the `kvm->srcu` of its VM.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` is not inside a read section of `kvm->srcu`",
     label = "this reads what `kvm->srcu` protects"
 )]
-pub(crate) trait InKvmSrcu: Held {}
-impl<H: Held> InKvmSrcu for Within<KvmSrcu, H> {}
+pub(crate) unsafe trait InKvmSrcu: Held {}
+// SAFETY: That is the level.
+unsafe impl<H: Held> InKvmSrcu for Within<KvmSrcu, H> {}
 
 /// The VM's address space is the current one, so its pages can be faulted in.
+///
+/// # Safety
+///
+/// A task inside of the list is in the address space of its VM.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` may not run in the VM's address space",
     label = "this may fault in a guest page"
 )]
-pub(crate) trait InVmMm: Held {}
-impl<H: Held> InVmMm for Within<VmMm, H> {}
+pub(crate) unsafe trait InVmMm: Held {}
+// SAFETY: That is the level.
+unsafe impl<H: Held> InVmMm for Within<VmMm, H> {}
 
 /// Evidence of what the current task may do: no less than inside of the levels in `H`.
 ///
@@ -293,7 +362,7 @@ callers! {
 }
 
 // What the callers' contexts allow, where it is not what one might think. What they forbid are
-// the compile-fail tests in tools-testing/pure/tests/ui.
+// the cases in tools-testing/types.
 const _: () = {
     const fn may_wait_for_srcu<H: MayWaitForSrcu>() {}
     const fn may_wait_for_guest<H: MayWaitForGuest>() {}

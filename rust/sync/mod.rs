@@ -2,13 +2,13 @@
 
 //! The lock order as types, and the locks in it.
 
-mod alloc;
 pub(crate) mod barrier;
 pub(crate) mod context;
 pub(crate) mod current;
 pub(crate) mod gpc;
 pub(crate) mod interrupts;
 pub(crate) mod order;
+pub(crate) mod retired;
 pub(crate) mod srcu;
 pub(crate) mod verify;
 pub(crate) mod vm_srcu;
@@ -20,4 +20,4 @@ pub(crate) use context::{
     MayWaitForGuest, MayWaitForSrcu, MayWake, SchedOut, SetIrq, TimerHardIrq, TimerSoftirq,
     VcpuIoctl, VmIoctl, Within,
 };
-pub(crate) use weaken::{InSection, MayDeliver, MayRefresh, MayTry};
+pub(crate) use weaken::{InSection, MayDeliver, MayRefresh};

@@ -18,7 +18,11 @@ use super::context::{
 };
 
 /// Something a task can be inside of.
-pub(crate) trait Level {
+///
+/// # Safety
+///
+/// The number is that of no other level, and the rest is so of whatever is entered as this level.
+pub(crate) unsafe trait Level {
     /// How it is entered: [`Asleep`], [`Spinning`] or [`AtOnce`].
     type Entry;
     /// Its number.
@@ -37,12 +41,16 @@ pub(crate) struct Spinning;
 pub(crate) struct AtOnce;
 
 /// `Self` is taken before `Inner`: a task inside `Self` may enter `Inner`.
+///
+/// # Safety
+///
+/// No task waits for `Self` inside of `Inner`; and what comes before `Self` comes before `Inner`.
 #[diagnostic::on_unimplemented(
     message = "`{Inner}` may not be entered inside `{Self}`",
     label = "the lock order forbids this",
     note = "the order is declared in rust/sync/order.rs"
 )]
-pub(crate) trait Before<Inner: Level>: Level {}
+pub(crate) unsafe trait Before<Inner: Level>: Level {}
 
 /// One level of the table, for the document, the picture and the tests.
 #[cfg(not(MODULE))]
@@ -90,24 +98,33 @@ macro_rules! lock_order {
     )*) => {$(
         $(#[doc = $doc])*
         pub(crate) struct $level;
-        impl Level for $level {
+        // SAFETY: As the table declares it; the numbers are those of an enum.
+        unsafe impl Level for $level {
             type Entry = $entry;
             const ID: Id = Id::$level;
             const SLEEPS: bool = lock_order!(@sleeps $($keeps)*);
         }
         $(
             #[diagnostic::do_not_recommend]
-            impl<H: $keeps> $keeps for Within<$level, H> {}
+            // SAFETY: As the table declares it.
+            unsafe impl<H: $keeps> $keeps for Within<$level, H> {}
         )*
         $(
             #[cfg(not(CONFIG_PREEMPT_RT))]
             #[diagnostic::do_not_recommend]
-            impl<H: $unless_rt> $unless_rt for Within<$level, H> {}
+            // SAFETY: As the table declares it.
+            unsafe impl<H: $unless_rt> $unless_rt for Within<$level, H> {}
         )*
-        $(impl Before<$inner> for $level {})*
+        $(
+            // SAFETY: As the table declares it.
+            unsafe impl Before<$inner> for $level {}
+        )*
         lock_order!(@anywhere $anywhere $level);
     )*};
-    (@anywhere true $level:ident) => { impl<Outer: Level> Before<$level> for Outer {} };
+    (@anywhere true $level:ident) => {
+        // SAFETY: As the table declares it: nobody waits for it.
+        unsafe impl<Outer: Level> Before<$level> for Outer {}
+    };
     (@anywhere false $level:ident) => {};
     // It is the first of the properties in the lists.
     (@sleeps MaySleep $($rest:ident)*) => { true };

@@ -12,7 +12,7 @@
 
 mod call;
 
-pub(crate) use call::Room;
+pub(crate) use call::Callback;
 
 use crate::bindings;
 // What C's inline functions do beyond a call of these is for lockdep.
@@ -37,7 +37,9 @@ impl<'a> Srcu<'a> {
     ///
     /// # Safety
     ///
-    /// `raw` is initialized, and is not cleaned up before `'a` ends.
+    /// `raw` is initialized, and is not cleaned up before `'a` ends, nor before the callbacks that
+    /// were handed over until then have run: `srcu_barrier()` comes first, as in
+    /// `kvm_destroy_vm()`.
     #[inline(always)]
     pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::srcu_struct>) -> Self {
         Self {

@@ -4,7 +4,7 @@
 
 use super::{
     order::KvmSrcu,
-    srcu::{Guard, Room, Srcu},
+    srcu::{Callback, Guard, Srcu},
     Ctx, Held, MayEnter, MayWaitForSrcu, Within,
 };
 
@@ -55,8 +55,8 @@ impl<'a> OfVm<'a> {
     /// Has `payload` dropped when no read section is left that could have seen what was
     /// unpublished before: see [`Srcu::call`]. Any context.
     #[inline]
-    pub(crate) fn call<T: Send + 'static>(self, room: Room<T>, payload: T) {
-        self.0.call(room, payload);
+    pub(super) fn call<T: Send + 'static>(self, callback: Callback<T>, payload: T) {
+        self.0.call(callback, payload);
     }
 }
 

@@ -12,11 +12,9 @@ use super::{
     Ctx, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayTryLock, MayWake, VmIoctl, Within,
 };
 
-/// Where a lock may be tried and a task woken, and nothing else known: it may not sleep.
-pub(crate) type MayTry = Within<Spinlock, Nothing>;
-
-/// Where an event can be delivered, and nothing else known: it may not sleep.
-pub(crate) type MayDeliver = Within<KvmSrcu, MayTry>;
+/// Where an event can be delivered, and nothing else known: a lock may be tried and a task woken, in
+/// a read section of `kvm->srcu`. It may not sleep.
+pub(crate) type MayDeliver = Within<KvmSrcu, Within<Spinlock, Nothing>>;
 
 /// In a read section of `kvm->srcu` where a lock may be tried, and nothing else known: it may
 /// neither sleep nor wake.
@@ -30,16 +28,6 @@ pub(crate) type InSection = MayDeliver;
 
 /// Where a pfn cache can be refreshed, and nothing else known: no other lock may be taken.
 pub(crate) type MayRefresh = Within<XenLock, Within<KvmSrcu, VmIoctl>>;
-
-impl<H: MayEnter<KvmSrcu> + MayTryLock + MayWake> Ctx<'_, H> {
-    /// This context, as one of which no more is known than that locks can be tried.
-    #[inline(always)]
-    pub(crate) fn may_try(&mut self) -> Ctx<'_, MayTry> {
-        // SAFETY: The task may try locks and wake others and is not in a read section, or may enter
-        // another. All else that follows from `Spinlock` is what may not be done.
-        unsafe { Ctx::assert() }
-    }
-}
 
 impl<H: InKvmSrcu + MayTryLock> Ctx<'_, H> {
     /// This context, as one of which no more is known than the read section, and that locks can be

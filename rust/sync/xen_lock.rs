@@ -2,8 +2,9 @@
 
 //! The leaf mutex that protects Xen's state of a VM: `kvm->arch.xen.xen_lock`.
 //!
-//! It is C's own mutex, as C and Rust may serve one VM at once. C's `mutex_init()` gave it its
-//! lock class, so that no name or key of this module stays behind in a VM.
+//! It is C's own mutex, as C and Rust may serve one VM at once. Its lock class is that of C's
+//! `mutex_init()`, or, in a VM that Rust has created, one of `helpers/lock_class.c`, which outlives
+//! this module as the VM may.
 
 use super::{order::XenLock, Ctx, Held, MayEnter, Within};
 use crate::bindings;

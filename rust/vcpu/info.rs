@@ -7,8 +7,11 @@ use crate::{
         vcpu_info::{self, EVTCHN_UPCALL_PENDING},
         WordSize,
     },
-    kvm::{task, Vcpu},
-    sync::{Anywhere, Ctx, InKvmRun, MayDeliver},
+    kvm::{
+        task::{self, Unknown},
+        OwnVcpu, Vcpu,
+    },
+    sync::{Anywhere, Ctx, InKvmRun},
 };
 
 /// Whether there are events for the vCPU to look at, so that its upcall is to be made.
@@ -20,12 +23,12 @@ use crate::{
 /// before it sleeps.
 #[inline(always)]
 pub(crate) fn has_interrupt(cx: &mut Ctx<'_, Anywhere>, vcpu: Vcpu<'_>) -> bool {
-    let Some(mut cx) = task::may_try_now(cx) else {
+    let mut section = vcpu.vm().srcu().read(cx);
+    let mut cx = section.cx();
+    let Some(mut may_try) = task::may_deliver_now(&mut cx) else {
         return false;
     };
-    let mut section = vcpu.vm().srcu().read(&mut cx);
-    let mut cx = section.cx();
-    match vcpu.vcpu_info().peek(&mut cx, &EVTCHN_UPCALL_PENDING) {
+    match vcpu.vcpu_info().peek(&mut may_try, &EVTCHN_UPCALL_PENDING) {
         Some(pending) => pending != 0,
         None => has_interrupt_elsewhere(&mut cx, vcpu),
     }
@@ -34,7 +37,7 @@ pub(crate) fn has_interrupt(cx: &mut Ctx<'_, Anywhere>, vcpu: Vcpu<'_>) -> bool 
 /// As [`has_interrupt`], where the page is away.
 #[cold]
 #[inline(never)]
-fn has_interrupt_elsewhere(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) -> bool {
+fn has_interrupt_elsewhere(cx: &mut Ctx<'_, Unknown>, vcpu: Vcpu<'_>) -> bool {
     let Some(mut cx) = task::may_refresh_now(vcpu.vm(), cx) else {
         return true;
     };
@@ -44,7 +47,7 @@ fn has_interrupt_elsewhere(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) -> bool
 }
 
 /// Writes the events that were noted in the kernel, while `vcpu_info` was away, to it.
-pub(crate) fn inject_pending_events(cx: &mut Ctx<'_, InKvmRun>, vcpu: Vcpu<'_>) {
+pub(crate) fn inject_pending_events(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>) {
     let noted = vcpu.pending_sel();
     if noted == 0 {
         return;

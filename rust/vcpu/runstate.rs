@@ -7,15 +7,14 @@ use crate::{
     kvm::{
         clock,
         guest_memory::{Split, Whole, Written},
-        vcpu_xen::run_delay,
-        Vcpu,
+        OwnVcpu,
     },
+    prelude::*,
     sync::{
         gpc::{Bytes, Gpa, Gpc, Place, Unmapped},
         Ctx, InSection, MayRefresh, SchedOut, VcpuIoctl,
     },
 };
-use kernel::prelude::*;
 
 /// Where in the guest the runstate is, for a guest of the present word size.
 struct Target<'a> {
@@ -28,7 +27,7 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// None when the guest is not told.
-    fn of(vcpu: Vcpu<'a>) -> Option<Self> {
+    fn of(vcpu: OwnVcpu<'a>) -> Option<Self> {
         let first = vcpu.runstate_info();
         let Some(Place::Guest(gpa)) = first.place() else {
             return None;
@@ -50,7 +49,7 @@ impl<'a> Target<'a> {
 
     /// Writes the runstate, if the pages are there. Never waits.
     #[inline(always)]
-    fn try_write(&self, cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
+    fn try_write(&self, cx: &mut Ctx<'_, InSection>, vcpu: OwnVcpu<'_>) -> Result<(), Unmapped> {
         if self.rest_len() != 0 {
             return self.try_write_split(cx, vcpu);
         }
@@ -62,7 +61,11 @@ impl<'a> Target<'a> {
     /// As [`try_write`](Self::try_write), where it is in two pages.
     #[cold]
     #[inline(never)]
-    fn try_write_split(&self, cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
+    fn try_write_split(
+        &self,
+        cx: &mut Ctx<'_, InSection>,
+        vcpu: OwnVcpu<'_>,
+    ) -> Result<(), Unmapped> {
         let rest = (self.rest, self.rest_len());
         let to = Split::try_read(cx, (self.first, self.len), rest)?;
         self.write(&to, vcpu);
@@ -71,9 +74,9 @@ impl<'a> Target<'a> {
 
     /// Writes the runstate to pages that are there.
     #[inline(always)]
-    fn write(&self, to: &impl Written, vcpu: Vcpu<'_>) {
+    fn write(&self, to: &impl Written, vcpu: OwnVcpu<'_>) {
         let runstate = vcpu.runstate();
-        let flag = if vcpu.vm().tells_runstate_update() {
+        let flag = if vcpu.vm().has_runstate_update_flag() {
             UPDATE
         } else {
             0
@@ -114,32 +117,32 @@ impl<'a> Target<'a> {
 /// the clock finds, when it goes on, that time has been accounted for that is later: see
 /// [`Runstate::change`].
 #[inline(always)]
-fn account(vcpu: Vcpu<'_>, state: State) {
+fn account(vcpu: OwnVcpu<'_>, state: State) {
     vcpu.change_runstate(clock::kvmclock_ns(vcpu.vm()), state);
 }
 
 /// Changes the state of the vCPU, and tells the guest. May sleep.
 #[inline(never)]
-pub(crate) fn change(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state: State) {
+pub(crate) fn change(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, state: State) {
     account(vcpu, state);
-    if vcpu.runstate_info().is_active() && try_tell(&mut cx.in_section(), vcpu).is_err() {
-        tell(cx, vcpu);
+    if vcpu.runstate_info().is_active() && try_update_guest(&mut cx.in_section(), vcpu).is_err() {
+        update_guest(cx, vcpu);
     }
 }
 
 /// Changes the state of the vCPU where nothing can be waited for. The guest is told if its page
 /// is there; if not, it is told with the next change, and finds the older state until then.
 #[inline(never)]
-fn change_at_once(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>, state: State) {
+fn change_at_once(cx: &mut Ctx<'_, InSection>, vcpu: OwnVcpu<'_>, state: State) {
     account(vcpu, state);
     if vcpu.runstate_info().is_active() {
-        let _ = try_tell(cx, vcpu);
+        let _ = try_update_guest(cx, vcpu);
     }
 }
 
 /// The vCPU is preempted. The guest is told if its page is there.
 #[cfg(not(CONFIG_PREEMPT_RT))]
-pub(crate) fn preempted(cx: &mut Ctx<'_, SchedOut>, vcpu: Vcpu<'_>) {
+pub(crate) fn preempted(cx: &mut Ctx<'_, SchedOut>, vcpu: OwnVcpu<'_>) {
     change_at_once(&mut cx.in_section(), vcpu, State::Runnable);
 }
 
@@ -147,14 +150,14 @@ pub(crate) fn preempted(cx: &mut Ctx<'_, SchedOut>, vcpu: Vcpu<'_>) {
 /// here, so that the guest is told with the next change, when the vCPU runs again, or when a VMM
 /// asks.
 #[cfg(CONFIG_PREEMPT_RT)]
-pub(crate) fn preempted(_cx: &mut Ctx<'_, SchedOut>, vcpu: Vcpu<'_>) {
+pub(crate) fn preempted(_cx: &mut Ctx<'_, SchedOut>, vcpu: OwnVcpu<'_>) {
     account(vcpu, State::Runnable);
 }
 
 /// The accounts, for a VMM, which finds the same in guest memory: see [`preempted`]. May sleep.
-pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>) -> Runstate {
+pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: OwnVcpu<'_>) -> Runstate {
     if cfg!(CONFIG_PREEMPT_RT) {
-        tell(&mut vcpu.vm().srcu().read(cx).cx().may_refresh(), vcpu);
+        update_guest(&mut vcpu.vm().srcu().read(cx).cx().may_refresh(), vcpu);
     }
     vcpu.runstate()
 }
@@ -162,7 +165,7 @@ pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: Vcpu<'_>) -> Runstate {
 /// Changes the state of the vCPU for a VMM, and tells the guest as KVM does when it makes the same
 /// change itself: without waiting where it would be preempted. May sleep.
 #[inline(never)]
-pub(crate) fn change_by_vmm(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state: State) {
+pub(crate) fn change_by_vmm(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, state: State) {
     match state {
         State::Runnable => change_at_once(&mut cx.in_section(), vcpu, state),
         _ => change(cx, vcpu, state),
@@ -171,7 +174,7 @@ pub(crate) fn change_by_vmm(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, state:
 
 /// Writes the runstate to the guest, if it is to be told and the pages are there. Never waits.
 #[inline(never)]
-fn try_tell(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped> {
+fn try_update_guest(cx: &mut Ctx<'_, InSection>, vcpu: OwnVcpu<'_>) -> Result<(), Unmapped> {
     Target::of(vcpu).map_or(Ok(()), |target| target.try_write(cx, vcpu))
 }
 
@@ -179,8 +182,8 @@ fn try_tell(cx: &mut Ctx<'_, InSection>, vcpu: Vcpu<'_>) -> Result<(), Unmapped>
 /// when there are none.
 #[cold]
 #[inline(never)]
-pub(crate) fn tell(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
-    while let Err(part) = try_tell(&mut cx.in_section(), vcpu) {
+pub(crate) fn update_guest(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
+    while let Err(part) = try_update_guest(&mut cx.in_section(), vcpu) {
         let mapped = Target::of(vcpu).map(|target| target.map(cx, part));
         if !matches!(mapped, Some(Ok(()))) {
             return;
@@ -193,7 +196,7 @@ pub(crate) fn tell(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
 /// # Errors
 ///
 /// `EFAULT` where there is no page; the guest then is not told.
-pub(crate) fn place(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, gpa: Option<Gpa>) -> Result {
+pub(crate) fn place(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, gpa: Option<Gpa>) -> Result {
     let (first, rest) = (vcpu.runstate_info(), vcpu.runstate_info_rest());
     let placed = match gpa {
         None => {
@@ -204,7 +207,7 @@ pub(crate) fn place(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, gpa: Option<Gp
         Some(gpa) => activate(cx, vcpu, gpa),
     };
     match placed {
-        Ok(()) => tell(cx, vcpu),
+        Ok(()) => update_guest(cx, vcpu),
         Err(_) => {
             first.deactivate(cx);
             rest.deactivate(cx);
@@ -214,7 +217,7 @@ pub(crate) fn place(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, gpa: Option<Gp
 }
 
 /// Maps the pages at `gpa`.
-fn activate(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, gpa: Gpa) -> Result {
+fn activate(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, gpa: Gpa) -> Result {
     let size = Layout::of(vcpu.vm().word_size()).size;
     let len = in_first_page(gpa, size);
     // All of the page that is left, for a guest whose word size changes.
@@ -236,12 +239,12 @@ fn activate(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, gpa: Gpa) -> Result {
 /// # Errors
 ///
 /// `EINVAL` when they do not add up, or the state began in the future.
-pub(crate) fn set(vcpu: Vcpu<'_>, runstate: &Runstate) -> Result {
+pub(crate) fn set(vcpu: OwnVcpu<'_>, runstate: &Runstate) -> Result {
     if !runstate.adds_up() || clock::kvmclock_ns(vcpu.vm()) < runstate.entry_time {
         return Err(EINVAL);
     }
     vcpu.update_runstate(|accounts| *accounts = *runstate);
-    vcpu.set_last_steal(run_delay());
+    vcpu.restart_steal();
     Ok(())
 }
 
@@ -253,7 +256,7 @@ pub(crate) fn set(vcpu: Vcpu<'_>, runstate: &Runstate) -> Result {
 /// `EINVAL` when the shift does not add up, or would begin the state in the future.
 pub(crate) fn adjust(
     cx: &mut Ctx<'_, MayRefresh>,
-    vcpu: Vcpu<'_>,
+    vcpu: OwnVcpu<'_>,
     by: &Runstate,
     state: Option<State>,
 ) -> Result {
@@ -264,7 +267,7 @@ pub(crate) fn adjust(
     vcpu.update_runstate(|accounts| accounts.adjust(by));
     match state {
         Some(state) => change_by_vmm(cx, vcpu, state),
-        None => tell(cx, vcpu),
+        None => update_guest(cx, vcpu),
     }
     Ok(())
 }

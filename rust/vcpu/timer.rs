@@ -8,16 +8,16 @@ use crate::{
         vcpu_info,
     },
     evtchn::{
-        deliver::{deliver_in_section, deliver_to, Delivery},
+        deliver::{deliver, try_deliver, Delivery},
         port::Port,
     },
-    kvm::{clock, Vcpu},
+    kvm::{clock, OwnVcpu, Target, Vcpu},
+    prelude::*,
     sync::{
         order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep, MayWake,
         TimerHardIrq,
     },
 };
-use kernel::prelude::*;
 
 /// What a timeout is measured by, and whether Xen's workaround for Linux is applied to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ struct Now {
 }
 
 /// The present, by the guest's own clock where that can be read.
-fn now(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) -> Now {
+fn now(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) -> Now {
     match guest_clock(cx, vcpu) {
         Some(scale) => {
             let (host, tsc) = clock::monotonic_and_tsc();
@@ -53,27 +53,27 @@ fn now(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) -> Now {
     }
 }
 
-/// What the guest computes its time by: it is told so in two places, of which either may be away
+/// What the guest computes its time by: it is current so in two places, of which either may be away
 /// or stale.
-fn guest_clock(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) -> Option<Scale> {
+fn guest_clock(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) -> Option<Scale> {
     if !vcpu.has_master_clock() {
         return None;
     }
-    let told = |words: Result<[u64; 4]>| {
+    let current = |words: Result<[u64; 4]>| {
         let scale = Scale::from_words(words.ok()?);
-        vcpu.is_told(&scale).then_some(scale)
+        vcpu.is_current(&scale).then_some(scale)
     };
     if vcpu.vcpu_info().is_active() {
         let words = vcpu
             .vcpu_info()
             .read(cx)
             .map(|info| info.load_words(&vcpu_info::TIME));
-        if let Some(scale) = told(words) {
+        if let Some(scale) = current(words) {
             return Some(scale);
         }
     }
     if vcpu.time_info().is_active() {
-        return told(
+        return current(
             vcpu.time_info()
                 .read(cx)
                 .map(|info| info.load_words(&WORDS)),
@@ -83,12 +83,12 @@ fn guest_clock(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) -> Option<Scale> {
 }
 
 /// How far ahead of the present the system time `timeout` is, in nanoseconds; negative if past.
-pub(crate) fn until(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, timeout: u64) -> i64 {
+pub(crate) fn until(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, timeout: u64) -> i64 {
     timeout.wrapping_sub(now(cx, vcpu).guest) as i64
 }
 
 /// Has the timer fire at the system time `timeout`, at once if that is past. May sleep.
-pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, mut timeout: u64, kind: Kind) {
+pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, mut timeout: u64, kind: Kind) {
     let now = now(cx, vcpu);
     let mut delta = timeout.wrapping_sub(now.guest) as i64;
     if kind == Kind::LinuxWorkaround {
@@ -106,14 +106,14 @@ pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, mut timeout: u
     vcpu.set_timer_pending(false);
     vcpu.set_timer_expires(timeout);
     if delta <= 0 {
-        fire(&mut cx.may_deliver(), vcpu);
+        fire(&mut cx.may_deliver(), *vcpu);
     } else {
-        vcpu.start_timer(now.host.wrapping_add(delta));
+        vcpu.start_timer(cx, now.host.wrapping_add(delta));
     }
 }
 
 /// Stops the timer. May sleep.
-pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
+pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: OwnVcpu<'_>) {
     vcpu.cancel_timer(cx);
     vcpu.set_timer_expires(0);
     vcpu.set_timer_pending(false);
@@ -126,7 +126,8 @@ fn fire(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) {
     }
     let vm = vcpu.vm();
     let port = Port::new(vcpu.timer_virq(), vm.word_size());
-    match port.map(|port| deliver_to(cx, vcpu, port)) {
+    let target = Target::of(vcpu);
+    match port.map(|port| try_deliver(cx, vm, port, target, Some(vcpu))) {
         Some(Delivery::NOT_NOW) => leave_to_vcpu(cx, vcpu),
         _ => vcpu.set_timer_expires(0),
     }
@@ -160,7 +161,7 @@ const RETRY: i64 = 10_000_000;
 ///
 /// Where that can't be done here either, as the VMM has taken `shared_info` away, the timer fires
 /// again a little later: it stays set until the event is in the guest.
-pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
+pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
     if !vcpu.timer_pending() {
         return;
     }
@@ -168,12 +169,12 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
     let port = Port::new(vcpu.timer_virq(), vm.word_size());
     // A port that the guest does not have will not come by waiting.
     let failed = port.is_some_and(|port| {
-        let delivered = deliver_in_section(cx, vcpu, port);
-        delivered.result().is_err()
+        let delivery = deliver(cx, vm, port, Target::of(*vcpu), Some(*vcpu));
+        delivery.result().is_err()
     });
     vcpu.set_timer_pending(false);
     if failed {
-        vcpu.start_timer(clock::monotonic_ns().wrapping_add(RETRY));
+        vcpu.start_timer(cx, clock::monotonic_ns().wrapping_add(RETRY));
     } else {
         vcpu.set_timer_expires(0);
     }
@@ -181,7 +182,7 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>) {
 
 /// Gives the timer another port, or none, and has it fire at `expires` if that is not 0. May
 /// sleep.
-pub(crate) fn configure(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, port: u32, expires: u64) {
+pub(crate) fn configure(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, port: u32, expires: u64) {
     // Before the port changes: it may be about to fire.
     stop(cx, vcpu);
     vcpu.set_timer_virq(port);
@@ -194,9 +195,9 @@ pub(crate) fn configure(cx: &mut Ctx<'_, MayRefresh>, vcpu: Vcpu<'_>, port: u32,
 ///
 /// It may fire right after, and again where the state was migrated to. That does no harm: the
 /// guest has not run in between, and an event that is pending stays one.
-pub(crate) fn expires<H>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) -> u64
+pub(crate) fn expires<H>(cx: &mut Ctx<'_, H>, vcpu: OwnVcpu<'_>) -> u64
 where
-    H: InVmMm + MaySleep + MayEnter<KvmSrcu>,
+    H: InVmMm + MaySleep + MayWake + MayEnter<KvmSrcu>,
 {
     if vcpu.timer_expires() == 0 {
         return 0;
@@ -206,7 +207,7 @@ where
     inject_pending(&mut vcpu.vm().srcu().read(cx).cx().may_refresh(), vcpu);
     let expires = vcpu.timer_expires();
     if expires != 0 {
-        vcpu.restart_timer();
+        vcpu.restart_timer(cx);
     }
     expires
 }

@@ -67,7 +67,7 @@ pub(super) unsafe fn try_lock<H: Held>(
             if has::<H>(Id::GpcLock) {
                 return Some((base, Saved { flags, kept: false }));
             }
-            if is_told(gpc) {
+            if has_notifier(gpc) {
                 // A task in the VM's address space stays in it.
                 if has::<H>(Id::VmMm) {
                     return Some((base, Saved { flags, kept: false }));
@@ -98,7 +98,7 @@ const fn has<H: Held>(level: Id) -> bool {
 ///
 /// `gpc` is initialized.
 #[inline(always)]
-unsafe fn is_told(gpc: *mut bindings::gfn_to_pfn_cache) -> bool {
+unsafe fn has_notifier(gpc: *mut bindings::gfn_to_pfn_cache) -> bool {
     // SAFETY: The VM is there as long as its caches; the counter is read in one piece.
     unsafe {
         let users = &raw const (*(*gpc).kvm).users_count.refs.counter;
@@ -195,7 +195,7 @@ pub(super) unsafe fn refresh(gpc: Raw, len: usize) -> Result {
             return Err(EINVAL);
         }
         // Gone for good: to KVM the cache may be as valid as before.
-        if !is_told(gpc.as_ptr()) {
+        if !has_notifier(gpc.as_ptr()) {
             return Err(EFAULT);
         }
         // Whoever was only in the way of another takes the lock for reading here. As a writer it

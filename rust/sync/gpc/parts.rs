@@ -22,24 +22,11 @@ pub(crate) enum Unmapped {
 }
 
 impl<'a> Gpc<'a, Bytes> {
-    /// As [`try_read_bytes`](Self::try_read_bytes), for those who do it once in a while.
-    #[inline(never)]
-    pub(crate) fn try_read_bytes_seldom<'g>(
-        self,
-        cx: &'g Ctx<'_, InSection>,
-        len: usize,
-    ) -> Option<Mapping<'g, Bytes>>
-    where
-        'a: 'g,
-    {
-        self.try_read_bytes(cx, len)
-    }
-
     /// The mapping of `len` bytes, as [`Gpc::try_read`] has it.
     #[inline(always)]
     pub(crate) fn try_read_bytes<'g, H: InKvmSrcu + MayTryLock>(
         self,
-        _cx: &'g Ctx<'_, H>,
+        _cx: &'g mut Ctx<'_, H>,
         len: usize,
     ) -> Option<Mapping<'g, Bytes>>
     where
@@ -48,6 +35,42 @@ impl<'a> Gpc<'a, Bytes> {
         // SAFETY: The context is inside a read section, may try locks, and is borrowed as long as the
         // mapping.
         unsafe { self.try_map::<H>(Some(len)) }
+    }
+
+    /// The mappings of the two parts of a structure; the one of the first page is locked first, and
+    /// to be released last. Never waits; any context where a lock may be tried.
+    ///
+    /// # Errors
+    ///
+    /// The part that is not valid, or being changed just now.
+    pub(crate) fn try_read_both<'g>(
+        _cx: &'g mut Ctx<'_, InSection>,
+        first: Part<'a>,
+        second: Part<'a>,
+    ) -> Result<(Mapping<'g, Bytes>, Mapping<'g, Bytes>), Unmapped>
+    where
+        'a: 'g,
+    {
+        // SAFETY: The context is inside a read section, may try locks, and is borrowed as long as
+        // both mappings. A lock that is tried inside of another one waits for nobody.
+        let map = |(gpc, len): Part<'a>| unsafe { gpc.try_map_seldom(len) };
+        let first = map(first).ok_or(Unmapped::First)?;
+        let second = map(second).ok_or(Unmapped::Second)?;
+        Ok((first, second))
+    }
+
+    /// As [`Gpc::try_map`], for what is done once in a while.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[inline(never)]
+    unsafe fn try_map_seldom<'g>(self, len: usize) -> Option<Mapping<'g, Bytes>>
+    where
+        'a: 'g,
+    {
+        // SAFETY: By the safety requirement.
+        unsafe { self.try_map::<InSection>(Some(len)) }
     }
 
     /// As [`Gpc::refresh`], for `len` bytes.

@@ -9,10 +9,14 @@
 //! of RCU.
 
 use super::Srcu;
-use crate::{bindings, kernels::this_module};
+use crate::{
+    bindings,
+    kernels::this_module,
+    sync::{Ctx, MaySleep},
+};
 use core::mem::{offset_of, MaybeUninit};
 use kernel::{
-    alloc::Flags,
+    alloc::flags::GFP_KERNEL,
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
 };
@@ -21,7 +25,7 @@ use kernel::{
 /// a user likes, and another user may hand over one after the other meanwhile.
 const MOST_PENDING: i32 = 1024;
 
-/// How many callbacks are outstanding, or have room made for them.
+/// How many callbacks are outstanding, or are allocated.
 static PENDING: Atomic<i32> = Atomic::new(0);
 
 /// A payload that waits for a grace period.
@@ -57,22 +61,23 @@ impl Drop for Slot {
     }
 }
 
-/// Room for a payload, made ahead: to hand it over by [`Srcu::call`] then can't fail.
-pub(crate) struct Room<T> {
+/// A callback that drops a payload, allocated ahead: to hand the payload over by [`Srcu::call`] then
+/// can't fail.
+pub(crate) struct Callback<T> {
     memory: KBox<MaybeUninit<Deferred<T>>>,
     slot: Slot,
 }
 
-impl<T: Send + 'static> Room<T> {
-    /// Makes room. Allocates as `flags` say.
+impl<T: Send + 'static> Callback<T> {
+    /// Allocates one. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EBUSY` when too much is waiting already. The caller can wait for the grace
     /// period instead.
-    pub(crate) fn new(flags: Flags) -> Result<Self> {
+    pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>) -> Result<Self> {
         let slot = Slot::take().ok_or(EBUSY)?;
-        let memory = KBox::new_uninit(flags)?;
+        let memory = KBox::new_uninit(GFP_KERNEL)?;
         Ok(Self { memory, slot })
     }
 }
@@ -81,8 +86,8 @@ impl Srcu<'_> {
     /// Has `payload` dropped when all read sections that are there now have ended. Any context.
     ///
     /// It is dropped with bottom halves off, so where it must not sleep.
-    pub(crate) fn call<T: Send + 'static>(self, room: Room<T>, payload: T) {
-        let Room { memory, slot } = room;
+    pub(in crate::sync) fn call<T: Send + 'static>(self, callback: Callback<T>, payload: T) {
+        let Callback { memory, slot } = callback;
         // It goes with the callback, which drops it.
         core::mem::forget(slot);
         let deferred = KBox::into_raw(KBox::write(
@@ -92,8 +97,8 @@ impl Srcu<'_> {
                 payload,
             },
         ));
-        // SAFETY: The SRCU is initialized by the contract of `from_raw`. The head is the
-        // callback's from here on, and this module stays until that has run.
+        // SAFETY: By the contract of `from_raw` the SRCU is initialized, and not cleaned up before the
+        // callback has run. The head is the callback's from here on, and this module stays as long.
         unsafe {
             bindings::call_srcu(
                 self.raw.as_ptr(),

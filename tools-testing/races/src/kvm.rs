@@ -2,7 +2,14 @@
 
 //! `crate::kvm` for the module's files: the model, by the module's names.
 
-pub(crate) use crate::model::{vcpu::Vcpu, vm::Vm};
+#[path = "../../../rust/kvm/target.rs"]
+mod target;
+
+pub(crate) use crate::model::{
+    vcpu::{OwnVcpu, Vcpu},
+    vm::Vm,
+};
+pub(crate) use target::Target;
 
 pub(crate) mod eventfd {
     pub(crate) use crate::model::table::EventFd;
@@ -21,7 +28,7 @@ pub(crate) mod routing {
 }
 
 pub(crate) mod sender {
-    pub(crate) use crate::model::table::{find, Leads, Owned, Sender, Sink};
+    pub(crate) use crate::model::table::{Destination, LeadsOut, NewDestination, Owned, Sender};
 }
 
 pub(crate) mod uapi {
@@ -34,18 +41,23 @@ pub(crate) mod vcpu {
 
 pub(crate) mod task {
     use super::Vm;
-    use crate::sync::{Anywhere, Ctx, InKvmSrcu, MayRefresh, MayTry};
+    use crate::sync::{order::KvmSrcu, Anywhere, Ctx, MayDeliver, MayRefresh, Within};
+
+    /// As the module has it.
+    pub(crate) type Unknown = Within<KvmSrcu, Anywhere>;
 
     /// Always.
-    pub(crate) fn may_try_now<'g>(_cx: &'g mut Ctx<'_, Anywhere>) -> Option<Ctx<'g, MayTry>> {
+    pub(crate) fn may_deliver_now<'g>(
+        _cx: &'g mut Ctx<'_, Unknown>,
+    ) -> Option<Ctx<'g, MayDeliver>> {
         // SAFETY: A thread of the test may.
         Some(unsafe { Ctx::assert() })
     }
 
     /// Unless the thread has set its state to sleep.
-    pub(crate) fn may_refresh_now<'g, H: InKvmSrcu>(
+    pub(crate) fn may_refresh_now<'g>(
         vm: Vm<'_>,
-        _cx: &'g mut Ctx<'_, H>,
+        _cx: &'g mut Ctx<'_, Unknown>,
     ) -> Option<Ctx<'g, MayRefresh>> {
         // SAFETY: The section is there; a thread of the test that does not sleep may.
         (!vm.state().asleep.has_current()).then(|| unsafe { Ctx::assert() })

@@ -4,7 +4,7 @@
 //! with all values that the memory model lets them see.
 //!
 //! What is tested are the module's own files: `rust/evtchn`, `rust/vcpu/info.rs`,
-//! `rust/vcpu/timer.rs`. They are safe code on `crate::kvm` and `crate::sync`, which here are a
+//! `rust/vcpu/timer.rs`, `rust/sync/retired.rs`. They are safe code on `crate::kvm` and `crate::sync`, which here are a
 //! model: [`model`] has what it keeps of KVM and what it leaves out. The contexts and the lock
 //! order are the module's, too.
 //!
@@ -16,20 +16,8 @@
     allow(dead_code, unused_imports, reason = "all this is for the tests")
 )]
 
-// The module's files say `kernel::prelude`.
+// The module's files say `kernel::ffi`.
 extern crate self as kernel;
-
-/// How memory is allocated, which is all the same here.
-pub mod alloc {
-    /// A way.
-    #[derive(Clone, Copy)]
-    pub struct Flags(());
-
-    pub mod flags {
-        /// May sleep.
-        pub const GFP_KERNEL: super::Flags = super::Flags(());
-    }
-}
 
 /// The types of C.
 pub mod ffi {

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the module's files take from the kernel's prelude.
+//! As the module's prelude, and boxes.
 
-use crate::alloc::Flags;
 use std::{ops::Deref, sync::Arc};
-
-pub use crate::alloc::flags::GFP_KERNEL;
 
 /// An error number, below 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +44,7 @@ pub struct KBox<T: Freed>(Option<Arc<T>>);
 
 impl<T: Freed> KBox<T> {
     /// Never fails here.
-    pub fn new(value: T, _flags: Flags) -> Result<Self> {
+    pub fn new(value: T) -> Result<Self> {
         Ok(Self::from_raw(Arc::new(value)))
     }
 

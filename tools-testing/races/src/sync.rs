@@ -2,8 +2,6 @@
 
 //! The lock order and the contexts, which are the module's; what enters them is the model's.
 
-#[path = "../../../rust/sync/alloc.rs"]
-mod alloc;
 #[path = "../../../rust/sync/context.rs"]
 #[allow(
     dead_code,
@@ -16,6 +14,8 @@ pub(crate) mod context;
     reason = "used by the module, and here by some files of it alone"
 )]
 pub(crate) mod order;
+#[path = "../../../rust/sync/retired.rs"]
+pub(crate) mod retired;
 #[path = "../../../rust/sync/weaken.rs"]
 #[allow(
     dead_code,
@@ -24,7 +24,7 @@ pub(crate) mod order;
 pub(crate) mod weaken;
 
 pub(crate) mod srcu {
-    pub(crate) use crate::model::srcu::Room;
+    pub(crate) use crate::model::srcu::Callback;
 }
 
 pub(crate) mod vm_srcu {

@@ -4,9 +4,8 @@
 
 use super::{host::Host, vm::Vm, Broken};
 use crate::{
-    alloc::Flags,
     prelude::*,
-    sync::{order::KvmSrcu, Ctx, Held, MayEnter, MayWaitForSrcu, Within},
+    sync::{order::KvmSrcu, Ctx, Held, MayEnter, MaySleep, MayWaitForSrcu, Within},
 };
 use loom::{
     sync::atomic::{
@@ -87,10 +86,10 @@ impl Srcu {
 pub(crate) struct OfVm<'a>(pub(super) Vm<'a>);
 
 /// As the module has it.
-pub(crate) struct Room<T>(PhantomData<T>);
+pub(crate) struct Callback<T>(PhantomData<T>);
 
-impl<T> Room<T> {
-    pub(crate) fn new(_flags: Flags) -> Result<Self> {
+impl<T> Callback<T> {
+    pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>) -> Result<Self> {
         if Host::current().out_of_memory {
             return Err(ENOMEM);
         }
@@ -121,7 +120,7 @@ impl<'a> OfVm<'a> {
         self.0.state().srcu.synchronize();
     }
 
-    pub(crate) fn call<T: 'static>(self, _room: Room<T>, payload: T) {
+    pub(crate) fn call<T: 'static>(self, _callback: Callback<T>, payload: T) {
         let vm = self.0.state().clone();
         thread::spawn(move || {
             vm.srcu.synchronize();

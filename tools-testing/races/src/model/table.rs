@@ -5,13 +5,14 @@
 use super::{fully_ordered, host::Host, memory::Locked, vcpu::Vcpu, vm::Vm, Broken};
 use crate::{
     abi::shared_info::SharedInfo,
-    alloc::Flags,
-    evtchn::{
-        port::Target,
-        retired::{LeadsOut, Retired},
-    },
+    kvm::Target,
     prelude::*,
-    sync::{order::XenLock, Ctx, MayEnter, VmIoctl},
+    sync::{
+        gpc::Mapping,
+        order::{GpcLock, XenLock},
+        retired::Retired,
+        Ctx, InKvmSrcu, MayEnter, MaySleep, VmIoctl,
+    },
 };
 use loom::{
     cell::UnsafeCell,
@@ -26,6 +27,7 @@ use loom::{
 use std::{
     cell::Cell,
     marker::PhantomData,
+    num::NonZeroU32,
     sync::{Arc, Mutex as Bookkeeping},
 };
 
@@ -71,9 +73,9 @@ impl EventFd {
 }
 
 /// As the module has it.
-pub(crate) enum Sink {
+pub(crate) enum NewDestination {
     Port {
-        port: u32,
+        port: NonZeroU32,
         target: Target,
         priority: u32,
     },
@@ -85,21 +87,21 @@ pub(crate) struct Sender {
     kind: u32,
     vcpu_id: AtomicU32,
     vcpu_idx: AtomicI32,
-    sink: UnsafeCell<Sink>,
+    to: UnsafeCell<NewDestination>,
     is_freed: Cell<bool>,
 }
 
 impl Sender {
-    pub(crate) fn new(_send_port: u32, kind: u32, sink: Sink) -> Self {
-        let target = match sink {
-            Sink::Port { target, .. } => target,
-            Sink::EventFd(_) => Target::by_id(0),
+    pub(crate) fn new(_send_port: u32, kind: u32, to: NewDestination) -> Self {
+        let target = match to {
+            NewDestination::Port { target, .. } => target,
+            NewDestination::EventFd(_) => Target::by_id(0),
         };
         Self {
             kind,
             vcpu_id: AtomicU32::new(target.id()),
             vcpu_idx: AtomicI32::new(target.raw_index()),
-            sink: UnsafeCell::new(sink),
+            to: UnsafeCell::new(to),
             is_freed: Cell::new(false),
         }
     }
@@ -117,19 +119,19 @@ impl Sender {
 
     /// To a port, or to an eventfd.
     fn leads(&self) -> Result<Route, EventFd> {
-        self.sink.with(|sink| {
+        self.to.with(|to| {
             // SAFETY: loom has made sure that nobody writes to it now.
-            match unsafe { &*sink } {
-                &Sink::Port { port, priority, .. } => {
+            match unsafe { &*to } {
+                &NewDestination::Port { port, priority, .. } => {
                     let id = self.vcpu_id.load(Acquire);
                     let target = Target::new(id, self.vcpu_idx.load(Relaxed));
                     Ok(Route {
-                        port,
+                        port: port.get(),
                         target,
                         priority,
                     })
                 }
-                Sink::EventFd(eventfd) => Err(eventfd.clone()),
+                NewDestination::EventFd(eventfd) => Err(eventfd.clone()),
             }
         })
     }
@@ -145,7 +147,7 @@ impl Freed for Sender {
     fn freed(&self) {
         // To write to it is what readers must not meet.
         if !Host::current().leaks {
-            self.sink.with_mut(|_| ());
+            self.to.with_mut(|_| ());
             self.is_freed.set(true);
         }
     }
@@ -155,13 +157,18 @@ impl Freed for Sender {
 pub(crate) struct Owned(KBox<Sender>);
 
 impl Owned {
-    pub(crate) fn new(sender: Sender, flags: Flags) -> Result<Self> {
-        KBox::new(sender, flags).map(Self)
+    pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>, sender: Sender) -> Result<Self> {
+        KBox::new(sender).map(Self)
     }
 
     pub(crate) fn port(&self) -> u32 {
         self.0.port()
     }
+}
+
+/// As the module has it.
+pub(crate) trait LeadsOut {
+    fn leads_out(&self) -> bool;
 }
 
 impl LeadsOut for Owned {
@@ -185,16 +192,16 @@ impl LeadsOut for Senders {
 }
 
 /// As the module has it.
-pub(crate) enum Leads<'s> {
-    ToPort(Route, SenderRef<'s>),
-    ToEventFd(EventFdRef<'s>),
+pub(crate) enum Destination<'s> {
+    Port(Route, SenderRef<'s>),
+    EventFd(EventFdRef<'s>),
 }
 
 /// As the module has it.
 pub(crate) struct SenderRef<'s>(Arc<Sender>, PhantomData<&'s ()>);
 
 impl SenderRef<'_> {
-    pub(crate) fn note<S>(&self, _table: &Locked<'_, S>, vcpu: Vcpu<'_>) {
+    fn note(&self, vcpu: Vcpu<'_>) {
         let unknown = Target::by_id(0).raw_index();
         let index = vcpu.index() as i32;
         fully_ordered(|| {
@@ -265,12 +272,12 @@ impl Table {
     }
 
     /// Where a port leads to, as who is in `kvm->srcu` sees it.
-    pub(crate) fn leads<'s>(&self, port: u32) -> Option<Leads<'s>> {
+    pub(crate) fn leads<'s>(&self, port: u32) -> Option<Destination<'s>> {
         let number = self.slots.get(port as usize)?.load(Acquire);
         let sender = self.get(number)?;
         Some(match sender.leads() {
-            Ok(route) => Leads::ToPort(route, SenderRef(sender, PhantomData)),
-            Err(eventfd) => Leads::ToEventFd(EventFdRef(eventfd, PhantomData)),
+            Ok(route) => Destination::Port(route, SenderRef(sender, PhantomData)),
+            Err(eventfd) => Destination::EventFd(EventFdRef(eventfd, PhantomData)),
         })
     }
 
@@ -281,19 +288,52 @@ impl Table {
 }
 
 /// As the module has it.
-pub(crate) fn find<'s>(
-    _table: &Locked<'s, SharedInfo>,
-    vm: Vm<'_>,
-    port: u32,
-) -> Option<Leads<'s>> {
-    vm.state().table.leads(port)
+pub(crate) struct Gate<'a, 'g> {
+    vm: Vm<'a>,
+    locked: Locked<'g, SharedInfo>,
+}
+
+impl<'a> Vm<'a> {
+    pub(crate) fn gate<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> Gate<'a, 'g>
+    where
+        'a: 'g,
+        H: InKvmSrcu + MayEnter<GpcLock>,
+    {
+        Gate {
+            vm: self,
+            locked: self.shared_info().lock(cx),
+        }
+    }
+}
+
+impl<'a, 'g> Gate<'a, 'g> {
+    pub(crate) fn find(&self, port: u32) -> Option<Destination<'g>> {
+        self.vm.state().table.leads(port)
+    }
+
+    pub(crate) fn target(&self, target: Target) -> Option<Vcpu<'a>> {
+        self.vm.target_at_once(&self.locked, target)
+    }
+
+    pub(crate) fn note(&self, sender: &SenderRef<'g>, vcpu: Vcpu<'_>) {
+        sender.note(vcpu);
+    }
+
+    pub(crate) fn map(self) -> Option<Mapping<'g, SharedInfo>> {
+        self.locked.map()
+    }
+
+    pub(crate) fn signal(self, eventfd: &EventFdRef<'g>) {
+        drop(self.locked);
+        eventfd.signal();
+    }
 }
 
 /// As the module has it.
-pub(crate) struct XenState<'g> {
-    vm: Vm<'g>,
-    table: &'g Table,
-    _lock: MutexGuard<'g, ()>,
+pub(crate) struct XenState<'a> {
+    vm: Vm<'a>,
+    table: &'a Table,
+    _lock: MutexGuard<'a, ()>,
 }
 
 impl<'a> Vm<'a> {
@@ -310,7 +350,7 @@ impl<'a> Vm<'a> {
     }
 }
 
-impl XenState<'_> {
+impl<'a> XenState<'a> {
     fn sender(&self, port: u32) -> Option<Arc<Sender>> {
         self.table.get(self.table.slot(port).load(Relaxed))
     }
@@ -328,10 +368,11 @@ impl XenState<'_> {
         Ok(())
     }
 
-    pub(crate) fn remove_sender(&mut self, port: u32) -> Option<Retired<Owned>> {
+    pub(crate) fn remove_sender(&mut self, port: u32) -> Option<Retired<'a, Owned>> {
         let number = self.table.slot(port).swap(NONE, Release);
         let sender = self.table.get(number)?;
-        Some(Retired::new(Owned(KBox::from_raw(sender))))
+        let sender = Owned(KBox::from_raw(sender));
+        Some(Retired::new(sender, self.vm.srcu()))
     }
 
     /// As the module does it: it waits for those that have `shared_info` locked.
@@ -350,14 +391,11 @@ impl XenState<'_> {
         Ok(())
     }
 
-    pub(crate) fn remove_all_senders(&mut self) -> Retired<Senders> {
+    pub(crate) fn remove_all_senders(&mut self) -> Retired<'a, Senders> {
         let slots = self.table.slots.iter();
         let numbers = slots.map(|slot| slot.swap(NONE, Release));
         let senders = numbers.filter_map(|number| self.table.get(number));
-        Retired::new(Senders(
-            senders
-                .map(|sender| Owned(KBox::from_raw(sender)))
-                .collect(),
-        ))
+        let senders = senders.map(|sender| Owned(KBox::from_raw(sender)));
+        Retired::new(Senders(senders.collect()), self.vm.srcu())
     }
 }

@@ -26,7 +26,7 @@ use loom::{
     },
     thread::{self, JoinHandle},
 };
-use std::{cell::Cell, sync::Mutex};
+use std::{cell::Cell, ops::Deref, sync::Mutex};
 
 /// The number that the VMM gives the first vCPU: they are others than KVM's.
 const FIRST_ID: u32 = 7;
@@ -118,6 +118,18 @@ pub(crate) struct Vcpu<'a> {
     pub(super) index: u32,
 }
 
+/// As the module has it.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnVcpu<'a>(Vcpu<'a>);
+
+impl<'a> Deref for OwnVcpu<'a> {
+    type Target = Vcpu<'a>;
+
+    fn deref(&self) -> &Vcpu<'a> {
+        &self.0
+    }
+}
+
 /// Accessors of fields that are a word.
 macro_rules! accessors {
     ($($get:ident, $set:ident: $type:ty;)*) => {$(
@@ -134,6 +146,11 @@ macro_rules! accessors {
 impl<'a> Vcpu<'a> {
     pub(crate) fn state(self) -> &'a VcpuState {
         &self.vm.state().vcpus[self.index as usize]
+    }
+
+    /// The vCPU as the calling thread's own, which the test has see to that.
+    pub(crate) fn own(self) -> OwnVcpu<'a> {
+        OwnVcpu(self)
     }
 
     pub(crate) fn id(self) -> u32 {
@@ -236,7 +253,7 @@ impl<'a> Vcpu<'a> {
         })
     }
 
-    pub(crate) fn start_poll_timer(self, ns: u64) {
+    pub(crate) fn start_poll_timer<H: MayWake>(self, _cx: &mut Ctx<'_, H>, ns: u64) {
         self.note(|done| done.poll_span = Some(ns));
         self.state().poll_timer.store(true, Relaxed);
         self.some_time(|vcpu| {
@@ -256,14 +273,14 @@ impl<'a> Vcpu<'a> {
         self.state().poll_timer.store(false, Relaxed);
     }
 
-    pub(crate) fn start_timer(self, at: i64) {
+    pub(crate) fn start_timer<H: MayWake>(self, _cx: &mut Ctx<'_, H>, at: i64) {
         self.note(|done| done.timer_at = Some(at));
         let callback = self.some_time(|vcpu| vcpu.timer_fires());
         *self.state().callback.lock().expect("never poisoned") = Some(callback);
     }
 
-    pub(crate) fn restart_timer(self) {
-        self.start_timer(self.done().timer_at.unwrap_or(0));
+    pub(crate) fn restart_timer<H: MayWake>(self, cx: &mut Ctx<'_, H>) {
+        self.start_timer(cx, self.done().timer_at.unwrap_or(0));
     }
 
     /// Comes too late always: the callback runs, and is waited for.
@@ -285,7 +302,7 @@ impl<'a> Vcpu<'a> {
         Host::current().told.is_some()
     }
 
-    pub(crate) fn is_told(self, scale: &Scale) -> bool {
+    pub(crate) fn is_current(self, scale: &Scale) -> bool {
         Host::current().told == Some((scale.mul, scale.shift))
     }
 

@@ -17,7 +17,7 @@ use crate::{
         shared_info::{self, SharedInfo},
         WordSize,
     },
-    evtchn::port::Target,
+    kvm::Target,
     prelude::*,
     sync::{order::VmMm, Ctx, Held, MayEnter, Within},
 };

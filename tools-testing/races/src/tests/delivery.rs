@@ -9,11 +9,11 @@ use super::{
 use crate::{
     abi::WordSize::{Bits32, Bits64},
     evtchn::{
-        deliver::{deliver, deliver_in_section, Delivery},
-        port::{Port, Target},
+        deliver::{deliver, Delivery},
+        port::Port,
         route, send,
     },
-    kvm::{routing::Route, uapi::PRIO_2LEVEL, Vcpu, Vm},
+    kvm::{routing::Route, uapi::PRIO_2LEVEL, Target, Vcpu, Vm},
     model::{vcpu::id_of, vm::Config},
     prelude::*,
     sync::{Anywhere, Ctx, SetIrq},
@@ -100,11 +100,11 @@ fn a_number_says_what_became_of_it() {
 
 #[test]
 fn pending_and_masked_are_no_errors_and_all_else_is() {
-    alone(config(), |vm, _| {
+    alone(config(), |vm, vcpu| {
         let result = |port| {
             let target = Target::by_id(id_of(0));
             let port = Port::new(port, vm.word_size()).expect("a port of the guest's");
-            ioctl(|cx| deliver(cx, vm, port, target)).result()
+            vcpu.run(|cx| deliver(&mut cx.may_refresh(), vm, port, target, None).result())
         };
         mask(vm, FAR);
         assert_eq!([PORT, PORT, FAR].map(result), [Ok(()); 3]);
@@ -183,7 +183,8 @@ fn a_page_that_is_away_is_waited_for_where_that_can_be() {
         shared_info.invalidate();
         let in_section = |port| {
             let port = Port::new(port, vm.word_size()).expect("a port of the guest's");
-            vcpu.run(|cx| deliver_in_section(&mut cx.may_refresh(), vcpu, port).into_raw())
+            let target = Target::of(vcpu);
+            vcpu.run(|cx| deliver(&mut cx.may_refresh(), vm, port, target, Some(vcpu)).into_raw())
         };
         assert_eq!(in_section(NEAR), RAISED);
         assert!(pending(vm, NEAR));

@@ -8,15 +8,12 @@ use crate::{
         vcpu_info::{self, EVTCHN_UPCALL_PENDING},
     },
     bindings,
-    evtchn::{
-        deliver::{deliver, deliver_in_section},
-        port::{Port, Target},
-        ports, send,
-    },
+    evtchn::{deliver::deliver, port::Port, ports, send},
     kvm::{
-        sender::Leads,
+        routing::Route,
+        sender::Destination,
         uapi::{EvtchnAttr, PRIO_2LEVEL},
-        Vcpu, Vm,
+        Target, Vcpu, Vm,
     },
     model::{fully_ordered, memory::word_of, vcpu::id_of},
     prelude::*,
@@ -33,9 +30,12 @@ pub(super) fn ioctl<R>(f: impl FnOnce(&mut Ctx<'_, VmIoctl>) -> R) -> R {
 
 /// `KVM_XEN_HVM_EVTCHN_SEND`.
 pub(super) fn vmm_sends(vm: Vm<'_>, port: u32, vcpu: u32) {
-    let port = Port::new(port, vm.word_size()).expect("a port of the guest's");
-    let sent = ioctl(|cx| deliver(cx, vm, port, Target::by_id(id_of(vcpu))));
-    assert!(sent.result().is_ok());
+    let to = Route {
+        port,
+        target: Target::by_id(id_of(vcpu)),
+        priority: PRIO_2LEVEL,
+    };
+    assert_eq!(ioctl(|cx| send::from_vmm(cx, vm, to)), Ok(()));
 }
 
 /// `KVM_XEN_ATTR_TYPE_EVTCHN`: a port that leads to itself on a vCPU.
@@ -65,12 +65,13 @@ pub(super) fn guest_sends(vcpu: Vcpu<'_>, port: u32) -> Option<Result> {
 pub(super) fn guest_sends_by_c(vcpu: Vcpu<'_>, port: u32) -> Option<Result> {
     let vm = vcpu.vm();
     vcpu.run(|cx| match vm.state().table.leads(port)? {
-        Leads::ToPort(to, _) => {
+        Destination::Port(to, _) => {
             let port = Port::new(to.port, vm.word_size())?;
             let vcpu = vm.target(to.target)?;
-            Some(deliver_in_section(&mut cx.may_refresh(), vcpu, port).result())
+            let delivery = deliver(&mut cx.may_refresh(), vm, port, to.target, Some(vcpu));
+            Some(delivery.result())
         }
-        Leads::ToEventFd(eventfd) => {
+        Destination::EventFd(eventfd) => {
             eventfd.signal();
             Some(Ok(()))
         }
@@ -121,8 +122,8 @@ pub(super) fn run_until_seen(vcpu: Vcpu<'_>, ports: &[u32]) {
     let mut seen = Vec::new();
     vcpu.run(|cx| loop {
         vcpu.take_request();
-        info::inject_pending_events(cx, vcpu);
-        timer::inject_pending(&mut cx.may_refresh(), vcpu);
+        info::inject_pending_events(cx, vcpu.own());
+        timer::inject_pending(&mut cx.may_refresh(), vcpu.own());
         // SAFETY: A question from any context.
         let mut anywhere = unsafe { Ctx::<Anywhere>::assert() };
         if info::has_interrupt(&mut anywhere, vcpu) {

@@ -37,7 +37,7 @@ fn poll(vm: Vm<'_>, ports: &[u32], timeout: u64) {
     let numbers: Vec<[u8; 4]> = ports.iter().map(|port| port.to_le_bytes()).collect();
     let ports = Ports::new(&numbers, Bits64).expect("ports that there are");
     let vcpu = vm.vcpu(0).expect("is there");
-    vcpu.run(|cx| poll::wait(cx, vcpu, &ports, timeout));
+    vcpu.run(|cx| poll::wait(cx, vcpu.own(), &ports, timeout));
 }
 
 /// A vCPU that polls, but does not sleep yet.

@@ -5,7 +5,8 @@
 use super::explore;
 use crate::{
     abi::WordSize::{Bits32, Bits64},
-    evtchn::port::{Port, Target},
+    evtchn::port::Port,
+    kvm::Target,
     kvm::Vm,
     model::{vcpu::id_of, vm::Config},
 };

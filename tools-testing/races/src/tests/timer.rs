@@ -48,15 +48,15 @@ fn explore_on(host: Host, test: impl Fn(Vcpu<'_>) + Sync + Send + 'static) {
 }
 
 fn until(vcpu: Vcpu<'_>, timeout: u64) -> i64 {
-    vcpu.run(|cx| timer::until(&mut cx.may_refresh(), vcpu, timeout))
+    vcpu.run(|cx| timer::until(&mut cx.may_refresh(), vcpu.own(), timeout))
 }
 
 fn start(vcpu: Vcpu<'_>, timeout: u64, kind: Kind) {
-    vcpu.run(|cx| timer::start(&mut cx.may_refresh(), vcpu, timeout, kind));
+    vcpu.run(|cx| timer::start(&mut cx.may_refresh(), vcpu.own(), timeout, kind));
 }
 
 fn inject(vcpu: Vcpu<'_>) {
-    vcpu.run(|cx| timer::inject_pending(&mut cx.may_refresh(), vcpu));
+    vcpu.run(|cx| timer::inject_pending(&mut cx.may_refresh(), vcpu.own()));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_timer_that_was_stopped_leaves_nothing() {
     explore_on(HOST, |vcpu| {
         start(vcpu, 6_000, Kind::Exact);
         vcpu.vm().state().shared_info.invalidate();
-        vcpu.run(|cx| timer::stop(cx, vcpu));
+        vcpu.run(|cx| timer::stop(cx, vcpu.own()));
         let fired = vcpu.done().fired;
         assert_eq!(
             (fired, vcpu.timer_expires(), vcpu.timer_pending()),
@@ -169,7 +169,7 @@ fn a_timer_that_was_stopped_leaves_nothing() {
 fn a_timer_has_a_port_and_a_time_or_is_none() {
     explore_on(HOST, |vcpu| {
         let configure = |port, expires| {
-            vcpu.run(|cx| timer::configure(&mut cx.may_refresh(), vcpu, port, expires));
+            vcpu.run(|cx| timer::configure(&mut cx.may_refresh(), vcpu.own(), port, expires));
             assert_eq!(vcpu.timer_virq(), port);
             vcpu.done().timer_at
         };
@@ -228,7 +228,7 @@ fn a_timer_without_a_port_does_not_fire_again() {
 #[test]
 fn a_vmm_is_told_when_it_fires_and_it_still_does() {
     explore_on(HOST, |vcpu| {
-        let expires = || ioctl(|cx| timer::expires(cx, vcpu));
+        let expires = || ioctl(|cx| timer::expires(cx, vcpu.own()));
         assert_eq!((expires(), vcpu.done().timer_at), (0, None));
 
         // Set, and stopped in time.
@@ -244,7 +244,7 @@ fn a_vmm_is_told_of_no_timer_that_fired() {
         vcpu.vm().state().shared_info.invalidate();
         vcpu.set_timer_expires(4_000);
         vcpu.timer_fires();
-        assert_eq!(ioctl(|cx| timer::expires(cx, vcpu)), 0);
+        assert_eq!(ioctl(|cx| timer::expires(cx, vcpu.own())), 0);
         assert!(pending(vcpu.vm(), PORT), "so that it is not lost");
     });
 }

@@ -2,7 +2,10 @@
 
 //! All at once: a poller, two senders, an update of what one of them sends through, and a timer.
 
-use super::{explore, guest};
+use super::{
+    explore,
+    guest::{self, ioctl},
+};
 use crate::{
     abi::WordSize::Bits64,
     bindings::KVM_XEN_EVTCHN_UPDATE,
@@ -42,10 +45,10 @@ fn poll_until_pending(vcpu: Vcpu<'_>, port: u32) {
     let ports = Ports::new(&numbers, Bits64).expect("a port that there is");
     vcpu.run(|cx| {
         while !guest::pending(vcpu.vm(), port) {
-            poll::wait(cx, vcpu, &ports, 0);
+            poll::wait(cx, vcpu.own(), &ports, 0);
             vcpu.take_request();
-            info::inject_pending_events(cx, vcpu);
-            timer::inject_pending(&mut cx.may_refresh(), vcpu);
+            info::inject_pending_events(cx, vcpu.own());
+            timer::inject_pending(&mut cx.may_refresh(), vcpu.own());
             // A poll ends at once as long as `shared_info` is locked: its owner must go on.
             thread::yield_now();
         }
@@ -71,7 +74,7 @@ fn together(preemptions: usize, polled: u32, broken: Option<Broken>) {
         let vcpu = vm.vcpu(0).expect("is there");
         vcpu.set_timer_virq(TIMER);
         vcpu.set_timer_expires(1);
-        vcpu.start_timer(1);
+        ioctl(|cx| vcpu.start_timer(cx, 1));
         poll_until_pending(vcpu, polled);
     });
 }

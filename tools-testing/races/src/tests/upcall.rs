@@ -36,7 +36,7 @@ fn has_interrupt(vcpu: Vcpu<'_>) -> bool {
 }
 
 fn inject(vcpu: Vcpu<'_>) {
-    vcpu.run(|cx| info::inject_pending_events(cx, vcpu));
+    vcpu.run(|cx| info::inject_pending_events(cx, vcpu.own()));
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 //! Events on their way to a vCPU whose pages come and go.
 
-use super::{explore, guest};
+use super::{
+    explore,
+    guest::{self, ioctl},
+};
 use crate::{
     kvm::Vm,
     model::{
@@ -106,10 +109,10 @@ fn a_timer_that_finds_no_page_is_seen() {
         let vcpu = Vm::of(&state).vcpu(0).expect("is there");
         vcpu.set_timer_virq(PORT);
         vcpu.set_timer_expires(1);
-        vcpu.start_timer(1);
+        ioctl(|cx| vcpu.start_timer(cx, 1));
         run(&state, &[PORT]);
         assert_eq!(
-            guest::ioctl(|cx| timer::expires(cx, vcpu)),
+            guest::ioctl(|cx| timer::expires(cx, vcpu.own())),
             0,
             "it has fired"
         );

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What was taken from readers in `kvm->srcu`, until none of them looks at it any more.
+
+use super::{srcu::Callback, vm_srcu::OfVm, Ctx, MayWaitForSrcu};
+use core::mem::ManuallyDrop;
+
+/// What new readers in `kvm->srcu` do not find any more, but older ones may still look at.
+///
+/// Dropped as it is, it is leaked rather than freed under them: only a grace period leads to the
+/// value's own drop.
+#[must_use = "it is leaked unless it is freed"]
+pub(crate) struct Retired<'a, T> {
+    value: ManuallyDrop<T>,
+    srcu: OfVm<'a>,
+}
+
+impl<'a, T> Retired<'a, T> {
+    /// Marks a value as no more to be found by new readers in `srcu`.
+    #[inline(always)]
+    pub(crate) const fn new(value: T, srcu: OfVm<'a>) -> Self {
+        Self {
+            value: ManuallyDrop::new(value),
+            srcu,
+        }
+    }
+
+    /// What readers may still look at, too.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> &T {
+        &self.value
+    }
+
+    /// Waits for the readers, and frees it. May sleep.
+    pub(crate) fn free<H: MayWaitForSrcu>(self, cx: &mut Ctx<'_, H>) {
+        self.srcu.wait_for_readers(cx);
+        drop(ManuallyDrop::into_inner(self.value));
+    }
+
+    /// Has it freed when the readers are gone. Does not wait.
+    pub(crate) fn free_later(self, callback: Callback<T>)
+    where
+        T: Send + 'static,
+    {
+        self.srcu
+            .call(callback, ManuallyDrop::into_inner(self.value));
+    }
+}
