@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Each rule of KVM's, the type that holds it, and the tests that prove it: files in
-//! `tools-testing/pure/tests/ui`, those that must not compile and those that must.
+//! Each rule, the type that holds it, and the functions in `tools-testing/types` that prove it: those
+//! that must not compile and those that must.
 
 /// A rule.
 pub struct Rule {
@@ -58,21 +58,20 @@ pub const RULES: &[Rule] = rules! {
     "What may not sleep takes no mutex, allocates nothing with `GFP_KERNEL`, and faults in no \
      guest page.",
         "`MaySleep`, `InVmMm`",
-        refused [sleep_in_hardirq gfp_kernel_while_atomic gfp_kernel_in_irqfd_wakeup
-                 gfp_kernel_in_softirq fault_in_while_atomic fault_in_while_mapped
+        refused [sleep_in_hardirq gfp_kernel_while_atomic gfp_kernel_in_interrupts
+                 timer_cancelled_in_hardirq fault_in_while_atomic fault_in_while_mapped
                  fault_in_without_mm],
-        allowed [delivery_from_irqfd];
+        allowed [delivery_from_irqfd_workqueue];
     "`gpc->lock` is a sleeping lock under `PREEMPT_RT`: in hard interrupts, and where the \
      scheduler calls, it is not waited for.",
         "`MaySpin`",
         refused [blocking_gpc_lock_in_hardirq blocking_gpc_lock_in_sched_out],
-        allowed [timer_tries_gpc_lock sched_out_tries_gpc_lock];
+        allowed [];
     "Under `PREEMPT_RT` its release may switch interrupts on and wake a task: there it is not \
      even tried. With the spinlock of a wait queue held, which sleeps as well, it is.",
         "`MayTryLock`, under `CONFIG_PREEMPT_RT`",
-        refused [timer_tries_gpc_lock_under_rt sched_out_tries_gpc_lock_under_rt
-                 tried_gpc_lock_anywhere_under_rt],
-        allowed [irqfd_wakeup_tries_gpc_lock_under_rt];
+        refused [timer_tries_gpc_lock sched_out_tries_gpc_lock tried_gpc_lock_anywhere],
+        allowed [delivery_from_irqfd_wakeup];
     "A task that is woken has its run queue locked, so none is woken where that is held.",
         "`MayWake`",
         refused [wake_in_sched_out],
@@ -80,9 +79,7 @@ pub const RULES: &[Rule] = rules! {
     "Nobody sleeps for as long as a guest likes with something held that others wait for: \
      `SCHEDOP_poll` leaves its read section, as `vcpu_block()` does.",
         "`MayWaitForGuest`, `Ctx::leave()`",
-        refused [sleep_for_guest_inside_srcu sleep_for_guest_under_xen_lock
-                 sleep_for_guest_under_kvm_lock sender_kept_over_halt
-                 section_used_while_left],
+        refused [sleep_for_guest sender_kept_over_halt section_left_by_safe_code],
         allowed [poll_outside_of_srcu];
     "Of the two caches of a structure across two pages, that of the first page is locked first; a \
      refresh takes `refresh_lock` before `gpc->lock`.",
@@ -92,7 +89,8 @@ pub const RULES: &[Rule] = rules! {
     "A mapping is checked and refreshed inside a read section of `kvm->srcu`, and is not used \
      after it.",
         "`InKvmSrcu`; the mapping borrows the context.",
-        refused [map_outside_srcu fault_in_outside_srcu mapping_kept_over_refresh],
+        refused [map_outside_srcu fault_in_outside_srcu mapping_kept_over_refresh
+                 runstate_kept_over_allocation],
         allowed [];
     "What the caller holds already is not taken again: a hypercall is inside `kvm->srcu`.",
         "`InKvmSrcu`; `KvmSrcu: Before<KvmSrcu>` is not implemented.",
@@ -101,7 +99,32 @@ pub const RULES: &[Rule] = rules! {
     "A context is a task's own, and ends with the guard that gave it; it costs nothing.",
         "The lifetime of `Ctx`, which has no size",
         refused [guard_escapes_context context_outlives_guard outer_context_used_inside
-                 outer_context_used_beside_inner
-                 context_sent_to_another_task context_made_from_nothing],
+                 context_sent_to_another_task],
         allowed [contexts_have_no_size];
+    "No right is made up: a context comes from the C boundary, a property of one from the table.",
+        "Evidence traits are unsafe to implement; `Ctx::assert()` is unsafe.",
+        refused [context_made_from_nothing context_of_ones_own section_made_up order_reversed
+                 unsafe_where_it_is_forbidden],
+        allowed [];
+    "What belongs to a vCPU is touched by the task that holds its mutex, and by no other.",
+        "`OwnVcpu`",
+        refused [state_of_another_vcpu another_vcpu_made_ones_own],
+        allowed [];
+    "What readers of `kvm->srcu` may still look at is freed after a grace period.",
+        "`Retired`",
+        refused [grace_period_undone grace_period_undone_by_parts callback_without_retirement
+                 eventfd_escapes_section],
+        allowed [];
+    "An eventfd is signalled with no gate held: behind it may be other VMs'.",
+        "`Gate::signal()`, which takes the gate",
+        refused [eventfd_signalled_inside_of_the_gate],
+        allowed [];
+    "Guest memory is read as what any bytes are a value of, within a structure that is declared.",
+        "`FromBytes`; `Structure`, which is sealed",
+        refused [guests_byte_as_bool structure_of_ones_own],
+        allowed [];
+    "A sender leads to a port that is not 0, or to an eventfd.",
+        "`NonZeroU32`",
+        refused [sender_to_port_0],
+        allowed [];
 };

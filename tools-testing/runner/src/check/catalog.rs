@@ -2,6 +2,7 @@
 //! All tests, by name, and those of them that are chosen.
 
 use super::machines::{self, Chosen, Facts, Machine, Test, Which};
+use super::module::types;
 use crate::cli::Common;
 use crate::parts::Programs;
 use crate::paths::{Kernel, Kind, Paths};
@@ -22,7 +23,13 @@ pub const MODINFO: [(&str, Option<&str>); 5] = [
 const OF_FILE: [&str; 3] = ["no-panic", "no-tail-calls", "atomic-bits"];
 
 /// Checks of the module's source.
-const OF_SOURCE: [&str; 2] = ["rustfmt", "clippy"];
+const OF_SOURCE: [&str; 5] = [
+    "rustfmt",
+    "clippy",
+    types::NAMES[0],
+    types::NAMES[1],
+    types::NAMES[2],
+];
 
 /// The kernel that everything is run on.
 pub const MAIN: Which = Which::Main(Kind::Stock);

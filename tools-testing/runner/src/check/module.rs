@@ -3,6 +3,7 @@
 
 mod locks;
 mod tail_calls;
+pub mod types;
 
 use super::catalog::Catalog;
 use super::{host, Context};
@@ -14,6 +15,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 /// What the module uses of the kernel's Rust, without the hashes of crates. Nothing of it panics;
 /// of `core`, all that is not inlined may.
@@ -82,6 +84,14 @@ pub fn source(context: &Context, catalog: &Catalog) {
         let mut rustfmt = Command::new("rustfmt");
         rustfmt.args(["--check", "--edition", "2021"]).arg(root);
         host::whole(context, "module/rustfmt", &mut rustfmt);
+    }
+    for name in types::NAMES {
+        if catalog.module.contains(&name) {
+            let begun = Instant::now();
+            let verdict = types::verdict(context, name);
+            let took = Some(begun.elapsed());
+            context.report.add(&format!("module/{name}"), verdict, took);
+        }
     }
     if catalog.module.contains(&"clippy") {
         let objects = context.paths.source.join("build/clippy");
