@@ -293,20 +293,22 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_get_attr(
 /// As KVM calls it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, state: c_int) {
-    match State::from_u64(state as u64) {
-        Some(State::Runnable) => {
-            // SAFETY: KVM calls it so when the vCPU's task is scheduled out: it may not sleep, and
-            // the caller is in a read section of `kvm->srcu`.
-            let (mut cx, vcpu) = unsafe { enter_own_vcpu::<SchedOut>(vcpu) };
-            framed(|| runstate::preempted(&mut cx, vcpu));
-        }
-        Some(state) => {
-            // SAFETY: KVM calls it so inside `KVM_RUN`, on the way into the guest.
-            let (mut cx, vcpu) = unsafe { enter_own_vcpu::<InKvmRun>(vcpu) };
-            framed(|| runstate::change(&mut cx.may_refresh(), vcpu, state));
-        }
-        // KVM has no others.
-        None => {}
+    // KVM has no others.
+    let Some(state) = State::from_u64(state as u64) else {
+        return;
+    };
+    // SAFETY: KVM calls it on the vCPU's own task, from within the scheduler too.
+    let own = unsafe { OwnVcpu::assert(self::vcpu(vcpu)) };
+    framed(|| runstate::account(own, state));
+    if state == State::Runnable {
+        // SAFETY: KVM calls it so when the vCPU's task is scheduled out: it may not sleep, and
+        // the caller is in a read section of `kvm->srcu`.
+        let (mut cx, vcpu) = unsafe { enter_own_vcpu::<SchedOut>(vcpu) };
+        framed(|| runstate::update_preempted(&mut cx, vcpu));
+    } else {
+        // SAFETY: KVM calls it so inside `KVM_RUN`, on the way into the guest.
+        let (mut cx, vcpu) = unsafe { enter_own_vcpu::<InKvmRun>(vcpu) };
+        framed(|| runstate::update(&mut cx.may_refresh(), vcpu));
     }
 }
 

@@ -119,7 +119,7 @@ fn set_runstate(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, attr: &VcpuAttr
     if kind == KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA {
         return runstate::set(vcpu, &attr.runstate(state));
     }
-    runstate::change_by_vmm(cx, vcpu, state);
+    runstate::change(cx, vcpu, state);
     Ok(())
 }
 

@@ -113,48 +113,47 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Ends the present state of the vCPU and begins another. A task that is preempted once it has read
-/// the clock finds, when it goes on, that time has been accounted for that is later: see
-/// [`Runstate::change`].
+/// Ends the present state of the vCPU and begins another, which the guest is told by [`update`] or
+/// [`update_preempted`].
+///
+/// A task that is preempted once it has read the clock finds, when it goes on, that time has been
+/// accounted for that is later: see [`Runstate::change`].
 #[inline(always)]
-fn account(vcpu: OwnVcpu<'_>, state: State) {
+pub(crate) fn account(vcpu: OwnVcpu<'_>, state: State) {
     vcpu.change_runstate(clock::kvmclock_ns(vcpu.vm()), state);
 }
 
-/// Changes the state of the vCPU, and tells the guest. May sleep.
-#[inline(never)]
-pub(crate) fn change(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, state: State) {
-    account(vcpu, state);
+/// Tells the guest the runstate of the vCPU. May sleep.
+#[inline(always)]
+pub(crate) fn update(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
     if vcpu.runstate_info().is_active() && try_update_guest(&mut cx.in_section(), vcpu).is_err() {
         update_guest(cx, vcpu);
     }
 }
 
-/// Changes the state of the vCPU where nothing can be waited for. The guest is told if its page
-/// is there; if not, it is told with the next change, and finds the older state until then.
-#[inline(never)]
-fn change_at_once(cx: &mut Ctx<'_, InSection>, vcpu: OwnVcpu<'_>, state: State) {
-    account(vcpu, state);
+/// Tells the guest the runstate of the vCPU where nothing can be waited for, if its page is there; if
+/// not, it is told with the next change, and finds the older state until then.
+#[inline(always)]
+fn update_at_once(cx: &mut Ctx<'_, InSection>, vcpu: OwnVcpu<'_>) {
     if vcpu.runstate_info().is_active() {
         let _ = try_update_guest(cx, vcpu);
     }
 }
 
-/// The vCPU is preempted. The guest is told if its page is there.
+/// As [`update`], for a vCPU that is preempted: only if its page is there.
 #[cfg(not(CONFIG_PREEMPT_RT))]
-pub(crate) fn preempted(cx: &mut Ctx<'_, SchedOut>, vcpu: OwnVcpu<'_>) {
-    change_at_once(&mut cx.in_section(), vcpu, State::Runnable);
+#[inline(always)]
+pub(crate) fn update_preempted(cx: &mut Ctx<'_, SchedOut>, vcpu: OwnVcpu<'_>) {
+    update_at_once(&mut cx.in_section(), vcpu);
 }
 
-/// The vCPU is preempted. Under `PREEMPT_RT` the lock of the guest's page may not even be tried
-/// here, so that the guest is told with the next change, when the vCPU runs again, or when a VMM
+/// Nothing. Under `PREEMPT_RT` the lock of the guest's page may not even be tried where a vCPU is
+/// preempted, so that the guest is told with the next change, when the vCPU runs again, or when a VMM
 /// asks.
 #[cfg(CONFIG_PREEMPT_RT)]
-pub(crate) fn preempted(_cx: &mut Ctx<'_, SchedOut>, vcpu: OwnVcpu<'_>) {
-    account(vcpu, State::Runnable);
-}
+pub(crate) fn update_preempted(_cx: &mut Ctx<'_, SchedOut>, _vcpu: OwnVcpu<'_>) {}
 
-/// The accounts, for a VMM, which finds the same in guest memory: see [`preempted`]. May sleep.
+/// The accounts, for a VMM, which finds the same in guest memory: see [`update_preempted`]. May sleep.
 pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: OwnVcpu<'_>) -> Runstate {
     if cfg!(CONFIG_PREEMPT_RT) {
         update_guest(&mut vcpu.vm().srcu().read(cx).cx().may_refresh(), vcpu);
@@ -165,10 +164,11 @@ pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: OwnVcpu<'_>) -> Runstate {
 /// Changes the state of the vCPU for a VMM, and tells the guest as KVM does when it makes the same
 /// change itself: without waiting where it would be preempted. May sleep.
 #[inline(never)]
-pub(crate) fn change_by_vmm(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, state: State) {
+pub(crate) fn change(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, state: State) {
+    account(vcpu, state);
     match state {
-        State::Runnable => change_at_once(&mut cx.in_section(), vcpu, state),
-        _ => change(cx, vcpu, state),
+        State::Runnable => update_at_once(&mut cx.in_section(), vcpu),
+        _ => update(cx, vcpu),
     }
 }
 
@@ -266,7 +266,7 @@ pub(crate) fn adjust(
     }
     vcpu.update_runstate(|accounts| accounts.adjust(by));
     match state {
-        Some(state) => change_by_vmm(cx, vcpu, state),
+        Some(state) => change(cx, vcpu, state),
         None => update_guest(cx, vcpu),
     }
     Ok(())

@@ -92,6 +92,7 @@ fn measure(path: &Path, server: Server) -> Result<Cost> {
     Ok(Cost {
         path: path.name.clone(),
         floor: path.floor.map(str::to_owned),
+        entries: path.entries,
         server,
         ticks: ticks.ok_or_else(|| anyhow!("{}: nothing was measured", path.name))?,
     })

@@ -19,6 +19,8 @@ pub struct Path {
     pub name: String,
     /// The name of its floor; `None` for one.
     pub floor: Option<&'static str>,
+    /// How many functions that the livepatch replaces KVM enters that it does not on the floor.
+    pub entries: u64,
     /// Makes some calls, on a VM of its own.
     pub measure: Box<dyn Fn() -> Outcome<Samples>>,
 }
@@ -33,8 +35,14 @@ impl Path {
         Self {
             name: name.into(),
             floor: Some(floor),
+            entries: 0,
             measure: Box::new(measure),
         }
+    }
+
+    /// The same, of a floor that does not go through one function of those that are replaced.
+    fn with_entry(self) -> Self {
+        Self { entries: 1, ..self }
     }
 
     /// A floor.
@@ -42,6 +50,7 @@ impl Path {
         Self {
             name: name.into(),
             floor: None,
+            entries: 0,
             measure: Box::new(measure),
         }
     }

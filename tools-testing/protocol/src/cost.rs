@@ -38,6 +38,9 @@ pub struct Cost {
     pub path: String,
     /// The path that does nothing but enter and leave in the same way; `None` for such a path.
     pub floor: Option<String>,
+    /// How many functions that our livepatch replaces KVM enters on it that it does not on the
+    /// floor.
+    pub entries: u64,
     /// Who served it.
     pub server: Server,
     /// By the time stamp counter: the median of some calls.

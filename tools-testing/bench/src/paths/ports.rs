@@ -77,6 +77,23 @@ fn deassign() -> Outcome<Samples> {
     })
 }
 
+/// Many, none of which waits for the one before to be forgotten.
+fn deassign_many() -> Outcome<Samples> {
+    let machine = guest()?;
+    let ports = 1..=FEW as u32;
+    for port in ports.clone() {
+        machine.vm.assign(Port::ipi(port, 0))?;
+    }
+    let mut samples = Samples::default();
+    for port in ports {
+        let attr = Port::to_port(0, port, 0, 0)
+            .flags(KVM_XEN_EVTCHN_DEASSIGN)
+            .attr();
+        samples.time(|| Ok(ioctl::xen_hvm_set_attr(&machine.vm.fd, &attr)?))?;
+    }
+    Ok(samples)
+}
+
 /// With `ports` that are assigned, and some taken away just before.
 fn reset(ports: u32, deassigned: u32) -> Outcome<Samples> {
     let machine = guest()?;
@@ -106,6 +123,7 @@ pub fn paths() -> Vec<Path> {
         Path::above(FLOOR, "port/assign-eventfd", assign_eventfd),
         Path::above(FLOOR, "port/update", update),
         Path::above(FLOOR, "port/deassign", deassign),
+        Path::above(FLOOR, "port/deassign-one-after-another", deassign_many),
         reset_of("0", 0, 0),
         reset_of("1", 1, 0),
         reset_of("100", 100, 0),

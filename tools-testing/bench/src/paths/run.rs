@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `KVM_RUN` of a guest that leaves at once: what each entry does for Xen.
 
-use kvm_bindings::kvm_regs;
+use kvm_bindings::{kvm_regs, kvm_xen_hvm_config};
 use kvm_ioctls::VcpuExit;
 
 use selftests::abi::{Abi, PAGE_SIZE};
@@ -14,7 +14,7 @@ use selftests::harness::runstate;
 use super::Path;
 use crate::sample::{Samples, MANY};
 
-const FLOOR: &str = "run/plain";
+const FLOOR: &str = "run/of-no-xen-guest";
 const EVENTS: &str = "run/events-looked-for";
 
 /// A guest that does nothing but leave, again and again.
@@ -58,9 +58,15 @@ fn with_vector() -> Outcome<Samples> {
 }
 
 pub fn paths() -> Vec<Path> {
-    let above = |name, measure: fn() -> Outcome<Samples>| Path::above(FLOOR, name, measure);
+    let above =
+        |name, measure: fn() -> Outcome<Samples>| Path::above(FLOOR, name, measure).with_entry();
     vec![
-        Path::floor(FLOOR, || run(&mut guest()?, false)),
+        Path::floor(FLOOR, || {
+            let mut machine = guest()?;
+            machine.vm.xen_config(&kvm_xen_hvm_config::default())?;
+            run(&mut machine, false)
+        }),
+        above("run/accounts", || run(&mut guest()?, false)),
         above("run/runstate", || with_runstate(runstate::OFFSET, 0)),
         above("run/runstate-flagged", || {
             with_runstate(runstate::OFFSET, 1)
@@ -69,6 +75,6 @@ pub fn paths() -> Vec<Path> {
             with_runstate(PAGE_SIZE - 20, 1)
         }),
         Path::floor(EVENTS, || run(&mut guest()?, true)),
-        Path::above(EVENTS, "run/has-interrupt", with_vector),
+        Path::above(EVENTS, "run/has-interrupt", with_vector).with_entry(),
     ]
 }

@@ -32,6 +32,8 @@ pub struct Measured {
     pub name: String,
     /// That of its floor; `None` for one.
     pub floor: Option<String>,
+    /// How many functions that are replaced KVM enters that it does not on the floor.
+    pub entries: u64,
     /// What it costs on each side.
     pub costs: BTreeMap<Server, Spread>,
 }
@@ -63,6 +65,7 @@ impl Results {
                     paths.push(Measured {
                         name: cost.path.clone(),
                         floor: cost.floor.clone(),
+                        entries: cost.entries,
                         costs: BTreeMap::new(),
                     });
                     paths.len() - 1
@@ -122,21 +125,49 @@ impl Results {
         path.costs.get(&server).map(|spread| spread.min)
     }
 
-    /// What it costs above its floor, which the same one serves.
+    /// What it costs above its floor, without what livepatch adds. The floor is C's for all: of Rust,
+    /// C behind a livepatch, if that was measured.
     pub fn above(&self, path: &Measured, server: Server) -> Option<u64> {
         let floor = self.path(path.floor.as_deref()?)?;
-        Some(
-            self.cost(path, server)?
-                .saturating_sub(self.cost(floor, server)?),
-        )
+        let below = match server {
+            Server::C => self.cost(floor, server)?,
+            Server::Detour | Server::Rust => {
+                let floor = self
+                    .cost(floor, Server::Detour)
+                    .or_else(|| self.cost(floor, server))?;
+                floor + self.livepatch().unwrap_or(0) * path.entries
+            }
+        };
+        Some(self.cost(path, server)?.saturating_sub(below))
     }
 
-    /// Rust's part of C's cost above the floor.
+    /// What livepatch adds to a call of one function: the least that is seen.
+    fn livepatch(&self) -> Option<u64> {
+        let added = |path| {
+            let c = self.cost(path, Server::C)?;
+            Some(self.cost(path, Server::Detour)?.saturating_sub(c))
+        };
+        let floors = self.paths.iter().filter(|path| path.floor.is_none());
+        floors.filter_map(added).filter(|&added| added != 0).min()
+    }
+
+    /// Rust's part of C's cost above the floor, if that is something.
     pub fn ratio_above(&self, path: &Measured) -> Option<f64> {
-        ratio(
-            self.above(path, Server::Rust)?,
-            self.above(path, Server::C)?,
-        )
+        let above = self.above(path, Server::C)?;
+        if above < self.cost(path, Server::C)? / HUNDRED {
+            return None;
+        }
+        ratio(self.above(path, Server::Rust)?, above)
+    }
+
+    /// The geometric mean of these, of the paths whose names begin so; and how many there are.
+    pub fn mean(&self, beginnings: &[&str]) -> Option<(f64, usize)> {
+        let named = |path: &&Measured| beginnings.iter().any(|name| path.name.starts_with(name));
+        let ratios = self.paths.iter().filter(named);
+        let ratios: Vec<f64> = ratios.filter_map(|path| self.ratio_above(path)).collect();
+        let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
+        let count = ratios.len();
+        (count != 0).then(|| ((sum / count as f64).exp(), count))
     }
 
     /// Rust's part of C's whole cost.
@@ -174,7 +205,13 @@ impl Results {
         let right = |name| (name, Align::Right);
         let mut columns = vec![("path", Align::Left)];
         columns.extend(COLUMNS.map(right));
-        table(&columns, &self.rows())
+        let mut lines = table(&columns, &self.rows());
+        if let Some((mean, count)) = self.mean(&DELIVERIES) {
+            lines.push(format!(
+                "  Rust/C of {count} paths that deliver events, geometric mean: {mean:.2}"
+            ));
+        }
+        lines
     }
 }
 
@@ -190,6 +227,17 @@ pub const COLUMNS: [&str; 8] = [
     "of all",
 ];
 
+/// What is less than one part in so many is not compared.
+const HUNDRED: u64 = 100;
+
+/// The paths that deliver events.
+pub const DELIVERIES: [&str; 4] = [
+    "send/",
+    "irqfd/",
+    "hypercall/send-",
+    "hypercall/set_timer_op-past",
+];
+
 fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole != 0).then(|| part as f64 / whole as f64)
 }
@@ -203,6 +251,7 @@ pub mod tests {
         let cost = |path: &str, server, ticks| Cost {
             path: path.into(),
             floor: (path != "floor").then(|| "floor".into()),
+            entries: 0,
             server,
             ticks,
         };
