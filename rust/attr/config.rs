@@ -47,7 +47,7 @@ pub(crate) fn set(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, config: &kvm_xen_hvm_co
     // the leaf mutex, as code is patched where it leaves 0; and up before down, so that it never is
     // too low, whoever else sets a configuration meanwhile.
     if config.msr != 0 {
-        enabled::inc();
+        enabled::inc(cx);
     }
     let old = {
         let mut xen = vm.lock_xen(cx);

@@ -59,7 +59,7 @@ fn assign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &EvtchnAttr) -> Result {
         (bindings::EVTCHNSTAT_ipi, Some(port)) if attr.port == attr.send_port => bound(attr, port)?,
 
         (bindings::EVTCHNSTAT_interdomain, None) => {
-            NewDestination::EventFd(EventFd::from_fd(attr.fd)?)
+            NewDestination::EventFd(EventFd::from_fd(cx, attr.fd)?)
         }
         (bindings::EVTCHNSTAT_interdomain, Some(port))
             if Port::new(attr.port, vm.word_size()).is_some() =>

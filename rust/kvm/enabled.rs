@@ -2,10 +2,15 @@
 
 //! The static key that tells KVM whether any VM of the machine is a Xen guest.
 
-use crate::{bindings, livepatch::symbols::kvm_xen_enabled};
+use crate::{
+    bindings,
+    livepatch::symbols::kvm_xen_enabled,
+    sync::{order::XenLock, Ctx, MayEnter},
+};
 
-/// One more VM is a Xen guest. May sleep: code is patched.
-pub(crate) fn inc() {
+/// One more VM is a Xen guest. May sleep: code is patched, under locks that come before those of a
+/// VM, so outside of `xen_lock`.
+pub(crate) fn inc<H: MayEnter<XenLock>>(_cx: &mut Ctx<'_, H>) {
     // SAFETY: The key is KVM's, initialized with it. The count may be changed by anyone.
     unsafe { bindings::kvm_xen_rs_static_branch_inc(&raw mut kvm_xen_enabled) }
 }

@@ -4,7 +4,10 @@
 //!
 //! C header: `include/linux/eventfd.h`.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    sync::{Ctx, MaySleep},
+};
 use core::ptr::NonNull;
 use kernel::{error::from_err_ptr, ffi::c_int, prelude::*};
 
@@ -21,7 +24,7 @@ impl EventFd {
     /// # Errors
     ///
     /// `EBADF` when the descriptor is not open, `EINVAL` when it is no eventfd.
-    pub(crate) fn from_fd(fd: c_int) -> Result<Self> {
+    pub(crate) fn from_fd<H: MaySleep>(_cx: &mut Ctx<'_, H>, fd: c_int) -> Result<Self> {
         // SAFETY: Any number may be passed.
         let ctx = from_err_ptr(unsafe { bindings::eventfd_ctx_fdget(fd) })?;
         // INVARIANT: `eventfd_ctx_fdget()` gave us a reference.

@@ -12,7 +12,7 @@ use crate::{
         gpc::{Gpc, Locked},
         srcu::Srcu,
         vm_srcu::OfVm,
-        Ctx, MayWake,
+        Ctx, MaySleep,
     },
 };
 use core::{
@@ -123,8 +123,9 @@ impl<'a> Vm<'a> {
         unsafe { symbols::kvm_get_wall_clock_epoch(self.as_raw()) }
     }
 
-    /// Has all vCPUs write their clocks again.
-    pub(crate) fn request_clock_update<H: MayWake>(self, _cx: &mut Ctx<'_, H>) {
+    /// Has all vCPUs write their clocks again. CPUs that run some are interrupted, for which
+    /// interrupts have to be on: so this is for contexts that may sleep.
+    pub(crate) fn request_clock_update<H: MaySleep>(self, _cx: &mut Ctx<'_, H>) {
         // SAFETY: The helper returns a constant; the VM is there.
         unsafe {
             let request = bindings::kvm_xen_rs_req_clock_update();

@@ -5,7 +5,7 @@
 //!
 //! Nothing in here is KVM's. Who waits for a grace period must not be inside a read section, nor
 //! hold what is waited for in one; that depends on what the SRCU protects and can't be told here,
-//! so [`Srcu::synchronize`] is unsafe and a user wraps it: see `vm_srcu.rs`. Nobody has to wait
+//! so [`Srcu::synchronize_expedited`] is unsafe and a user wraps it: see `vm_srcu.rs`. Nobody has to wait
 //! for [`Srcu::call`].
 //!
 //! C header: `include/linux/srcu.h`; Documentation/RCU/checklist.rst.
@@ -59,18 +59,6 @@ impl<'a> Srcu<'a> {
             idx,
             _task: NotThreadSafe,
         }
-    }
-
-    /// Waits until all read sections that are there now have ended.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Srcu::synchronize_expedited`].
-    #[inline]
-    #[allow(dead_code, reason = "KVM's readers are waited for in a hurry")]
-    pub(crate) unsafe fn synchronize(self) {
-        // SAFETY: As in `synchronize_expedited`.
-        unsafe { bindings::synchronize_srcu(self.raw.as_ptr()) }
     }
 
     /// Waits, without sparing the CPUs, until all read sections that are there now have ended.

@@ -13,3 +13,4 @@ pub mod reasons;
 pub mod rules;
 mod svg;
 pub mod tables;
+pub mod trusted;

@@ -48,7 +48,7 @@ pub const RULES: &[Rule] = rules! {
     "`xen_lock` is a leaf: no lock is taken inside it but those of a pfn cache (T4).",
         "`Before<_>` of `XenLock`",
         refused [mutex_under_xen_lock slots_lock_under_xen_lock xen_lock_twice
-                 srcu_under_xen_lock],
+                 srcu_under_xen_lock static_key_inside_xen_lock],
         allowed [leaf_lock_with_the_locks_of_a_pfn_cache];
     "MMU notifiers take neither `slots_lock` nor `slots_arch_lock`: a memslot update waits, with \
      both held, until no invalidation is under way (T1). Nor do they wait for readers.",

@@ -7,6 +7,7 @@ use crate::{
     declared::{row, rows},
     reasons::REASONS,
     rules::RULES,
+    trusted::TRUSTED,
 };
 use pure::sync::{
     context::CALLERS,
@@ -24,6 +25,7 @@ pub const BLOCKS: &[(&str, Generator)] = &[
     ("besides", besides),
     ("contexts", contexts),
     ("rules", rules),
+    ("trusted", trusted),
 ];
 
 /// Doc comments and the like have literals in single backquotes, reStructuredText in double.
@@ -184,6 +186,26 @@ fn rules() -> String {
     table(
         &[34, 20, 28, 18],
         &["Rule", "Enforced by", "Does not compile", "Compiles"],
+        lines,
+    )
+}
+
+fn trusted() -> String {
+    let lines = TRUSTED.iter().map(|trusted| {
+        let names = |names: &[&str]| {
+            let names = names.iter().map(|name| literal(name));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        vec![
+            names(trusted.functions),
+            rst(trusted.needs),
+            names(trusted.by),
+            literal(trusted.file),
+        ]
+    });
+    table(
+        &[30, 32, 24, 14],
+        &["C", "Needs", "What sees to it", "In"],
         lines,
     )
 }

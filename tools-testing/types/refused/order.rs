@@ -4,7 +4,7 @@
 
 use super::enter;
 use crate::{
-    kvm::{OwnVcpu, Vcpu, Vm},
+    kvm::{enabled, OwnVcpu, Vcpu, Vm},
     sync::{context::Notifier, order::*, srcu::Callback, *},
 };
 
@@ -162,9 +162,14 @@ fn sleep_in_hardirq(mut cx: Ctx<'_, TimerHardIrq>, vm: Vm<'_>) {
 fn wake_in_sched_out(mut cx: Ctx<'_, SchedOut>, vm: Vm<'_>, vcpu: OwnVcpu<'_>) {
     vcpu.unblock(&mut cx); //~ may not wake a task
     vcpu.inject_upcall_vector(&mut cx); //~ may not wake a task
-    vm.request_clock_update(&mut cx); //~ may not wake a task
+    vm.request_clock_update(&mut cx); //~ may not sleep
     vcpu.start_timer(&mut cx, 1); //~ may not wake a task
     vcpu.start_poll_timer(&mut cx, 1); //~ may not wake a task
+}
+
+/// Code is patched under locks of the kernel's that come before those of a VM.
+fn static_key_inside_xen_lock(mut cx: Ctx<'_, VmIoctl>, vm: Vm<'_>) {
+    enabled::inc(&mut vm.lock_xen(&mut cx).cx()); //~ may not be entered inside
 }
 
 /// A hard interrupt does not wait for the callback that it may have interrupted.

@@ -7,6 +7,7 @@ use lockgraph::{
     declared::{ordered, row, Edge},
     reasons::REASONS,
     rules::RULES,
+    trusted::TRUSTED,
 };
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -91,4 +92,69 @@ fn each_case_proves_one_rule() {
     for rule in RULES {
         assert!(!rule.refused.is_empty(), "{}", rule.rule);
     }
+}
+
+/// The C functions that a file of the module calls.
+fn called(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for module in ["bindings::", "symbols::"] {
+        for after in text.split(module).skip(1) {
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let (name, rest) = after.split_at(end.unwrap_or(after.len()));
+            if rest.starts_with('(') {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    // Pointers to functions.
+    for after in text.split("symbols::kvm_x86_ops.").skip(1) {
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        names.insert(after[..end.unwrap_or(after.len())].to_owned());
+    }
+    if text.contains("use bindings::{__srcu_read_lock") {
+        names.extend(["__srcu_read_lock", "__srcu_read_unlock"].map(str::to_owned));
+        names.extend(
+            ["kvm_xen_rs_srcu_read_lock", "kvm_xen_rs_srcu_read_unlock"].map(str::to_owned),
+        );
+    }
+    names
+}
+
+fn sources(directory: &Path, root: &Path, to: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, root, to);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            to.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn each_c_function_that_is_called_is_told() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rust");
+    let mut files = Vec::new();
+    sources(&root, &root, &mut files);
+    let (mut calls, mut told) = (BTreeSet::new(), BTreeSet::new());
+    for (file, text) in &files {
+        calls.extend(called(text).into_iter().map(|name| (file.clone(), name)));
+    }
+    for trusted in TRUSTED {
+        let text = files.iter().find(|(file, _)| file == trusted.file);
+        let (_, text) = text.unwrap_or_else(|| panic!("{}", trusted.file));
+        for words in trusted.by {
+            assert!(text.contains(words), "{}: {words}", trusted.file);
+        }
+        for function in trusted.functions {
+            let is_new = told.insert((trusted.file.to_owned(), (*function).to_owned()));
+            assert!(is_new, "{function} is told twice");
+        }
+    }
+    let differ: Vec<_> = calls.symmetric_difference(&told).collect();
+    assert!(
+        differ.is_empty(),
+        "called or told, and not both: {differ:?}"
+    );
 }

@@ -63,7 +63,7 @@ struct Signals(std::sync::atomic::AtomicUsize);
 
 impl EventFd {
     /// Any descriptor is the eventfd that the thread before it has got ready.
-    pub(crate) fn from_fd(_fd: i32) -> Result<Self> {
+    pub(crate) fn from_fd<H: MaySleep>(_cx: &mut Ctx<'_, H>, _fd: i32) -> Result<Self> {
         Ok(Self::default())
     }
 
