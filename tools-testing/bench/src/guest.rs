@@ -6,13 +6,13 @@ use std::ptr::{addr_of, slice_from_raw_parts};
 
 use kvm_bindings::kvm_regs;
 
-use selftests::abi::PAGE_SIZE;
-use selftests::harness::check::check_eq;
-use selftests::harness::guest_code::{HYPERCALL_PAGE, HYPERCALL_STUB, PORT_DONE};
-use selftests::harness::guest_cpu::{stack_top, DATA};
-use selftests::harness::machine::Machine;
-use selftests::harness::outcome::Outcome;
-use selftests::harness::vcpu::Exit;
+use harness::abi::PAGE_SIZE;
+use harness::check::check_eq;
+use harness::guest_code::{HYPERCALL_PAGE, HYPERCALL_STUB, PORT_DONE};
+use harness::guest_cpu::{stack_top, DATA};
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::vcpu::Exit;
 
 use crate::sample::Samples;
 

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use anyhow::{anyhow, bail, Result};
 use clap::Parser;
 use glob::Pattern;
+use harness::outcome::Stop;
 use protocol::{to_line, Cost, Server};
-use selftests::harness::outcome::Stop;
 
 use paths::Path;
 use server::Inserted;

@@ -9,7 +9,7 @@ mod ports;
 mod run;
 mod send;
 
-use selftests::harness::outcome::Outcome;
+use harness::outcome::Outcome;
 
 use crate::sample::Samples;
 

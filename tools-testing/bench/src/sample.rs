@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::{__rdtscp, _mm_lfence, _rdtsc};
 
-use selftests::harness::outcome::Outcome;
+use harness::outcome::Outcome;
 
 /// Calls whose median is the cost of a path.
 pub const MANY: usize = 61;

@@ -6,14 +6,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{anyhow, Context, Result};
+use harness::memory::{AREA_GPA, AREA_PAGES, AREA_SLOT, OTHER_GPA, OTHER_SLOT, RAM_SIZE, RAM_SLOT};
+use harness::vm::{errno, PRIORITY};
+use harness::{guest_code::HYPERCALL_PAGE, ioctl, irqfd};
 use kvm_bindings::*;
 use kvm_ioctls::{Kvm, VmFd};
 use nix::errno::Errno;
-use selftests::harness::memory::{
-    AREA_GPA, AREA_PAGES, AREA_SLOT, OTHER_GPA, OTHER_SLOT, RAM_SIZE, RAM_SLOT,
-};
-use selftests::harness::vm::{errno, PRIORITY};
-use selftests::harness::{guest_code::HYPERCALL_PAGE, ioctl, irqfd};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::alarm::Alarm;

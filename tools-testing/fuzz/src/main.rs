@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use fuzz::session::{Manner, Outcome, Session, Side, Switch};
 use fuzz::{generate, rules};
-use selftests::harness::kernel::{self, Has};
-use selftests::harness::tally::tried;
+use harness::kernel::{self, Has};
+use harness::tally::tried;
 
 /// Runs random sequences of what a VMM and its guest do on KVM's Xen emulation in
 /// C and on ours in Rust, and compares all that can be seen.

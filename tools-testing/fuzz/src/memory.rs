@@ -8,11 +8,11 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 
 use anyhow::{anyhow, Context, Result};
+use harness::abi::PAGE_SIZE;
+use harness::guest_cpu;
+use harness::memory::{Ram, AREA_PAGES, RAM_SIZE};
 use nix::errno::Errno;
 use nix::sys::memfd::{memfd_create, MFdFlags};
-use selftests::abi::PAGE_SIZE;
-use selftests::harness::guest_cpu;
-use selftests::harness::memory::{Ram, AREA_PAGES, RAM_SIZE};
 
 use crate::op::Page;
 

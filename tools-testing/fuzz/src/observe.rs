@@ -4,7 +4,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use selftests::abi::PAGE_SIZE;
+use harness::abi::PAGE_SIZE;
 
 use crate::memory::Memory;
 use crate::op::{Place, PAGES};

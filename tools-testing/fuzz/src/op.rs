@@ -2,8 +2,8 @@
 //! What a VMM and its guest do. A program is a list of these, for a VM that
 //! begins with the guest's code and an area of empty pages, and without vCPUs.
 
-use selftests::harness::attr::INVALID_GPA;
-use selftests::harness::memory::{AREA_GPA, NO_MEMORY_GPA, OTHER_GPA};
+use harness::attr::INVALID_GPA;
+use harness::memory::{AREA_GPA, NO_MEMORY_GPA, OTHER_GPA};
 
 /// Where sequences have their structures: the first pages of the area.
 pub const PAGES: u8 = 8;

@@ -3,8 +3,8 @@
 //! how. Each rule looks at the first difference of two traces, as what follows
 //! may well be its consequence, and at what the sequence did before it.
 
-use selftests::abi::sched::{SET_TIMER_OP, VCPU_OP};
-use selftests::harness::kernel::{has, Has};
+use harness::abi::sched::{SET_TIMER_OP, VCPU_OP};
+use harness::kernel::{has, Has};
 
 use crate::model::shared_info_away;
 use crate::observe::IN_BOTH_LAYOUTS;

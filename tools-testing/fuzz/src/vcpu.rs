@@ -2,15 +2,15 @@
 //! A vCPU of a sequence. Registers go in and out with KVM_RUN, in one system
 //! call.
 
+use harness::abi::Abi;
+use harness::guest_code::Entry;
+use harness::guest_cpu::{
+    compat_registers, entry_address, ring3_registers, stack_top, system_registers,
+};
+use harness::vm::errno;
 use kvm_bindings::*;
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 use nix::errno::Errno;
-use selftests::abi::Abi;
-use selftests::harness::guest_code::Entry;
-use selftests::harness::guest_cpu::{
-    compat_registers, entry_address, ring3_registers, stack_top, system_registers,
-};
-use selftests::harness::vm::errno;
 
 use crate::op::Mode;
 use crate::trace::Kind;

@@ -5,16 +5,16 @@ use std::io::{self, stdout, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use case::{expand, Case, Filter};
 use clap::Parser;
-use selftests::harness::case::{expand, Case, Filter};
-use selftests::harness::child;
-use selftests::harness::kernel::{self, Has};
-use selftests::harness::ktap::Ktap;
-use selftests::harness::side::Side;
-// The cases name them as their own.
-use selftests::{abi, harness, topic};
+use harness::child;
+use harness::kernel::{self, Has};
+use harness::ktap::Ktap;
+use side::Side;
 
+mod case;
 mod cases;
+mod side;
 
 /// All is well.
 const PASSED: u8 = 0;

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use selftests::abi::SharedInfo;
-use selftests::harness::outcome::{fail, Outcome};
+use harness::abi::SharedInfo;
+use harness::outcome::{fail, Outcome};
 
 use crate::block::Block;
 use crate::book::{Sent, PORTS};

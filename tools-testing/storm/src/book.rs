@@ -9,8 +9,8 @@
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
-use selftests::harness::outcome::Outcome;
-use selftests::harness::vm::Vm;
+use harness::outcome::Outcome;
+use harness::vm::Vm;
 use vm_memory::MmapRegion;
 
 use crate::block::{send_offset, Block, Send, Taken, SENDS};

@@ -8,11 +8,11 @@ use std::thread::{self, sleep, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use harness::child::abandon;
+use harness::outcome::{fail, Outcome};
+use harness::port::Port;
 use kvm_bindings::KVM_MEM_LOG_DIRTY_PAGES;
 use nix::errno::Errno;
-use selftests::harness::child::abandon;
-use selftests::harness::outcome::{fail, Outcome};
-use selftests::harness::port::Port;
 use vm_memory::MmapRegion;
 
 use crate::account;

@@ -9,13 +9,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use harness::child::{abandon, step};
+use harness::outcome::{fail, Outcome};
+use harness::stacks::kernel_stacks;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{kill, Signal};
 use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
 use nix::unistd::{fork, ForkResult, Pid};
-use selftests::harness::child::{abandon, step};
-use selftests::harness::outcome::{fail, Outcome};
-use selftests::harness::stacks::kernel_stacks;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::book::Book;

@@ -6,7 +6,7 @@ use std::arch::global_asm;
 use std::mem::{offset_of, size_of};
 use std::ptr::{addr_of, slice_from_raw_parts};
 
-use selftests::harness::guest_code::{HYPERCALL_PAGE, HYPERCALL_STUB, PORT_DONE};
+use harness::guest_code::{HYPERCALL_PAGE, HYPERCALL_STUB, PORT_DONE};
 
 use crate::block::{self, Block, Send};
 
@@ -265,9 +265,9 @@ global_asm!(
     scan_sel32 = const block::SCAN_SEL32,
     scan_own = const block::SCAN_OWN,
     ports = const crate::book::PORTS,
-    vcpu_op = const stub(selftests::abi::sched::VCPU_OP),
-    sched_op = const stub(selftests::abi::sched::SCHED_OP),
-    event_channel_op = const stub(selftests::abi::hypercall::EVENT_CHANNEL_OP),
+    vcpu_op = const stub(harness::abi::sched::VCPU_OP),
+    sched_op = const stub(harness::abi::sched::SCHED_OP),
+    event_channel_op = const stub(harness::abi::hypercall::EVENT_CHANNEL_OP),
     port_done = const PORT_DONE,
 );
 

@@ -7,10 +7,10 @@ use std::thread::{self, sleep, yield_now, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use harness::child::abandon;
+use harness::irqfd::Irqfd;
+use harness::outcome::{fail, Outcome};
 use nix::errno::Errno;
-use selftests::harness::child::abandon;
-use selftests::harness::irqfd::Irqfd;
-use selftests::harness::outcome::{fail, Outcome};
 
 use crate::book::Sent;
 use crate::plan;

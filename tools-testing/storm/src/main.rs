@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use selftests::harness::child::{self, Verdict};
-use selftests::harness::ktap::Ktap;
+use harness::child::{self, Verdict};
+use harness::ktap::Ktap;
 
 mod account;
 mod block;

@@ -7,12 +7,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 
+use harness::abi::layout::VCPU_INFO_SIZE;
+use harness::abi::PAGE_SIZE;
+use harness::outcome::Outcome;
+use harness::vm::Vm;
 use nix::errno::Errno;
 use nix::sys::memfd::{memfd_create, MFdFlags};
-use selftests::abi::layout::VCPU_INFO_SIZE;
-use selftests::abi::PAGE_SIZE;
-use selftests::harness::outcome::Outcome;
-use selftests::harness::vm::Vm;
 use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory, VolatileSlice};
 
 use crate::book::VCPUS;

@@ -4,7 +4,7 @@
 use std::mem::offset_of;
 use std::sync::atomic::Ordering::SeqCst;
 
-use selftests::abi::SharedInfo;
+use harness::abi::SharedInfo;
 
 use crate::block::{self, Block};
 use crate::book::Book;

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use selftests::harness::child::Verdict;
-use selftests::harness::ktap::Ktap;
+use harness::child::Verdict;
+use harness::ktap::Ktap;
 
 use crate::memory::Sample;
 use crate::storms::{Setting, TELL};

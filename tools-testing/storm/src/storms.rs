@@ -8,9 +8,9 @@ use std::thread::{sleep, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use selftests::harness::child::step;
-use selftests::harness::outcome::{fail, Outcome};
-use selftests::harness::tally::tried;
+use harness::child::step;
+use harness::outcome::{fail, Outcome};
+use harness::tally::tried;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::account;

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use fastrand::Rng;
-use selftests::harness::child::{self, step};
-use selftests::harness::ktap::Ktap;
-use selftests::harness::outcome::{fail, Outcome};
+use harness::child::{self, step};
+use harness::ktap::Ktap;
+use harness::outcome::{fail, Outcome};
 
 use crate::account;
 use crate::book::Book;
@@ -209,6 +209,6 @@ fn under_load(options: &Options, seed: u64) -> Outcome {
 }
 
 /// A failed switch, as an outcome.
-pub fn stop(error: anyhow::Error) -> selftests::harness::outcome::Stop {
+pub fn stop(error: anyhow::Error) -> harness::outcome::Stop {
     fail(format!("{error:#}"))
 }

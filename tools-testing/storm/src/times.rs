@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use harness::outcome::{fail, Outcome};
 use livepatch::Took;
-use selftests::harness::outcome::{fail, Outcome};
 
 use crate::storms::{tell, tell_tried};
 

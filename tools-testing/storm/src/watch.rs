@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use selftests::harness::child::abandon;
-use selftests::harness::outcome::fail;
-use selftests::harness::stacks::kernel_stacks;
+use harness::child::abandon;
+use harness::outcome::fail;
+use harness::stacks::kernel_stacks;
 
 /// Nothing that a storm waits for takes so long, on the slowest machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -7,25 +7,25 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 
+use harness::abi::runstate::Runstate;
+use harness::abi::{Abi, VcpuInfo};
+use harness::attr::Payload;
+use harness::child::abandon;
+use harness::guest_code::HYPERCALL_PAGE;
+use harness::guest_cpu::{self, stack_top};
+use harness::irqfd::Route;
+use harness::memory::Ram;
+use harness::outcome::{fail, Outcome};
+use harness::port::Port;
+use harness::runstate;
+use harness::vcpu::{Exit, Vcpu};
+use harness::vm::{Vm, HYPERCALL_MSR, PRIORITY};
 use kvm_bindings::{
     kvm_enable_cap, kvm_regs, kvm_xen_hvm_config, KVM_CAP_HALT_POLL,
     KVM_XEN_HVM_CONFIG_EVTCHN_SEND, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
     KVM_XEN_VCPU_ATTR_TYPE_TIMER, KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID,
 };
 use nix::errno::Errno;
-use selftests::abi::runstate::Runstate;
-use selftests::abi::{Abi, VcpuInfo};
-use selftests::harness::attr::Payload;
-use selftests::harness::child::abandon;
-use selftests::harness::guest_code::HYPERCALL_PAGE;
-use selftests::harness::guest_cpu::{self, stack_top};
-use selftests::harness::irqfd::Route;
-use selftests::harness::memory::Ram;
-use selftests::harness::outcome::{fail, Outcome};
-use selftests::harness::port::Port;
-use selftests::harness::runstate;
-use selftests::harness::vcpu::{Exit, Vcpu};
-use selftests::harness::vm::{Vm, HYPERCALL_MSR, PRIORITY};
 
 use crate::account;
 use crate::block::Block;
@@ -81,7 +81,7 @@ impl World {
             msr: HYPERCALL_MSR,
             ..Default::default()
         })?;
-        vm.set_shared_info(Pages::shared_info() / selftests::abi::PAGE_SIZE as u64)?;
+        vm.set_shared_info(Pages::shared_info() / harness::abi::PAGE_SIZE as u64)?;
         vm.set_upcall_vector(VECTOR)?;
         let routes: Vec<_> = (0..VCPUS)
             .map(|vcpu| Route::new(GSI + vcpu as u32, plan::by_irqfd(vcpu), vcpu as u32))

@@ -4,15 +4,15 @@
 use kvm_bindings::*;
 use nix::errno::Errno;
 
-use selftests::abi::Abi;
-use selftests::harness::attr::{word, Payload};
-use selftests::harness::check::check_eq;
-use selftests::harness::ioctl;
-use selftests::harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
-use selftests::harness::memory::Area;
-use selftests::harness::outcome::Outcome;
-use selftests::harness::runstate;
-use selftests::harness::vm::PRIORITY;
+use harness::abi::Abi;
+use harness::attr::{word, Payload};
+use harness::check::check_eq;
+use harness::ioctl;
+use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
+use harness::memory::Area;
+use harness::outcome::Outcome;
+use harness::runstate;
+use harness::vm::PRIORITY;
 
 use super::Path;
 use crate::sample::{Samples, MANY};

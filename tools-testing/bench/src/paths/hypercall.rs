@@ -7,17 +7,17 @@ use kvm_bindings::{
 };
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
-use selftests::abi::hypercall::*;
-use selftests::abi::sched::*;
-use selftests::abi::Abi;
-use selftests::harness::attr::word;
-use selftests::harness::guest_cpu::DATA;
-use selftests::harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
-use selftests::harness::memory::Area;
-use selftests::harness::outcome::Outcome;
-use selftests::harness::poll::{polling_guest, POLL};
-use selftests::harness::port::Port;
-use selftests::harness::vm::PRIORITY;
+use harness::abi::hypercall::*;
+use harness::abi::sched::*;
+use harness::abi::Abi;
+use harness::attr::word;
+use harness::guest_cpu::DATA;
+use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
+use harness::memory::Area;
+use harness::outcome::Outcome;
+use harness::poll::{polling_guest, POLL};
+use harness::port::Port;
+use harness::vm::PRIORITY;
 
 use super::send::{Before, PORT};
 use super::Path;

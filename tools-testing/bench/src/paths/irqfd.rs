@@ -4,10 +4,10 @@
 
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
-use selftests::abi::Abi;
-use selftests::harness::irqfd::Route;
-use selftests::harness::machine::Machine;
-use selftests::harness::outcome::Outcome;
+use harness::abi::Abi;
+use harness::irqfd::Route;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
 
 use super::send::{Before, PORT};
 use super::Path;

@@ -4,13 +4,13 @@
 use nix::errno::Errno;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
+use harness::abi::Abi;
+use harness::check::check_eq;
+use harness::ioctl;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::port::Port;
 use kvm_bindings::{KVM_XEN_EVTCHN_DEASSIGN, KVM_XEN_EVTCHN_RESET, KVM_XEN_EVTCHN_UPDATE};
-use selftests::abi::Abi;
-use selftests::harness::check::check_eq;
-use selftests::harness::ioctl;
-use selftests::harness::machine::Machine;
-use selftests::harness::outcome::Outcome;
-use selftests::harness::port::Port;
 
 use super::Path;
 use crate::sample::{Samples, FEW, MANY};

@@ -4,12 +4,12 @@
 use kvm_bindings::{kvm_regs, kvm_xen_hvm_config};
 use kvm_ioctls::VcpuExit;
 
-use selftests::abi::{Abi, PAGE_SIZE};
-use selftests::harness::guest_code::{Entry, PORT_DONE};
-use selftests::harness::machine::{Machine, SPARE_PAGE};
-use selftests::harness::memory::Area;
-use selftests::harness::outcome::{fail, Outcome};
-use selftests::harness::runstate;
+use harness::abi::{Abi, PAGE_SIZE};
+use harness::guest_code::{Entry, PORT_DONE};
+use harness::machine::{Machine, SPARE_PAGE};
+use harness::memory::Area;
+use harness::outcome::{fail, Outcome};
+use harness::runstate;
 
 use super::Path;
 use crate::sample::{Samples, MANY};

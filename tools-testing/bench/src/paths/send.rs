@@ -4,12 +4,12 @@
 use kvm_bindings::kvm_irq_routing_xen_evtchn;
 use nix::errno::Errno;
 
-use selftests::abi::Abi;
-use selftests::harness::check::check_eq;
-use selftests::harness::ioctl;
-use selftests::harness::machine::{Machine, SHARED_INFO_PAGE};
-use selftests::harness::outcome::Outcome;
-use selftests::harness::vm::PRIORITY;
+use harness::abi::Abi;
+use harness::check::check_eq;
+use harness::ioctl;
+use harness::machine::{Machine, SHARED_INFO_PAGE};
+use harness::outcome::Outcome;
+use harness::vm::PRIORITY;
 
 use super::Path;
 use crate::sample::{Samples, MANY};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Attributes, set and read.
 
+use harness::attr::Payload;
+use harness::ioctl;
 use kvm_bindings::*;
-use selftests::harness::attr::Payload;
-use selftests::harness::ioctl;
 
 use super::Run;
 use crate::observe::{runstate, Clock};

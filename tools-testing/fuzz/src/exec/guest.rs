@@ -2,11 +2,11 @@
 //! vCPUs, and what the guest does on them.
 
 use super::*;
-use selftests::abi::sched::{sched_poll, singleshot_timer};
-use selftests::abi::Abi;
-use selftests::harness::guest_code::Entry;
-use selftests::harness::guest_cpu::DATA;
-use selftests::harness::host_cpu::hypercall_instruction;
+use harness::abi::sched::{sched_poll, singleshot_timer};
+use harness::abi::Abi;
+use harness::guest_code::Entry;
+use harness::guest_cpu::DATA;
+use harness::host_cpu::hypercall_instruction;
 
 /// Time that a vCPU may sleep before it is taken to sleep for ever.
 const ASLEEP: Duration = Duration::from_millis(15);

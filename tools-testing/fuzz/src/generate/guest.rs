@@ -2,10 +2,10 @@
 //! What a guest does.
 
 use arbitrary::{Result, Unstructured};
-use selftests::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND, XEN_VERSION};
-use selftests::abi::sched::*;
-use selftests::harness::guest_code::HYPERCALL_PAGE;
-use selftests::harness::guest_cpu::DATA;
+use harness::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND, XEN_VERSION};
+use harness::abi::sched::*;
+use harness::guest_code::HYPERCALL_PAGE;
+use harness::guest_cpu::DATA;
 
 use super::values::*;
 use crate::exec::PORTS;

@@ -2,8 +2,8 @@
 //! What a VMM does.
 
 use arbitrary::{Result, Unstructured};
+use harness::abi::status;
 use kvm_bindings::*;
-use selftests::abi::status;
 
 use super::values::*;
 use crate::op::*;

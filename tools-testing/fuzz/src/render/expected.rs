@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a case expects: what C showed.
 
+use harness::guest_code::{PORT_DONE, PORT_VECTOR};
 use kvm_bindings::{KVM_EXIT_IO, KVM_EXIT_XEN};
 use nix::errno::Errno;
-use selftests::harness::guest_code::{PORT_DONE, PORT_VECTOR};
 
 use super::values::hex;
 use super::Source;

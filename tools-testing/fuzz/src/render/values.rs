@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Values as the harness of the selftests has them.
 
-use selftests::abi::hypercall::{EVENT_CHANNEL_OP, XEN_VERSION};
-use selftests::abi::sched::{SCHED_OP, SET_TIMER_OP, VCPU_OP};
+use harness::abi::hypercall::{EVENT_CHANNEL_OP, XEN_VERSION};
+use harness::abi::sched::{SCHED_OP, SET_TIMER_OP, VCPU_OP};
 
 use crate::op::*;
 

@@ -11,24 +11,24 @@ use std::time::{Duration, Instant};
 use kvm_bindings::kvm_regs;
 use nix::errno::Errno;
 
-use crate::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND};
-use crate::abi::{Abi, VcpuInfo, PAGE_SIZE};
-use crate::harness::attr::INVALID_GPA;
-use crate::harness::check::{check, check_eq, check_err, eventually};
-use crate::harness::guest_code::Entry;
-use crate::harness::guest_cpu::DATA;
-use crate::harness::host_cpu::hypercall_instruction;
-use crate::harness::machine::{Machine, VCPU_INFO_PAGE};
-use crate::harness::memory::Area;
-use crate::harness::memslot_thread::add_and_remove_slot;
-use crate::harness::orphan::Orphan;
-use crate::harness::outcome::{fail, Outcome, Stop};
-use crate::harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
-use crate::harness::port::Port;
-use crate::harness::vcpu::Exit;
-use crate::harness::vm::errno;
-use crate::harness::withheld::Withheld;
 use crate::topic;
+use harness::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND};
+use harness::abi::{Abi, VcpuInfo, PAGE_SIZE};
+use harness::attr::INVALID_GPA;
+use harness::check::{check, check_eq, check_err, eventually};
+use harness::guest_code::Entry;
+use harness::guest_cpu::DATA;
+use harness::host_cpu::hypercall_instruction;
+use harness::machine::{Machine, VCPU_INFO_PAGE};
+use harness::memory::Area;
+use harness::memslot_thread::add_and_remove_slot;
+use harness::orphan::Orphan;
+use harness::outcome::{fail, Outcome, Stop};
+use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
+use harness::port::Port;
+use harness::vcpu::Exit;
+use harness::vm::errno;
+use harness::withheld::Withheld;
 
 /// Whatever a guest waits for, the VMM can change its memory meanwhile.
 fn memslots_change_beside_a_poller(abi: Abi) -> Outcome {

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use crate::abi::Abi;
-use crate::harness::check::check_err;
-use crate::harness::ioctl::raw;
-use crate::harness::machine::{Machine, SHARED_INFO_PAGE};
-use crate::harness::outcome::{fail, Outcome, Stop};
-use crate::harness::snapshot::Snapshot;
 use crate::topic;
+use harness::abi::Abi;
+use harness::check::check_err;
+use harness::ioctl::raw;
+use harness::machine::{Machine, SHARED_INFO_PAGE};
+use harness::outcome::{fail, Outcome, Stop};
+use harness::snapshot::Snapshot;
 
 /// Its pending bit, its word's selector, and the request for an upcall.
 fn unmasked_port_sets_all_three_levels(abi: Abi) -> Outcome {

@@ -8,24 +8,24 @@ use kvm_bindings::{KVM_XEN_HVM_CONFIG_EVTCHN_SEND, KVM_XEN_VCPU_ATTR_TYPE_RUNSTA
 use nix::errno::Errno;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
-use crate::abi::hypercall::*;
-use crate::abi::sched::{SCHEDOP_POLL, SCHED_OP};
-use crate::abi::Abi;
-use crate::harness::attr::word;
-use crate::harness::check::{check, check_eq};
-use crate::harness::fail_nth::FailNth;
-use crate::harness::guest_code::HYPERCALL_PAGE;
-use crate::harness::guest_cpu::DATA;
-use crate::harness::irqfd::Route;
-use crate::harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE, VCPU_INFO_PAGE};
-use crate::harness::memory::Area;
-use crate::harness::outcome::Outcome;
-use crate::harness::poll::polling_guest;
-use crate::harness::port::Port;
-use crate::harness::snapshot::Snapshot;
-use crate::harness::vcpu::Exit;
-use crate::harness::vm::{Vm, HYPERCALL_MSR};
 use crate::topic;
+use harness::abi::hypercall::*;
+use harness::abi::sched::{SCHEDOP_POLL, SCHED_OP};
+use harness::abi::Abi;
+use harness::attr::word;
+use harness::check::{check, check_eq};
+use harness::fail_nth::FailNth;
+use harness::guest_code::HYPERCALL_PAGE;
+use harness::guest_cpu::DATA;
+use harness::irqfd::Route;
+use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE, VCPU_INFO_PAGE};
+use harness::memory::Area;
+use harness::outcome::Outcome;
+use harness::poll::polling_guest;
+use harness::port::Port;
+use harness::snapshot::Snapshot;
+use harness::vcpu::Exit;
+use harness::vm::{Vm, HYPERCALL_MSR};
 
 const PORT: u32 = 9;
 
@@ -309,7 +309,7 @@ fn hypercalls(abi: Abi) -> Outcome {
     })?;
     machine.write_poll(&[5], 1_000_000)?;
     guest_call_fails_cleanly(&mut machine, nothing, |machine| {
-        machine.vcpus[0].hypercall(SCHED_OP, &[SCHEDOP_POLL, crate::harness::poll::POLL])
+        machine.vcpus[0].hypercall(SCHED_OP, &[SCHEDOP_POLL, harness::poll::POLL])
     })?;
     guest_call_fails_cleanly(&mut machine, nothing, |machine| {
         machine.vcpus[0].wrmsr(HYPERCALL_MSR, HYPERCALL_PAGE)
@@ -322,7 +322,7 @@ fn attributes_of_a_vm(abi: Abi) -> Outcome {
     type Call = fn(&mut Machine) -> Result<(), Errno>;
     let calls: [Call; 5] = [
         |machine| {
-            let mut config = crate::harness::vm::intercepting();
+            let mut config = harness::vm::intercepting();
             config.flags |= KVM_XEN_HVM_CONFIG_EVTCHN_SEND;
             machine.vm.xen_config(&config)
         },

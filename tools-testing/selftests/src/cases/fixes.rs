@@ -9,25 +9,25 @@ use std::time::{Duration, Instant};
 use kvm_bindings::{kvm_regs, kvm_xen_hvm_config};
 use vm_memory::MmapRegion;
 
-use crate::abi::hypercall::*;
-use crate::abi::sched::*;
-use crate::abi::{Abi, PAGE_SIZE};
-use crate::harness::attr::INVALID_GPA;
-use crate::harness::check::{check, check_eq};
-use crate::harness::guest_code::{Entry, HYPERCALL_PAGE};
-use crate::harness::guest_cpu::{enter_compatibility_mode, DATA};
-use crate::harness::host_cpu::hypercall_instruction;
-use crate::harness::hyperv;
-use crate::harness::image::Place;
-use crate::harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
-use crate::harness::memory::{Area, NO_MEMORY_GPA};
-use crate::harness::outcome::{fail, Outcome, Stop};
-use crate::harness::poll::{polling_guest, POLL};
-use crate::harness::port::Port;
-use crate::harness::runstate;
-use crate::harness::vcpu::{Exit, Hypercall};
-use crate::harness::vm::HYPERCALL_MSR;
 use crate::topic;
+use harness::abi::hypercall::*;
+use harness::abi::sched::*;
+use harness::abi::{Abi, PAGE_SIZE};
+use harness::attr::INVALID_GPA;
+use harness::check::{check, check_eq};
+use harness::guest_code::{Entry, HYPERCALL_PAGE};
+use harness::guest_cpu::{enter_compatibility_mode, DATA};
+use harness::host_cpu::hypercall_instruction;
+use harness::hyperv;
+use harness::image::Place;
+use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
+use harness::memory::{Area, NO_MEMORY_GPA};
+use harness::outcome::{fail, Outcome, Stop};
+use harness::poll::{polling_guest, POLL};
+use harness::port::Port;
+use harness::runstate;
+use harness::vcpu::{Exit, Hypercall};
+use harness::vm::HYPERCALL_MSR;
 
 const VERSION: u32 = 0x4_0011;
 
@@ -113,7 +113,7 @@ fn vcpu_structures_are_logged_as_dirty(abi: Abi) -> Outcome {
     runstate::set_address(&machine.vcpus[0], gpa)?;
     machine.area.log_dirty(&machine.vm)?;
     Area::take_dirty(&machine.vm)?;
-    runstate::enter(&machine.vcpus[0], crate::abi::runstate::BLOCKED)?;
+    runstate::enter(&machine.vcpus[0], harness::abi::runstate::BLOCKED)?;
     let expected = vec![SPARE_PAGE, SPARE_PAGE + 1];
     check_eq("after a change", Area::take_dirty(&machine.vm)?, expected)?;
 
@@ -140,7 +140,7 @@ fn vcpu_info_moves_within_its_page(abi: Abi) -> Outcome {
     for (port, offset) in [(abi.word_bits(), 0x240), (2 * abi.word_bits(), 0x1c0)] {
         machine.vcpus[0].set_vcpu_info(place(offset).gpa())?;
         let area = &machine.area;
-        let info = crate::abi::VcpuInfo::new(area.slice(SPARE_PAGE, offset, 64), abi);
+        let info = harness::abi::VcpuInfo::new(area.slice(SPARE_PAGE, offset, 64), abi);
         info.acknowledge();
         machine.vm.send(port, 0)?;
         let selector = 1 << (port / abi.word_bits());
@@ -259,8 +259,7 @@ fn vcpu_vector_comes_when_the_lapic_is_enabled(abi: Abi) -> Outcome {
     vcpu.enter_x2apic_mode()?;
     vcpu.set_upcall_vector(VECTOR)?;
     machine.vm.send(5, 0)?;
-    let window =
-        |vcpu: &mut crate::harness::vcpu::Vcpu| vcpu.start(Entry::Window, kvm_regs::default());
+    let window = |vcpu: &mut harness::vcpu::Vcpu| vcpu.start(Entry::Window, kvm_regs::default());
     check_eq("exit before", window(vcpu)?, Exit::Done)?;
     let exit = vcpu.wrmsr(X2APIC_SPURIOUS, 0x1ff)?;
     check_eq("write of the APIC's MSR", exit, Exit::Done)?;

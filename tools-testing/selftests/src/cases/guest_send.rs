@@ -4,16 +4,16 @@
 use nix::errno::Errno;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
-use crate::abi::hypercall::*;
-use crate::abi::Abi;
-use crate::harness::attr::INVALID_GFN;
-use crate::harness::check::{check_eq, check_err};
-use crate::harness::guest_cpu::DATA;
-use crate::harness::machine::Machine;
-use crate::harness::outcome::Outcome;
-use crate::harness::port::Port;
-use crate::harness::vcpu::{Exit, Hypercall};
 use crate::topic;
+use harness::abi::hypercall::*;
+use harness::abi::Abi;
+use harness::attr::INVALID_GFN;
+use harness::check::{check_eq, check_err};
+use harness::guest_cpu::DATA;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::port::Port;
+use harness::vcpu::{Exit, Hypercall};
 
 /// Guest code that sends to a port finds it there.
 const ARGUMENT: u64 = DATA;

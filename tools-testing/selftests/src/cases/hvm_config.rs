@@ -5,16 +5,16 @@
 use kvm_bindings::*;
 use nix::errno::Errno;
 
-use crate::abi::hypercall::{XENVER_EXTRAVERSION, XEN_VERSION};
-use crate::abi::Abi;
-use crate::harness::check::{check, check_eq, check_err, check_ok};
-use crate::harness::guest_code::HYPERCALL_PAGE;
-use crate::harness::host_cpu::hypercall_instruction;
-use crate::harness::machine::Machine;
-use crate::harness::outcome::Outcome;
-use crate::harness::vcpu::Exit;
-use crate::harness::vm::{intercepting, Vm, HYPERCALL_MSR};
 use crate::topic;
+use harness::abi::hypercall::{XENVER_EXTRAVERSION, XEN_VERSION};
+use harness::abi::Abi;
+use harness::check::{check, check_eq, check_err, check_ok};
+use harness::guest_code::HYPERCALL_PAGE;
+use harness::host_cpu::hypercall_instruction;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::vcpu::Exit;
+use harness::vm::{intercepting, Vm, HYPERCALL_MSR};
 
 #[track_caller]
 fn check_intercepted(machine: &mut Machine) -> Outcome {

@@ -2,16 +2,16 @@
 //! How hypercalls reach KVM, and how they go on to the VMM: instructions,
 //! registers, rings. What EVTCHNOP_send does is in guest_send.rs.
 
-use crate::abi::hypercall::*;
-use crate::abi::Abi;
-use crate::harness::check::check_eq;
-use crate::harness::guest_code::Entry;
-use crate::harness::guest_cpu::enter_ring3;
-use crate::harness::host_cpu::hypercall_instruction;
-use crate::harness::machine::Machine;
-use crate::harness::outcome::Outcome;
-use crate::harness::vcpu::{Exit, Hypercall};
 use crate::topic;
+use harness::abi::hypercall::*;
+use harness::abi::Abi;
+use harness::check::check_eq;
+use harness::guest_code::Entry;
+use harness::guest_cpu::enter_ring3;
+use harness::host_cpu::hypercall_instruction;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::vcpu::{Exit, Hypercall};
 
 /// A guest whose vCPU 0 can make hypercalls.
 fn guest(abi: Abi) -> Outcome<Machine> {

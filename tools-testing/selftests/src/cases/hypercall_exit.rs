@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use kvm_bindings::kvm_regs;
 
-use crate::abi::hypercall::*;
-use crate::abi::sched::*;
-use crate::abi::{Abi, PAGE_SIZE};
-use crate::harness::check::{check, check_eq};
-use crate::harness::guest_code::{Entry, HYPERCALL_PAGE, HYPERCALL_STUB};
-use crate::harness::guest_cpu::{enter_ring3, entry_address, DATA};
-use crate::harness::host_cpu::hypercall_instruction;
-use crate::harness::machine::Machine;
-use crate::harness::outcome::{fail, Outcome, Stop};
-use crate::harness::poll::polling_guest;
-use crate::harness::vcpu::{Exit, Hypercall};
-use crate::harness::vm::HYPERCALL_MSR;
 use crate::topic;
+use harness::abi::hypercall::*;
+use harness::abi::sched::*;
+use harness::abi::{Abi, PAGE_SIZE};
+use harness::check::{check, check_eq};
+use harness::guest_code::{Entry, HYPERCALL_PAGE, HYPERCALL_STUB};
+use harness::guest_cpu::{enter_ring3, entry_address, DATA};
+use harness::host_cpu::hypercall_instruction;
+use harness::machine::Machine;
+use harness::outcome::{fail, Outcome, Stop};
+use harness::poll::polling_guest;
+use harness::vcpu::{Exit, Hypercall};
+use harness::vm::HYPERCALL_MSR;
 
 /// Six different arguments; 32-bit guest code has no sixth.
 fn arguments(abi: Abi, first: u64) -> [u64; 6] {

@@ -6,16 +6,16 @@ use kvm_bindings::*;
 use nix::errno::Errno;
 use vm_memory::{Bytes, MmapRegion, VolatileMemory};
 
-use crate::abi::{Abi, PAGE_SIZE};
-use crate::harness::check::{check, check_eq, check_err};
-use crate::harness::guest_code::{HYPERCALL_PAGE, HYPERCALL_STUB};
-use crate::harness::host_cpu::hypercall_instruction;
-use crate::harness::machine::Machine;
-use crate::harness::memory::NO_MEMORY_GPA;
-use crate::harness::outcome::{fail, Outcome};
-use crate::harness::vcpu::Exit;
-use crate::harness::vm::HYPERCALL_MSR;
 use crate::topic;
+use harness::abi::{Abi, PAGE_SIZE};
+use harness::check::{check, check_eq, check_err};
+use harness::guest_code::{HYPERCALL_PAGE, HYPERCALL_STUB};
+use harness::host_cpu::hypercall_instruction;
+use harness::machine::Machine;
+use harness::memory::NO_MEMORY_GPA;
+use harness::outcome::{fail, Outcome};
+use harness::vcpu::Exit;
+use harness::vm::HYPERCALL_MSR;
 
 /// Pages of each blob, for 32 and for 64 bits.
 const BLOB_PAGES: [usize; 2] = [2, 3];

@@ -4,16 +4,16 @@
 
 use nix::errno::Errno;
 
-use crate::abi::Abi;
-use crate::harness::attr::INVALID_GFN;
-use crate::harness::background::run_while;
-use crate::harness::check::{check_eq, check_err, check_ok};
-use crate::harness::guest_code::Entry;
-use crate::harness::irqfd::Route;
-use crate::harness::machine::Machine;
-use crate::harness::outcome::Outcome;
-use crate::harness::vcpu::Exit;
 use crate::topic;
+use harness::abi::Abi;
+use harness::attr::INVALID_GFN;
+use harness::background::run_while;
+use harness::check::{check_eq, check_err, check_ok};
+use harness::guest_code::Entry;
+use harness::irqfd::Route;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::vcpu::Exit;
 
 /// Any line will do.
 const GSI: u32 = 40;

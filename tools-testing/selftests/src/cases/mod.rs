@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is checked. Each file has a topic, and its table of cases at the end.
 
-use crate::harness::case::Topic;
+use crate::case::Topic;
 
 mod c_bugs;
 mod evtchn_send;

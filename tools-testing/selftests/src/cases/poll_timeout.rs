@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use crate::abi::Abi;
-use crate::harness::check::check;
-use crate::harness::machine::Machine;
-use crate::harness::outcome::Outcome;
-use crate::harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
 use crate::topic;
+use harness::abi::Abi;
+use harness::check::check;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
 
 const MS: u64 = 1_000_000;
 

@@ -7,12 +7,12 @@ use nix::errno::Errno;
 use nix::unistd::pipe;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
-use crate::abi::{status, Abi};
-use crate::harness::check::{check_err, check_ok};
-use crate::harness::outcome::Outcome;
-use crate::harness::port::Port;
-use crate::harness::vm::Vm;
 use crate::topic;
+use harness::abi::{status, Abi};
+use harness::check::{check_err, check_ok};
+use harness::outcome::Outcome;
+use harness::port::Port;
+use harness::vm::Vm;
 
 /// A VM of this word size; ports need nothing else.
 fn vm(abi: Abi) -> Outcome<Vm> {

@@ -11,18 +11,18 @@ use kvm_bindings::{
 };
 use nix::errno::Errno;
 
-use crate::abi::runstate::*;
-use crate::abi::{Abi, PAGE_SIZE};
-use crate::harness::attr::INVALID_GPA;
-use crate::harness::check::{check, check_eq, check_err};
-use crate::harness::guest_code::Entry;
-use crate::harness::host::{go_first, pin};
-use crate::harness::machine::{Machine, SPARE_PAGE};
-use crate::harness::memory::{Area, AREA_PAGES, NO_MEMORY_GPA};
-use crate::harness::outcome::{fail, Outcome};
-use crate::harness::runstate::*;
-use crate::harness::side::Side;
+use crate::side::Side;
 use crate::topic;
+use harness::abi::runstate::*;
+use harness::abi::{Abi, PAGE_SIZE};
+use harness::attr::INVALID_GPA;
+use harness::check::{check, check_eq, check_err};
+use harness::guest_code::Entry;
+use harness::host::{go_first, pin};
+use harness::machine::{Machine, SPARE_PAGE};
+use harness::memory::{Area, AREA_PAGES, NO_MEMORY_GPA};
+use harness::outcome::{fail, Outcome};
+use harness::runstate::*;
 
 /// The structure is written as soon as KVM knows the address.
 fn address_reads_back_and_is_filled(abi: Abi) -> Outcome {

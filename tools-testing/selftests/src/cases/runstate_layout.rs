@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use vm_memory::{Bytes, VolatileMemory};
 
-use crate::abi::runstate::*;
-use crate::abi::{Abi, PAGE_SIZE};
-use crate::harness::check::{check, check_eq};
-use crate::harness::guest_code::Entry;
-use crate::harness::machine::{Machine, SPARE_PAGE};
-use crate::harness::memory::{Area, AREA_PAGES};
-use crate::harness::outcome::{fail, Outcome};
-use crate::harness::runstate::*;
 use crate::topic;
+use harness::abi::runstate::*;
+use harness::abi::{Abi, PAGE_SIZE};
+use harness::check::{check, check_eq};
+use harness::guest_code::Entry;
+use harness::machine::{Machine, SPARE_PAGE};
+use harness::memory::{Area, AREA_PAGES};
+use harness::outcome::{fail, Outcome};
+use harness::runstate::*;
 
 /// Offsets at which the structure ends in the second page, and those beside.
 fn splits(abi: Abi) -> impl Iterator<Item = usize> {

@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-use crate::abi::hypercall::XEN_EFAULT;
-use crate::abi::sched::*;
-use crate::abi::Abi;
-use crate::harness::check::{check, check_eq};
-use crate::harness::guest_cpu::DATA;
-use crate::harness::irqfd::Route;
-use crate::harness::machine::Machine;
-use crate::harness::outcome::Outcome;
-use crate::harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE, POLL, PORTS};
-use crate::harness::vcpu::{Exit, Hypercall};
 use crate::topic;
+use harness::abi::hypercall::XEN_EFAULT;
+use harness::abi::sched::*;
+use harness::abi::Abi;
+use harness::check::{check, check_eq};
+use harness::guest_cpu::DATA;
+use harness::irqfd::Route;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE, POLL, PORTS};
+use harness::vcpu::{Exit, Hypercall};
 
 /// Any line will do.
 const GSI: u32 = 40;

@@ -3,15 +3,15 @@
 
 use nix::errno::Errno;
 
-use crate::abi::{Abi, SharedInfo, PAGE_SIZE};
-use crate::harness::attr::INVALID_GFN;
-use crate::harness::check::{check, check_eq, check_err};
-use crate::harness::image::{Image, Place};
-use crate::harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
-use crate::harness::memory::{Area, NO_MEMORY_GPA};
-use crate::harness::outcome::Outcome;
-use crate::harness::snapshot::Snapshot;
 use crate::topic;
+use harness::abi::{Abi, SharedInfo, PAGE_SIZE};
+use harness::attr::INVALID_GFN;
+use harness::check::{check, check_eq, check_err};
+use harness::image::{Image, Place};
+use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
+use harness::memory::{Area, NO_MEMORY_GPA};
+use harness::outcome::Outcome;
+use harness::snapshot::Snapshot;
 
 const NO_MEMORY_GFN: u64 = NO_MEMORY_GPA / PAGE_SIZE as u64;
 

@@ -7,14 +7,14 @@ use std::mem::replace;
 
 use nix::errno::Errno;
 
-use crate::abi::Abi;
-use crate::harness::check::{check, check_eq, check_err, eventually};
-use crate::harness::guest_code::Entry;
-use crate::harness::irqfd::{Irqfd, Route};
-use crate::harness::machine::{Machine, SHARED_INFO_PAGE};
-use crate::harness::memory::Area;
-use crate::harness::outcome::Outcome;
 use crate::topic;
+use harness::abi::Abi;
+use harness::check::{check, check_eq, check_err, eventually};
+use harness::guest_code::Entry;
+use harness::irqfd::{Irqfd, Route};
+use harness::machine::{Machine, SHARED_INFO_PAGE};
+use harness::memory::Area;
+use harness::outcome::Outcome;
 
 const GSI: u32 = 40;
 const PORT: u32 = 130;

@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use kvm_bindings::{kvm_regs, KVM_XEN_VCPU_ATTR_TYPE_TIMER, KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID};
 
-use crate::abi::hypercall::XEN_EFAULT;
-use crate::abi::sched::*;
-use crate::abi::Abi;
-use crate::harness::attr::Payload;
-use crate::harness::check::{check, check_eq, eventually};
-use crate::harness::guest_code::Entry;
-use crate::harness::guest_cpu::DATA;
-use crate::harness::host::{pin, preempt_rt};
-use crate::harness::kernel::{has, Has};
-use crate::harness::machine::{Machine, SHARED_INFO_PAGE};
-use crate::harness::outcome::Outcome;
-use crate::harness::port::Port;
-use crate::harness::vcpu::{Exit, Hypercall};
-use crate::harness::vm::PRIORITY;
 use crate::topic;
+use harness::abi::hypercall::XEN_EFAULT;
+use harness::abi::sched::*;
+use harness::abi::Abi;
+use harness::attr::Payload;
+use harness::check::{check, check_eq, eventually};
+use harness::guest_code::Entry;
+use harness::guest_cpu::DATA;
+use harness::host::{pin, preempt_rt};
+use harness::kernel::{has, Has};
+use harness::machine::{Machine, SHARED_INFO_PAGE};
+use harness::outcome::Outcome;
+use harness::port::Port;
+use harness::vcpu::{Exit, Hypercall};
+use harness::vm::PRIORITY;
 
 /// The port that the timer fires into.
 const PORT: u32 = 7;

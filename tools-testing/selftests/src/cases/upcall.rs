@@ -3,15 +3,15 @@
 
 use kvm_bindings::kvm_regs;
 
-use crate::abi::Abi;
-use crate::harness::attr::INVALID_GPA;
-use crate::harness::background::run_while;
-use crate::harness::check::check_eq;
-use crate::harness::guest_code::Entry;
-use crate::harness::machine::Machine;
-use crate::harness::outcome::Outcome;
-use crate::harness::vcpu::{Exit, Vcpu};
 use crate::topic;
+use harness::abi::Abi;
+use harness::attr::INVALID_GPA;
+use harness::background::run_while;
+use harness::check::check_eq;
+use harness::guest_code::Entry;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::vcpu::{Exit, Vcpu};
 
 const VM_VECTOR: u8 = 0x61;
 const VCPU_VECTOR: u8 = 0x72;

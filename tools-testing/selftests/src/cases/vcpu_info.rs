@@ -3,18 +3,18 @@
 
 use nix::errno::Errno;
 
-use crate::abi::layout::VCPU_INFO_SIZE;
-use crate::abi::{Abi, PAGE_SIZE};
-use crate::harness::attr::INVALID_GPA;
-use crate::harness::check::{check_eq, check_err};
-use crate::harness::guest_code::Entry;
-use crate::harness::image::Place;
-use crate::harness::kernel::{has, Has};
-use crate::harness::machine::{Machine, SPARE_PAGE};
-use crate::harness::memory::NO_MEMORY_GPA;
-use crate::harness::outcome::Outcome;
-use crate::harness::snapshot::Snapshot;
 use crate::topic;
+use harness::abi::layout::VCPU_INFO_SIZE;
+use harness::abi::{Abi, PAGE_SIZE};
+use harness::attr::INVALID_GPA;
+use harness::check::{check_eq, check_err};
+use harness::guest_code::Entry;
+use harness::image::Place;
+use harness::kernel::{has, Has};
+use harness::machine::{Machine, SPARE_PAGE};
+use harness::memory::NO_MEMORY_GPA;
+use harness::outcome::Outcome;
+use harness::snapshot::Snapshot;
 
 fn deliver_at(abi: Abi, offset: usize) -> Outcome {
     let place = Place {

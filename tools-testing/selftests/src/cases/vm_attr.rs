@@ -10,15 +10,15 @@ use kvm_bindings::{
 };
 use nix::errno::Errno;
 
-use crate::abi::Abi;
-use crate::harness::attr::{Payload, INVALID_GFN};
-use crate::harness::check::{check_eq, check_err};
-use crate::harness::ioctl::raw;
-use crate::harness::machine::Machine;
-use crate::harness::outcome::Outcome;
-use crate::harness::snapshot::Snapshot;
-use crate::harness::vm::Vm;
 use crate::topic;
+use harness::abi::Abi;
+use harness::attr::{Payload, INVALID_GFN};
+use harness::check::{check_eq, check_err};
+use harness::ioctl::raw;
+use harness::machine::Machine;
+use harness::outcome::Outcome;
+use harness::snapshot::Snapshot;
+use harness::vm::Vm;
 
 /// What the attributes are before anyone sets them.
 fn defaults_of_a_new_vm() -> Outcome {

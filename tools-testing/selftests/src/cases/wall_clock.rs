@@ -8,15 +8,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kvm_bindings::{kvm_clock_data, KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO};
 use vm_memory::Bytes;
 
-use crate::abi::{Abi, SharedInfo, WallClock, PAGE_SIZE};
-use crate::harness::attr::word;
-use crate::harness::check::{check, check_eq};
-use crate::harness::guest_code::Entry;
-use crate::harness::host::pin;
-use crate::harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
-use crate::harness::memory::Area;
-use crate::harness::outcome::{fail, Outcome};
 use crate::topic;
+use harness::abi::{Abi, SharedInfo, WallClock, PAGE_SIZE};
+use harness::attr::word;
+use harness::check::{check, check_eq};
+use harness::guest_code::Entry;
+use harness::host::pin;
+use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
+use harness::memory::Area;
+use harness::outcome::{fail, Outcome};
 
 const SECOND: u128 = 1_000_000_000;
 /// KVM reads two clocks one after the other, and may be delayed in between.

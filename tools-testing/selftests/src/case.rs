@@ -3,9 +3,9 @@
 
 use glob::Pattern;
 
-use super::kernel::Has;
-use super::outcome::Outcome;
-use crate::abi::Abi;
+use harness::abi::Abi;
+use harness::kernel::Has;
+use harness::outcome::Outcome;
 
 /// How often a case runs.
 #[derive(Clone, Copy)]
@@ -44,9 +44,9 @@ pub struct Topic {
 macro_rules! topic {
     ($name:literal; $($kind:ident $function:ident $(better_in_rust($why:literal) $(until($has:ident))?)?),+ $(,)?) => {
         /// The cases of this file.
-        pub const TOPIC: $crate::harness::case::Topic = $crate::harness::case::Topic {
+        pub const TOPIC: $crate::case::Topic = $crate::case::Topic {
             name: $name,
-            entries: &[$($crate::harness::case::Entry {
+            entries: &[$($crate::case::Entry {
                 name: stringify!($function),
                 run: $crate::topic!(@run $kind $function),
                 better_in_rust: $crate::topic!(@why $($why)?),
@@ -54,10 +54,10 @@ macro_rules! topic {
             }),+],
         };
     };
-    (@run once $function:ident) => { $crate::harness::case::Run::Once($function) };
-    (@run each_abi $function:ident) => { $crate::harness::case::Run::EachAbi($function) };
+    (@run once $function:ident) => { $crate::case::Run::Once($function) };
+    (@run each_abi $function:ident) => { $crate::case::Run::EachAbi($function) };
     (@until) => { None };
-    (@until $has:ident) => { Some($crate::harness::kernel::Has::$has) };
+    (@until $has:ident) => { Some(harness::kernel::Has::$has) };
     (@why) => { None };
     (@why $why:literal) => { Some($why) };
 }

@@ -13,11 +13,11 @@ use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use outcome::{fail, Outcome, Stop};
 
-#[path = "../src/harness/child.rs"]
+#[path = "../src/child.rs"]
 mod child;
-#[path = "../src/harness/outcome.rs"]
+#[path = "../src/outcome.rs"]
 mod outcome;
-#[path = "../src/harness/stacks.rs"]
+#[path = "../src/stacks.rs"]
 mod stacks;
 
 const LIMIT: Duration = Duration::from_secs(20);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the cases stand on: running and reporting them, VMs, guest memory and
-//! guest code.
+//! What tests of KVM's Xen emulation stand on: the guest's ABI, VMs, vCPUs, guest memory and guest
+//! code, and processes that may hang.
 
+pub mod abi;
 pub mod attr;
 pub mod background;
-pub mod case;
 pub mod check;
 pub mod child;
 pub mod detached;
@@ -27,7 +27,6 @@ pub mod outcome;
 pub mod poll;
 pub mod port;
 pub mod runstate;
-pub mod side;
 pub mod snapshot;
 pub mod stacks;
 pub mod tally;
