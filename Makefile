@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples port detour demo check bench lockgraph fuzz soak takeover mutants shell fmt clippy clean help
+.PHONY: modules samples port detour demo check alarms bench lockgraph fuzz soak takeover mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -72,6 +72,11 @@ demo:
 check:
 	@$(call run,$(KERNEL) $(DEBUG_KERNELS) $(BESIDE)) check $(addprefix --beside ,$(BESIDE)) \
 		$(addprefix --seed ,$(SEED)) $(if $(TESTS),--tests $(TESTS))
+
+## alarms: break the module on purpose, in one way after the other, and see which test notices
+##        (NAME=pattern for some of the ways; they are in tools-testing/runner/alarms.toml)
+alarms:
+	@$(RUN_DEBUG) alarms $(addprefix --seed ,$(SEED)) $(NAME)
 
 ## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
 lockgraph:

@@ -96,7 +96,8 @@ pub fn run(common: &Common, patterns: &[String], beside: Option<&str>, list: boo
     let module = modules.get(&Which::Main(Kind::Stock));
     let seed = common.random.seed;
     screen.line(format!("# seed {seed} (SEED={seed} tries the same again)"));
-    boots::run(&context, &catalog, &kernels, &engine, || {
+    let alarms = || host::alarms(&context, &catalog);
+    boots::run(&context, &catalog, &kernels, &engine, alarms, || {
         if let Some(module) = module {
             module::file(&context, &catalog, module);
         }

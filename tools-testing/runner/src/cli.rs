@@ -116,6 +116,17 @@ pub enum Command {
         list: bool,
     },
 
+    /// Break the module on purpose, in one way after the other, and run the tests that are to
+    /// notice; that they pass without, `check` shows
+    Alarms {
+        /// Only these defects: a part of the name, or a glob over all of alarms/NAME
+        names: Vec<String>,
+
+        /// Only so many of those that take little time, as the seed chooses
+        #[arg(long, value_name = "N")]
+        count: Option<usize>,
+    },
+
     /// Run the tests on the debug kernel and draw the lock order, declared and seen, in
     /// Documentation/lock-order.svg
     Lockgraph,

@@ -2,6 +2,7 @@
 //! Boots machines in QEMU and has them show and test kvm-xen-rs.
 
 mod accel;
+mod alarms;
 mod bench;
 mod boot;
 mod build_steps;
@@ -77,6 +78,7 @@ fn run(cli: &Cli) -> Result<bool> {
             beside,
             list,
         } => check::run(&cli.common, tests, beside.as_deref(), *list),
+        Command::Alarms { names, count } => alarms::run(&cli.common, names, *count),
         Command::Bench(options) => bench::run(&cli.common, options),
         Command::Lockgraph => check::lock_order::run(&cli.common),
         Command::Shell => shell::run(&cli.common, false).map(|()| true),

@@ -85,17 +85,20 @@ enum Job<'a> {
 }
 
 /// Boots the machines of the chosen tests and judges each; does `host`, the longest of all, beside
-/// them. Each job keeps one processor busy, most of the time.
+/// them, and `alarms`. Each job keeps one processor busy, most of the time.
 pub fn run<'a>(
     context: &Context,
     catalog: &'a Catalog,
     kernels: &Kernels,
     engine: &Engine,
+    alarms: impl FnOnce() + Send + 'a,
     host: impl FnOnce() + Send + 'a,
 ) {
     let mut jobs: VecDeque<Job> = VecDeque::from([Job::Host(Box::new(host))]);
     let machines = catalog.machines.iter();
     jobs.extend(machines.map(|(machine, tests)| Job::Boot(&**machine, tests)));
+    // Neither at first, when `host` keeps cargo busy, nor last, when a processor may be idle.
+    jobs.insert(jobs.len().div_ceil(2), Job::Host(Box::new(alarms)));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let workers = workers.min(MAX_AT_ONCE).min(jobs.len());
     let jobs = Mutex::new(jobs);

@@ -3,6 +3,7 @@
 
 use super::machines::{self, Chosen, Facts, Machine, Test, Which};
 use super::module::types;
+use crate::alarms::{self, Defect, IN_CHECK};
 use crate::cli::Common;
 use crate::parts::Programs;
 use crate::paths::{Kernel, Kind, Paths};
@@ -46,6 +47,8 @@ pub struct Catalog {
     pub crates: Vec<String>,
     /// Checks of the workspace's source.
     pub lint: Vec<&'static str>,
+    /// What the module is broken by on purpose.
+    pub alarms: Vec<Defect>,
 }
 
 impl Catalog {
@@ -91,6 +94,13 @@ impl Catalog {
                 .filter(|name| selection.may_have_in(&format!("host/{name}")))
                 .collect(),
             lint: chosen("", &["fmt", "clippy"]),
+            alarms: match selection {
+                _ if !module || !selection.may_have_in("alarms") => Vec::new(),
+                all if all.is_all() => {
+                    alarms::some_cheap(alarms::selected(all)?, common.random.seed, IN_CHECK)
+                }
+                some => alarms::selected(some)?,
+            },
         })
     }
 
@@ -152,6 +162,7 @@ impl Catalog {
         names.extend(self.module.iter().map(|name| join("module", name)));
         names.extend(self.crates.iter().map(|name| join("host", name)));
         names.extend(self.lint.iter().map(|name| (*name).to_owned()));
+        names.extend(self.alarms.iter().map(Defect::test));
         names
     }
 }

@@ -37,6 +37,19 @@ pub fn tests(context: &Context, catalog: &Catalog) {
     }
 }
 
+/// Breaks the module in the ways that are chosen, and adds whether that was noticed.
+pub fn alarms(context: &Context, catalog: &Catalog) {
+    for defect in &catalog.alarms {
+        let step = context.screen.step(defect.test());
+        let tried = defect.try_out(context.paths, context.common, |line| step.note(line.trim()));
+        let (verdict, took) = match tried {
+            Ok(tried) => (tried.verdict(), Some(tried.took)),
+            Err(error) => (Verdict::NotOk(format!("{error:#}"), Vec::new()), None),
+        };
+        context.report.add(&defect.test(), verdict, took);
+    }
+}
+
 /// Runs a program that is one test; adds its result.
 pub fn whole(context: &Context, name: &str, command: &mut Command) {
     silent(context, name, command, |_| false);
