@@ -25,8 +25,8 @@ const DEFECTS: &str = include_str!("../alarms.toml");
 /// How many `check` tries.
 pub const IN_CHECK: usize = 2;
 
-/// What the module is built of.
-const SOURCE: [&str; 4] = ["Kbuild", "Makefile", "include", "rust"];
+/// What the module is built of, and what machines are built of besides the tools.
+const SOURCE: [&str; 5] = ["Kbuild", "Makefile", "include", "rust", "samples"];
 
 /// What its build and the tests use besides, and what unit tests are in.
 const TOOLS: &str = "tools-testing";
@@ -202,9 +202,13 @@ impl Defect {
         let built = failed
             .iter()
             .find(|(name, _)| name.starts_with("module/build-"));
+        let reason = match failed.is_empty() && !output.ok {
+            true => "the tests did not run",
+            false => "no test has caught it that is to",
+        };
         let mut tried = Tried {
             caught: caught.map(|(name, _)| (*name).to_owned()).collect(),
-            reason: "no test has caught it that is to".into(),
+            reason: reason.into(),
             lines: output.tail(12),
             took: begun.elapsed(),
         };

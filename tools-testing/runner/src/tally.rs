@@ -33,6 +33,7 @@ const KINDS: &[Kind] = &[
     kind("migration", &["guest/migration/"]),
     kind("interleavings, by loom", &["host/races/tests::"]),
     kind("lock order broken on purpose", &["samples/"]),
+    kind("module broken on purpose", &["alarms/"]),
     kind("Xen guests", &["guest/", "debug/xen-hvm"]),
     kind("upstream's tests", &["upstream/", "debug/upstream/"]),
     kind("selftests on C", &["selftests/c/"]),
