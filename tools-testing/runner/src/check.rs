@@ -80,7 +80,6 @@ pub fn run(common: &Common, patterns: &[String], beside: Option<&str>, list: boo
         for (group, why) in [
             ("fuzz", machines::NO_FUZZ_UNDER_RT),
             ("selftests/c", machines::NO_C_UNDER_RT),
-            ("takeover", machines::NO_TAKEOVER_UNDER_RT),
         ] {
             let test = format!("{name}/{group}");
             if selection.may_have_in(&test) {

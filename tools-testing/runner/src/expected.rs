@@ -17,7 +17,7 @@ struct Known {
 }
 
 /// All of that.
-const KNOWN: [Known; 6] = [
+const KNOWN: [Known; 5] = [
     Known {
         test: "upstream/c/xen_shinfo_test",
         says: "has not ended within",
@@ -36,11 +36,6 @@ const KNOWN: [Known; 6] = [
     Known {
         test: "selftests/c",
         says: "under PREEMPT_RT C leaves interrupts off",
-        fails: None,
-    },
-    Known {
-        test: "takeover",
-        says: "under PREEMPT_RT the machine hung",
         fails: None,
     },
     // Of those beside the one that everything is run on (check/machines/beside.rs).

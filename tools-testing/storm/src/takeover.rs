@@ -46,9 +46,15 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
 
-    /// Set no timers: where lockdep looks, it reports C's, and then looks no more
+    /// Set no timers: where lockdep looks, it reports C's, and then looks no more; under
+    /// PREEMPT_RT they hang the machine on C
     #[arg(long)]
     no_timers: bool,
+
+    /// Take no pages of the guest away: under PREEMPT_RT C hangs the machine where a vCPU is
+    /// preempted while somebody waits for the lock of one
+    #[arg(long)]
+    keep_pages: bool,
 
     /// Seconds that a transition may take
     #[arg(long, default_value_t = 5, value_name = "N")]
@@ -167,7 +173,7 @@ fn under_load(options: &Options, seed: u64) -> Outcome {
     let mut rng = Rng::with_seed(seed);
     let plan = options.plan(vec![Upcall::Vm, Upcall::Apic, Upcall::PollNowAndThen]);
     let churn = Churn {
-        pages: true,
+        pages: !options.keep_pages,
         memslots: true,
         slower: 60,
         ..Churn::default()

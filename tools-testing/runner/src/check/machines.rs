@@ -17,7 +17,7 @@ use crate::paths::{Kernel, Kind};
 use anyhow::Result;
 use protocol::{Action, MachinePlan, Side, Step};
 
-pub use beside::{NO_C_UNDER_RT, NO_FUZZ_UNDER_RT, NO_TAKEOVER_UNDER_RT};
+pub use beside::{NO_C_UNDER_RT, NO_FUZZ_UNDER_RT};
 pub use debug::{DEBUG_RUST, LOCK_ORDER};
 
 use beside::beside;

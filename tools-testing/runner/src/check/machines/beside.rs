@@ -5,7 +5,7 @@
 use super::fuzz::Fuzz;
 use super::guest::Guest;
 use super::short::Short;
-use super::storm::Storms;
+use super::storm::{Storms, Takeover};
 use super::{Chosen, Facts, Machine, Test, Wanted, Which};
 use crate::parts::Parts;
 use crate::paths::{Kernel, Kind};
@@ -42,19 +42,21 @@ pub const NO_FUZZ_UNDER_RT: &str =
 pub const NO_C_UNDER_RT: &str =
     "under PREEMPT_RT C leaves interrupts off, and the machine hangs (c-bugs.rst)";
 
-/// Why Rust does not take over in the middle of a storm there.
-pub const NO_TAKEOVER_UNDER_RT: &str =
-    "under PREEMPT_RT the machine hung on the way back to C in a storm, which is not understood yet";
-
 /// What those under `PREEMPT_RT` boot, where a lock that is held for a moment may be held for long.
-const RT: [&dyn Machine; 3] = [&Short, &Storms { kind: Kind::Stock }, &guest(&[Side::Rust])];
+/// The guest sets timers, by which C hangs the machine there, and so is on Rust from first to last.
+const RT: [&dyn Machine; 4] = [
+    &Short,
+    &Takeover { kind: Kind::Stock },
+    &Storms { kind: Kind::Stock },
+    &guest(&[Side::Rust]),
+];
 
 /// The machines of a group of kernels, each with its name.
 pub fn beside(kernels: &[(String, Kernel)]) -> Vec<Box<dyn Machine>> {
     let mut machines: Vec<Box<dyn Machine>> = Vec::new();
     for (index, (name, kernel)) in kernels.iter().enumerate() {
-        let own = if kernel.is_rt() { RT } else { USUAL };
-        for machine in own {
+        let own: &[&'static dyn Machine] = if kernel.is_rt() { &RT } else { &USUAL };
+        for &machine in own {
             machines.push(Box::new(Beside {
                 index,
                 is_rt: kernel.is_rt(),
