@@ -155,6 +155,12 @@ pub(crate) fn fire_in_hardirq(cx: &mut Ctx<'_, TimerHardIrq>, vcpu: Vcpu<'_>) {
 }
 
 /// How long a timer that fired waits, in nanoseconds, to try again where `shared_info` is nowhere.
+///
+/// C loses the event there. To keep it costs the vCPU a timer and an exit each time: a hundred in a
+/// second, some microseconds each, of that vCPU's own time. It ends when the VMM puts `shared_info`
+/// somewhere, which it has to for any event to get to the guest; when the guest or the VMM sets the
+/// timer again or stops it; and when the vCPU does not run: a timer that fires then leaves the event
+/// to it, and is not set again before it does.
 const RETRY: i64 = 10_000_000;
 
 /// Delivers the event of a timer that fired when that could not be done. May sleep.
