@@ -22,18 +22,19 @@ use crate::{
     hypercall::{self, page},
     kernels::HRTIMER_NORESTART,
     kvm::{
-        exit, lifecycle, routing,
+        exit, lifecycle, routing, timers,
         uapi::{HvmAttr, VcpuAttr},
         witness::Call,
         OwnVcpu, Vcpu, Vm,
     },
+    object::{field, Object},
     sync::{
         Anywhere, Ctx, Destruction, Held, InKvmRun, SchedOut, SetIrq, TimerHardIrq, TimerSoftirq,
         VcpuIoctl, VmIoctl,
     },
     vcpu::{info, runstate, timer},
 };
-use core::{arch::asm, ptr::NonNull};
+use core::arch::asm;
 use kernel::{ffi::c_int, prelude::*};
 
 /// The type of KVM's static `xen_timer_callback()`: that of a callback in an hrtimer.
@@ -69,54 +70,32 @@ fn ioctl_result<T>(result: Result<T>) -> c_int {
     result.map_or_else(|error| error.to_errno(), |_| 0)
 }
 
-/// The VM behind one of KVM's pointers.
-///
-/// # Safety
-///
-/// `kvm` is a VM with its Xen state initialized, which the caller keeps until `'a` ends.
-#[inline(always)]
-unsafe fn vm<'a>(kvm: *mut kvm) -> Vm<'a> {
-    // SAFETY: By the safety requirement; KVM passes no null pointers.
-    unsafe { Vm::from_raw(NonNull::new_unchecked(kvm)) }
-}
-
-/// The vCPU behind one of KVM's pointers.
-///
-/// # Safety
-///
-/// `vcpu` is a vCPU with its Xen state initialized, which the caller keeps until `'a` ends.
-#[inline(always)]
-unsafe fn vcpu<'a>(vcpu: *mut kvm_vcpu) -> Vcpu<'a> {
-    // SAFETY: By the safety requirement; KVM passes no null pointers.
-    unsafe { Vcpu::from_raw(NonNull::new_unchecked(vcpu)) }
-}
-
 /// The VM behind one of KVM's pointers, and the context that KVM calls for it in.
 ///
 /// # Safety
 ///
-/// As for [`vm`], and the task is inside of all levels in `H` until `'a` ends.
+/// `kvm` is a VM with its Xen state initialized, which the caller keeps until `'a` ends, and the task is
+/// inside of all levels in `H` as long.
 #[inline(always)]
 unsafe fn enter_vm<'a, H: Held>(kvm: *mut kvm) -> (Ctx<'a, H>, Vm<'a>) {
     // SAFETY: By the safety requirement.
-    unsafe {
-        let vm = vm(kvm);
-        (Ctx::assert_before(&Call::of_vm(vm)), vm)
-    }
+    let vm = unsafe { Vm::from_raw(kvm) };
+    // SAFETY: By the safety requirement.
+    (unsafe { Ctx::assert_before(&Call::of_vm(vm)) }, vm)
 }
 
 /// The vCPU behind one of KVM's pointers, and the context that KVM calls for it in.
 ///
 /// # Safety
 ///
-/// As for [`vcpu`], and the task is inside of all levels in `H` until `'a` ends.
+/// `vcpu` is a vCPU with its Xen state initialized, which the caller keeps until `'a` ends, and the task
+/// is inside of all levels in `H` as long.
 #[inline(always)]
 unsafe fn enter_vcpu<'a, H: Held>(vcpu: *mut kvm_vcpu) -> (Ctx<'a, H>, Vcpu<'a>) {
     // SAFETY: By the safety requirement.
-    unsafe {
-        let vcpu = self::vcpu(vcpu);
-        (Ctx::assert_before(&Call::of_vcpu(vcpu)), vcpu)
-    }
+    let vcpu = unsafe { Vcpu::from_raw(vcpu) };
+    // SAFETY: By the safety requirement.
+    (unsafe { Ctx::assert_before(&Call::of_vcpu(vcpu)) }, vcpu)
 }
 
 /// The vCPU behind one of KVM's pointers, which is the task's own, and the context that KVM calls for
@@ -133,6 +112,38 @@ unsafe fn enter_own_vcpu<'a, H: Held>(vcpu: *mut kvm_vcpu) -> (Ctx<'a, H>, OwnVc
     (cx, unsafe { OwnVcpu::assert(vcpu) })
 }
 
+/// The VM of an ioctl that holds nothing, and its copy of what the user has handed over.
+///
+/// # Safety
+///
+/// As for [`enter_vm`], and `data` is the caller's own until `'a` ends.
+#[inline(always)]
+unsafe fn enter_ioctl_of_vm<'a, T>(
+    kvm: *mut kvm,
+    data: *mut T,
+) -> (Ctx<'a, VmIoctl>, Vm<'a>, &'a mut T) {
+    // SAFETY: By the safety requirement.
+    let (cx, vm) = unsafe { enter_vm(kvm) };
+    // SAFETY: By the safety requirement.
+    (cx, vm, unsafe { &mut *data })
+}
+
+/// The vCPU of an ioctl that holds its mutex, and its copy of what the user has handed over.
+///
+/// # Safety
+///
+/// As for [`enter_own_vcpu`], and `data` is the caller's own until `'a` ends.
+#[inline(always)]
+unsafe fn enter_ioctl_of_vcpu<'a, T>(
+    vcpu: *mut kvm_vcpu,
+    data: *mut T,
+) -> (Ctx<'a, VcpuIoctl>, OwnVcpu<'a>, &'a mut T) {
+    // SAFETY: By the safety requirement.
+    let (cx, vcpu) = unsafe { enter_own_vcpu(vcpu) };
+    // SAFETY: By the safety requirement.
+    (cx, vcpu, unsafe { &mut *data })
+}
+
 /// Delivers an event at once or not at all: for an irqfd, with a spinlock held and interrupts
 /// off; for the timer, in hard interrupt context; and first of all for everybody else.
 ///
@@ -145,7 +156,10 @@ pub(crate) unsafe extern "C" fn kvm_xen_set_evtchn_fast(
     kvm: *mut kvm,
 ) -> c_int {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
-    let ((mut cx, vm), route) = unsafe { (enter_vm::<Anywhere>(kvm), routing::from_kernel(xe)) };
+    let (mut cx, vm) = unsafe { enter_vm::<Anywhere>(kvm) };
+    // SAFETY: As KVM calls it: the caller's own, or in a routing table or a sender that the caller is
+    // in a read section for, which nobody changes but by words.
+    let route = routing::from_kernel(unsafe { Object::from_raw(xe) });
     framed(|| route::set_inatomic(&mut cx, vm, route)).into_raw()
 }
 
@@ -167,12 +181,11 @@ pub(crate) unsafe extern "C" fn evtchn_set_fn(
     if level == 0 {
         return EINVAL.to_errno();
     }
-    // SAFETY: As KVM calls it, with the entry copied out of the table: `kvm_set_irq()` has left
-    // the read section of `irq_srcu`.
-    let ((mut cx, vm), route) = unsafe {
-        let evtchn = &raw const (*e).__bindgen_anon_1.xen_evtchn;
-        (enter_vm::<SetIrq>(kvm), routing::from_kernel(evtchn))
-    };
+    // SAFETY: As KVM calls it: `kvm_set_irq()` has left the read section of `irq_srcu`.
+    let (mut cx, vm) = unsafe { enter_vm::<SetIrq>(kvm) };
+    // SAFETY: As KVM calls it, with the entry copied out of the table.
+    let e = unsafe { Object::from_raw(e) };
+    let route = routing::from_kernel(field!(e, __bindgen_anon_1.xen_evtchn));
     framed(|| route::set(&mut cx, vm, route)).into_raw()
 }
 
@@ -187,8 +200,12 @@ pub(crate) unsafe extern "C" fn kvm_xen_setup_evtchn(
     e: *mut kvm_kernel_irq_routing_entry,
     ue: *const kvm_irq_routing_entry,
 ) -> c_int {
-    // SAFETY: As KVM calls it; the entry is not in use yet.
-    let (vm, entry, user) = unsafe { (vm(kvm), &mut *e, &*ue) };
+    // SAFETY: As KVM calls it.
+    let vm = unsafe { Vm::from_raw(kvm) };
+    // SAFETY: As KVM calls it: the entry is the caller's own, and not in use yet.
+    let entry = unsafe { &mut *e };
+    // SAFETY: As KVM calls it, with a copy of its own.
+    let user = unsafe { &*ue };
     let route = framed(|| route::setup(vm, routing::from_user(user)));
     ioctl_result(route.map(|route| routing::fill(entry, route)))
 }
@@ -203,9 +220,9 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_evtchn_send(
     kvm: *mut kvm,
     evt: *mut kvm_irq_routing_xen_evtchn,
 ) -> c_int {
-    // SAFETY: As KVM calls it: an ioctl of a VM holds nothing.
-    let ((mut cx, vm), to) =
-        unsafe { (enter_vm::<VmIoctl>(kvm), routing::from_user_evtchn(&*evt)) };
+    // SAFETY: As KVM calls it.
+    let (mut cx, vm, evt) = unsafe { enter_ioctl_of_vm(kvm, evt) };
+    let to = routing::from_user_evtchn(evt);
     ioctl_result(framed(|| send::from_vmm(&mut cx, vm, to)))
 }
 
@@ -219,8 +236,9 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_set_attr(
     kvm: *mut kvm,
     data: *mut kvm_xen_hvm_attr,
 ) -> c_int {
-    // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `data` is its own copy.
-    let ((mut cx, vm), attr) = unsafe { (enter_vm::<VmIoctl>(kvm), HvmAttr(&mut *data)) };
+    // SAFETY: As KVM calls it.
+    let (mut cx, vm, data) = unsafe { enter_ioctl_of_vm(kvm, data) };
+    let attr = HvmAttr(data);
     ioctl_result(framed(|| attr::vm::set(&mut cx, vm, &attr)))
 }
 
@@ -234,8 +252,9 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_get_attr(
     kvm: *mut kvm,
     data: *mut kvm_xen_hvm_attr,
 ) -> c_int {
-    // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `data` is its own copy.
-    let ((mut cx, vm), mut attr) = unsafe { (enter_vm::<VmIoctl>(kvm), HvmAttr(&mut *data)) };
+    // SAFETY: As KVM calls it.
+    let (mut cx, vm, data) = unsafe { enter_ioctl_of_vm(kvm, data) };
+    let mut attr = HvmAttr(data);
     ioctl_result(framed(|| attr::vm::get(&mut cx, vm, &mut attr)))
 }
 
@@ -249,8 +268,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_config(
     kvm: *mut kvm,
     xhc: *mut bindings::kvm_xen_hvm_config,
 ) -> c_int {
-    // SAFETY: As KVM calls it: an ioctl of a VM holds nothing, and `xhc` is its own copy.
-    let ((mut cx, vm), config) = unsafe { (enter_vm::<VmIoctl>(kvm), &*xhc) };
+    // SAFETY: As KVM calls it.
+    let (mut cx, vm, config) = unsafe { enter_ioctl_of_vm(kvm, xhc) };
     ioctl_result(framed(|| attr::config::set(&mut cx, vm, config)))
 }
 
@@ -264,9 +283,9 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_set_attr(
     vcpu: *mut kvm_vcpu,
     data: *mut kvm_xen_vcpu_attr,
 ) -> c_int {
-    // SAFETY: As KVM calls it: an ioctl of a vCPU holds its mutex, and `data` is its own copy.
-    let ((mut cx, vcpu), attr) =
-        unsafe { (enter_own_vcpu::<VcpuIoctl>(vcpu), VcpuAttr(&mut *data)) };
+    // SAFETY: As KVM calls it.
+    let (mut cx, vcpu, data) = unsafe { enter_ioctl_of_vcpu(vcpu, data) };
+    let attr = VcpuAttr(data);
     ioctl_result(framed(|| attr::vcpu::set(&mut cx, vcpu, &attr)))
 }
 
@@ -280,9 +299,9 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_get_attr(
     vcpu: *mut kvm_vcpu,
     data: *mut kvm_xen_vcpu_attr,
 ) -> c_int {
-    // SAFETY: As KVM calls it: an ioctl of a vCPU holds its mutex, and `data` is its own copy.
-    let ((mut cx, vcpu), mut attr) =
-        unsafe { (enter_own_vcpu::<VcpuIoctl>(vcpu), VcpuAttr(&mut *data)) };
+    // SAFETY: As KVM calls it.
+    let (mut cx, vcpu, data) = unsafe { enter_ioctl_of_vcpu(vcpu, data) };
+    let mut attr = VcpuAttr(data);
     ioctl_result(framed(|| attr::vcpu::get(&mut cx, vcpu, &mut attr)))
 }
 
@@ -367,11 +386,9 @@ pub(crate) unsafe extern "C" fn kvm_xen_inject_timer_irqs(vcpu: *mut kvm_vcpu) {
 /// As the kernel calls it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtimer_restart {
+    let vcpu = timers::vcpu_of(timer);
     // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed, and a hard one.
-    let (mut cx, vcpu) = unsafe {
-        let timer = NonNull::new_unchecked(timer);
-        enter_vcpu::<TimerHardIrq>(Vcpu::of_timer(timer).as_raw())
-    };
+    let (mut cx, vcpu) = unsafe { enter_vcpu::<TimerHardIrq>(vcpu) };
     framed(|| timer::fire_in_hardirq(&mut cx, vcpu));
     HRTIMER_NORESTART
 }
@@ -383,11 +400,10 @@ pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtim
 /// As the kernel calls it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn cancel_evtchn_poll(timer: *mut timer_list) {
-    // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed.
-    let (mut cx, vcpu) = unsafe {
-        let timer = NonNull::new_unchecked(timer);
-        enter_vcpu::<TimerSoftirq>(Vcpu::of_poll_timer(timer).as_raw())
-    };
+    let vcpu = timers::vcpu_of_poll(timer);
+    // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed, and one that is
+    // called in a soft interrupt.
+    let (mut cx, vcpu) = unsafe { enter_vcpu::<TimerSoftirq>(vcpu) };
     framed(|| vcpu.unblock(&mut cx));
 }
 

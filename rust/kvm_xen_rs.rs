@@ -25,6 +25,8 @@ mod kernels;
 mod kvm;
 #[allow(unsafe_code)]
 mod livepatch;
+#[allow(unsafe_code)]
+mod object;
 mod prelude;
 #[allow(unsafe_code)]
 mod sync;

@@ -3,11 +3,11 @@
 //! The clocks of host and guest.
 
 use super::{OwnVcpu, Vm};
-use crate::{abi::pvclock::Scale, bindings, livepatch::symbols};
+use crate::{abi::pvclock::Scale, bindings, livepatch::symbols, object::field};
 
 /// The guest's system time as KVM computes it, in nanoseconds.
 pub(crate) fn kvmclock_ns(vm: Vm<'_>) -> u64 {
-    // SAFETY: The VM is there.
+    // SAFETY: The VM is there. KVM reads its clock under a seqcount, and so in any context.
     unsafe { symbols::get_kvmclock_ns(vm.as_raw()) }
 }
 
@@ -33,26 +33,22 @@ pub(crate) fn monotonic_and_tsc() -> (i64, u64) {
 impl OwnVcpu<'_> {
     /// Whether the guest's clock is a function of the TSC alone, the same on all vCPUs.
     pub(crate) fn has_master_clock(self) -> bool {
-        // SAFETY: The helper looks at a feature bit; the field is read in one piece.
-        unsafe {
-            bindings::kvm_xen_rs_has_constant_tsc()
-                && (&raw const (*self.vm().as_raw()).arch.use_master_clock).read_volatile()
-        }
+        // SAFETY: The helper looks at a feature bit, which stays as it is.
+        let constant = unsafe { bindings::kvm_xen_rs_has_constant_tsc() };
+        constant && field!(self.vm().object(), arch.use_master_clock).is_set()
     }
 
     /// Whether `scale` is what KVM has last told this vCPU, and not stale or the guest's own.
     pub(crate) fn is_current(self, scale: &Scale) -> bool {
-        // SAFETY: The vCPU is there, and the fields are its own task's, as this is.
-        let (mul, shift) = unsafe {
-            let arch = &raw const (*self.as_raw()).arch;
-            ((*arch).pvclock_tsc_mul, (*arch).pvclock_tsc_shift)
-        };
-        scale.mul == mul && scale.shift == shift
+        // They are the vCPU's own task's, as this is.
+        let mul = field!(self.object(), arch.pvclock_tsc_mul);
+        let shift = field!(self.object(), arch.pvclock_tsc_shift);
+        scale.mul == mul.read_once() && scale.shift == shift.read_once()
     }
 
     /// The guest's TSC at the host's.
     pub(crate) fn guest_tsc(self, host_tsc: u64) -> u64 {
-        // SAFETY: The vCPU is there.
+        // SAFETY: The vCPU is there. What KVM scales by is the vCPU's own task's, as this is.
         unsafe { symbols::kvm_read_l1_tsc(self.as_raw(), host_tsc) }
     }
 }

@@ -10,53 +10,67 @@ use crate::{
     abi::WordSize,
     bindings,
     livepatch::symbols,
+    object::{field, Object},
     sync::{Ctx, InKvmRun},
 };
-use kernel::ffi::c_ulong;
+use kernel::ffi::{c_int, c_ulong};
 
 /// Gives the guest a result, and goes on behind the instruction.
 pub(crate) fn complete(_cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, result: u64) -> Next {
     vcpu.set_result(result);
-    // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
+    // SAFETY: The vCPU is the task's own, inside `KVM_RUN`, where KVM itself calls it.
     Next(unsafe { symbols::kvm_skip_emulated_instruction(vcpu.as_raw()) })
 }
 
 /// Leaves a hypercall to the VMM, which puts the result where [`complete_from_vmm`] finds it.
 pub(crate) fn to_vmm(_cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, call: &Call) -> Next {
-    // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`, to which `run` and
-    // `complete_userspace_io` belong. The VMM may write to `run` at any time; it is not read here.
-    unsafe {
-        let raw = vcpu.as_raw();
-        let rip = symbols::kvm_get_linear_rip(raw);
-        vcpu.set_hypercall_rip(rip as u64);
+    // SAFETY: The vCPU is the task's own, and so are its registers.
+    let rip = unsafe { symbols::kvm_get_linear_rip(vcpu.as_raw()) };
+    vcpu.set_hypercall_rip(rip as u64);
 
-        let run = (*raw).run;
-        (&raw mut (*run).exit_reason).write_volatile(bindings::KVM_EXIT_XEN);
-        let xen = &raw mut (*run).__bindgen_anon_1.xen;
-        (&raw mut (*xen).type_).write_volatile(bindings::KVM_EXIT_XEN_HCALL);
-        let hcall = &raw mut (*xen).u.hcall;
-        (&raw mut (*hcall).longmode).write_volatile((call.size == WordSize::Bits64).into());
-        (&raw mut (*hcall).cpl).write_volatile(call.cpl.into());
-        (&raw mut (*hcall).input).write_volatile(call.nr);
-        (&raw mut (*hcall).params).write_volatile(call.params);
-
-        // KVM's own, not ours: the VMM may take longer than this module is there.
-        (*raw).arch.complete_userspace_io = Some(symbols::kvm_xen_hypercall_complete_userspace);
+    let run = run(vcpu);
+    let xen = field!(run, __bindgen_anon_1.xen);
+    let hcall = field!(xen, u.hcall);
+    macro_rules! tell {
+        ($field:expr, $value:expr) => {
+            let field = $field;
+            // SAFETY: In the kernel this belongs to the vCPU's own task. The VMM, which may look at it
+            // and write to it at any time, is to take it for what it is.
+            unsafe { field.as_ptr().write_volatile($value) };
+        };
     }
+    tell!(field!(run, exit_reason), bindings::KVM_EXIT_XEN);
+    tell!(field!(xen, type_), bindings::KVM_EXIT_XEN_HCALL);
+    let longmode = call.size == WordSize::Bits64;
+    tell!(field!(hcall, longmode), longmode.into());
+    tell!(field!(hcall, cpl), call.cpl.into());
+    tell!(field!(hcall, input), call.nr);
+    tell!(field!(hcall, params), call.params);
+
+    // KVM's own, not ours: the VMM may take longer than this module is there.
+    let complete = Some(symbols::kvm_xen_hypercall_complete_userspace as Complete);
+    // SAFETY: The vCPU is the task's own, which alone reads and writes the field.
+    unsafe { (*vcpu.as_raw()).arch.complete_userspace_io = complete };
     Next::VMM
+}
+
+/// The type of `complete_userspace_io`.
+type Complete = unsafe extern "C" fn(*mut bindings::kvm_vcpu) -> c_int;
+
+/// What the vCPU's task and the VMM tell each other, which the VMM has mapped.
+fn run(vcpu: OwnVcpu<'_>) -> Object<'_, bindings::kvm_run> {
+    let run = field!(vcpu.object(), run).read_once();
+    // SAFETY: The field is set before anybody has the vCPU, and never changes. It is pages of its own, zeroed at first, which go with the vCPU.
+    unsafe { Object::from_raw(run) }
 }
 
 /// Gives the guest the result that the VMM has found, unless the guest is not where it made the
 /// hypercall any more, as after a reset.
 pub(crate) fn complete_from_vmm(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>) -> Next {
-    // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
+    // SAFETY: The vCPU is the task's own, and so are its registers.
     if !unsafe { symbols::kvm_is_linear_rip(vcpu.as_raw(), vcpu.hypercall_rip() as c_ulong) } {
         return Next::GUEST;
     }
-    // SAFETY: As in `to_vmm`. The VMM may write to it at any time; it is read once.
-    let result = unsafe {
-        let run = (*vcpu.as_raw()).run;
-        (&raw const (*run).__bindgen_anon_1.xen.u.hcall.result).read_volatile()
-    };
-    complete(cx, vcpu, result)
+    let result = field!(run(vcpu), __bindgen_anon_1.xen.u.hcall.result);
+    complete(cx, vcpu, result.read_once())
 }

@@ -7,6 +7,7 @@ use crate::{
     abi::WordSize,
     bindings,
     livepatch::symbols,
+    object::field,
     sync::{Ctx, InKvmRun, MayWaitForGuest, VcpuIoctl},
 };
 use core::mem::MaybeUninit;
@@ -74,8 +75,8 @@ impl OwnVcpu<'_> {
     /// A register of the guest's.
     #[inline]
     fn register(self, register: Register) -> u64 {
-        // SAFETY: The vCPU is there, outside of the guest as its own task is here. The general
-        // registers are always there.
+        // SAFETY: The vCPU is the task's own, and so are its registers. It is outside of the guest, as
+        // its task is here; the general registers are always read when it leaves that.
         unsafe { (*self.as_raw()).arch.regs[register as usize] as u64 }
     }
 
@@ -111,45 +112,42 @@ impl OwnVcpu<'_> {
         if self.register(Register::Rax) & 0x8000_0000 == 0 {
             return None;
         }
-        // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
-        unsafe {
-            bindings::kvm_xen_rs_hv_hypercall_enabled(self.as_raw())
-                .then(|| Next(symbols::kvm_hv_hypercall(self.as_raw())))
+        // SAFETY: The vCPU is the task's own, and so is what it knows of Hyper-V.
+        if !unsafe { bindings::kvm_xen_rs_hv_hypercall_enabled(self.as_raw()) } {
+            return None;
         }
+        // SAFETY: The vCPU is the task's own, inside `KVM_RUN` for a hypercall, where KVM itself calls
+        // it.
+        Some(Next(unsafe { symbols::kvm_hv_hypercall(self.as_raw()) }))
     }
 
     /// Whether the guest is in long mode, whatever the code that it runs.
     pub(crate) fn is_long_mode(self) -> bool {
-        // SAFETY: The vCPU is there, and this is its task.
-        let efer = unsafe { (*self.as_raw()).arch.efer };
+        let efer = field!(self.object(), arch.efer).read_once();
         efer & u64::from(bindings::EFER_LMA) != 0
     }
 
     /// Whether the guest runs 64-bit code now. One whose registers are hidden from us can't make
     /// hypercalls in another mode.
     fn is_64bit_code(self) -> bool {
-        // SAFETY: The vCPU is there, and this is its task.
-        if unsafe { (*self.as_raw()).arch.guest_state_protected } {
+        if field!(self.object(), arch.guest_state_protected).is_set() {
             return true;
         }
         if !self.is_long_mode() {
             return false;
         }
         let (mut db, mut l) = (0, 0);
-        // SAFETY: KVM's vendor module has set the function for good; it fills in both integers.
-        unsafe {
-            if let Some(get_cs_db_l_bits) = symbols::kvm_x86_ops.get_cs_db_l_bits {
-                get_cs_db_l_bits(self.as_raw(), &mut db, &mut l);
-            }
+        if let Some(get_cs_db_l_bits) = vendor().get_cs_db_l_bits {
+            // SAFETY: The vCPU is the task's own, and so are its registers. It fills in both integers.
+            unsafe { get_cs_db_l_bits(self.as_raw(), &mut db, &mut l) };
         }
         l != 0
     }
 
     /// The privilege level that the guest runs at.
     fn cpl(self) -> u8 {
-        // SAFETY: KVM's vendor module has set the function for good.
-        match unsafe { symbols::kvm_x86_ops.get_cpl } {
-            // SAFETY: The vCPU is there, and this is its task.
+        match vendor().get_cpl {
+            // SAFETY: The vCPU is the task's own, and so are its registers.
             Some(get_cpl) => unsafe { get_cpl(self.as_raw()) as u8 },
             // Never: with no level known, none that is trusted.
             None => 3,
@@ -159,19 +157,17 @@ impl OwnVcpu<'_> {
     /// The instruction that makes a hypercall on this CPU: three bytes.
     pub(crate) fn trap_instruction(self) -> [u8; 3] {
         let mut code = [0xcc; 3];
-        // SAFETY: KVM's vendor module has set the function for good; it fills in three bytes.
-        unsafe {
-            if let Some(patch_hypercall) = symbols::kvm_x86_ops.patch_hypercall {
-                patch_hypercall(self.as_raw(), code.as_mut_ptr());
-            }
+        if let Some(patch_hypercall) = vendor().patch_hypercall {
+            // SAFETY: The vCPU is there. It fills in three bytes.
+            unsafe { patch_hypercall(self.as_raw(), code.as_mut_ptr()) };
         }
         code
     }
 
     /// Whether interrupts of this vCPU come from a local APIC in the kernel.
     pub(crate) fn has_kernel_lapic(self) -> bool {
-        // SAFETY: The vCPU is there; the field never changes.
-        !unsafe { (*self.as_raw()).arch.apic }.is_null()
+        // Set when the vCPU is created, for good.
+        !field!(self.object(), arch.apic).read_once().is_null()
     }
 
     /// Reads what the guest has at its virtual address `gva`, with the rights that it has now. May
@@ -183,8 +179,8 @@ impl OwnVcpu<'_> {
     #[inline(never)]
     pub(crate) fn read_guest(self, _cx: &mut Ctx<'_, InKvmRun>, gva: u64, to: &mut [u8]) -> Result {
         let mut exception = MaybeUninit::<bindings::x86_exception>::uninit();
-        // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`. KVM fills in the
-        // exception, which nobody looks at, and as many bytes as there are.
+        // SAFETY: The vCPU is the task's own, inside `KVM_RUN`, so in a read section for the memslots,
+        // and may sleep. KVM fills in the exception, which nobody looks at, and no more than `to`.
         let failed = unsafe {
             symbols::kvm_read_guest_virt(
                 self.as_raw(),
@@ -207,7 +203,8 @@ impl OwnVcpu<'_> {
     ///
     /// `EFAULT` when there is no page.
     pub(crate) fn write_guest(self, _cx: &mut Ctx<'_, InKvmRun>, gpa: u64, from: &[u8]) -> Result {
-        // SAFETY: The vCPU is there, and this is its task, inside a read section for the memslots.
+        // SAFETY: The vCPU is the task's own, inside a read section for the memslots, and may sleep.
+        // KVM reads no more than `from`.
         let failed = unsafe {
             symbols::kvm_vcpu_write_guest(
                 self.as_raw(),
@@ -225,7 +222,8 @@ impl OwnVcpu<'_> {
 
     /// Lets another vCPU of the VM run, if one was preempted. May sleep.
     pub(crate) fn yield_to_others(self, _cx: &mut Ctx<'_, InKvmRun>) {
-        // SAFETY: The vCPU is there, and this is its task inside `KVM_RUN`.
+        // SAFETY: The vCPU is the task's own, inside `KVM_RUN`, where KVM itself calls it. Other vCPUs
+        // are looked up in RCU.
         unsafe { symbols::kvm_vcpu_on_spin(self.as_raw(), true) }
     }
 
@@ -237,16 +235,20 @@ impl OwnVcpu<'_> {
 
         self.outside_of_srcu(cx, |cx| {
             as_long_as_the_guest_likes(cx);
-            // SAFETY: The vCPU is there, and this is its task, which may sleep and holds nothing
-            // but the vCPU's own mutex, as where KVM does this itself.
-            unsafe {
-                let halted = bindings::KVM_MP_STATE_HALTED as c_int;
-                bindings::kvm_xen_rs_set_mp_state(self.as_raw(), halted);
-                symbols::kvm_vcpu_halt(self.as_raw());
-                let runnable = bindings::KVM_MP_STATE_RUNNABLE as c_int;
-                bindings::kvm_xen_rs_set_mp_state(self.as_raw(), runnable);
-            }
+            self.set_mp_state(bindings::KVM_MP_STATE_HALTED);
+            // SAFETY: The vCPU is the task's own, which may sleep and holds nothing but the vCPU's own
+            // mutex, as where KVM does this itself.
+            unsafe { symbols::kvm_vcpu_halt(self.as_raw()) };
+            self.set_mp_state(bindings::KVM_MP_STATE_RUNNABLE);
         });
+    }
+
+    /// Changes whether the vCPU runs.
+    #[inline(always)]
+    fn set_mp_state(self, state: u32) {
+        // SAFETY: The vCPU is the task's own. Others, who read the field in one piece, allow for a
+        // change at any time.
+        unsafe { bindings::kvm_xen_rs_set_mp_state(self.as_raw(), state as c_int) };
     }
 
     /// Leaves the read section that `KVM_RUN` is in for the time of `f`.
@@ -266,6 +268,13 @@ impl OwnVcpu<'_> {
     }
 }
 
+/// What KVM's vendor module does.
+#[inline(always)]
+fn vendor() -> &'static bindings::kvm_x86_ops {
+    // SAFETY: It is set before the first VM, and does not change until after the last.
+    unsafe { &symbols::kvm_x86_ops }
+}
+
 /// The hypercall pages that the VMM has for guests of one word size.
 #[derive(Clone, Copy)]
 pub(crate) struct Blob {
@@ -278,22 +287,17 @@ pub(crate) struct Blob {
 impl Vm<'_> {
     /// The hypercall pages for guests of the word size `size`.
     pub(crate) fn blob(self, size: WordSize) -> Blob {
-        // SAFETY: The VM is there; the fields are words, read in one piece. The VMM that changes
-        // them meanwhile gets a mixture, whose address and index are checked all the same.
-        let (address, pages) = unsafe {
-            let config = &raw const (*self.xen()).hvm_config;
-            match size {
-                WordSize::Bits32 => (
-                    (&raw const (*config).blob_addr_32).read_volatile(),
-                    (&raw const (*config).blob_size_32).read_volatile(),
-                ),
-                WordSize::Bits64 => (
-                    (&raw const (*config).blob_addr_64).read_volatile(),
-                    (&raw const (*config).blob_size_64).read_volatile(),
-                ),
-            }
+        // A VMM that changes them meanwhile gets a mixture, whose address and index are checked all the
+        // same.
+        let config = field!(self.xen(), hvm_config);
+        let (address, pages) = match size {
+            WordSize::Bits32 => (field!(config, blob_addr_32), field!(config, blob_size_32)),
+            WordSize::Bits64 => (field!(config, blob_addr_64), field!(config, blob_size_64)),
         };
-        Blob { address, pages }
+        Blob {
+            address: address.read_once(),
+            pages: pages.read_once(),
+        }
     }
 }
 

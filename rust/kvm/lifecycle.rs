@@ -9,6 +9,7 @@ use super::{enabled, sender::Senders, Vm};
 use crate::{
     bindings, kernels,
     livepatch::symbols,
+    object::{field, Object},
     sync::{Ctx, Destruction},
 };
 use kernel::ffi::c_int;
@@ -19,12 +20,14 @@ use kernel::ffi::c_int;
 ///
 /// `kvm` is a VM that is being created, its `arch.xen` all zero.
 pub(crate) unsafe fn init_vm(kvm: *mut bindings::kvm) {
-    // SAFETY: The fields are this task's alone until the VM is complete.
-    unsafe {
-        let xen = &raw mut (*kvm).arch.xen;
-        bindings::kvm_xen_rs_init_vm_locks(xen);
-        symbols::kvm_gpc_init(&raw mut (*xen).shinfo_cache, kvm);
-    }
+    // SAFETY: By the safety requirement. All of it is this task's alone until the VM is complete.
+    let vm = unsafe { Object::from_raw(kvm) };
+    let xen = field!(vm, arch.xen);
+    // SAFETY: As above, and so are its locks, which nobody has initialized yet.
+    unsafe { bindings::kvm_xen_rs_init_vm_locks(xen.as_ptr()) };
+    let cache = field!(xen, shinfo_cache).as_ptr();
+    // SAFETY: As above. KVM only keeps the VM's address.
+    unsafe { symbols::kvm_gpc_init(cache, kvm) };
 }
 
 /// Initializes a vCPU that nobody else can see yet.
@@ -33,30 +36,36 @@ pub(crate) unsafe fn init_vm(kvm: *mut bindings::kvm) {
 ///
 /// `vcpu` is a vCPU that is being created, its `arch.xen` all zero but what CPUID set.
 pub(crate) unsafe fn init_vcpu(vcpu: *mut bindings::kvm_vcpu) {
-    // SAFETY: The fields are this task's alone until the vCPU is complete. The callbacks stay as
-    // long as KVM.
+    // SAFETY: By the safety requirement. All of it is this task's alone until the vCPU is complete.
+    let vcpu = unsafe { Object::from_raw(vcpu) };
+    let xen = field!(vcpu, arch.xen);
+    let vcpu_idx = field!(vcpu, vcpu_idx).read_once() as u32;
+    let vcpu_id = field!(xen, vcpu_id);
+    // SAFETY: As above; it is what C begins with.
+    unsafe { vcpu_id.write_once(kernels::initial_xen_id(vcpu_idx)) };
+
+    let poll_timer = field!(xen, poll_timer).as_ptr();
+    // SAFETY: As above, and nobody has initialized the timer yet. The callback stays as long as KVM.
+    unsafe { bindings::kvm_xen_rs_init_poll_timer(poll_timer, Some(symbols::cancel_evtchn_poll)) };
+    let timer = field!(xen, timer).as_ptr();
+    // SAFETY: As above.
     unsafe {
-        let xen = &raw mut (*vcpu).arch.xen;
-        (*xen).vcpu_id = kernels::initial_xen_id((*vcpu).vcpu_idx as u32);
-        (*xen).poll_evtchn = 0;
-        bindings::kvm_xen_rs_init_poll_timer(
-            &raw mut (*xen).poll_timer,
-            Some(symbols::cancel_evtchn_poll),
-        );
         bindings::hrtimer_setup(
-            &raw mut (*xen).timer,
+            timer,
             Some(symbols::xen_timer_callback),
             bindings::CLOCK_MONOTONIC as c_int,
             bindings::hrtimer_mode_HRTIMER_MODE_ABS_HARD,
-        );
-        for gpc in [
-            &raw mut (*xen).runstate_cache,
-            &raw mut (*xen).runstate2_cache,
-            &raw mut (*xen).vcpu_info_cache,
-            &raw mut (*xen).vcpu_time_info_cache,
-        ] {
-            symbols::kvm_gpc_init(gpc, (*vcpu).kvm);
-        }
+        )
+    };
+    let kvm = field!(vcpu, kvm).read_once();
+    for cache in [
+        field!(xen, runstate_cache),
+        field!(xen, runstate2_cache),
+        field!(xen, vcpu_info_cache),
+        field!(xen, vcpu_time_info_cache),
+    ] {
+        // SAFETY: As above. KVM only keeps the VM's address.
+        unsafe { symbols::kvm_gpc_init(cache.as_ptr(), kvm) };
     }
 }
 
@@ -64,11 +73,12 @@ pub(crate) unsafe fn init_vcpu(vcpu: *mut bindings::kvm_vcpu) {
 pub(crate) fn destroy_vm(cx: &mut Ctx<'_, Destruction>, vm: Vm<'_>) {
     vm.shared_info().deactivate(cx);
 
-    // SAFETY: The table is initialized with the VM, has senders alone, and is this task's by now.
-    drop(unsafe { Senders::take(&raw mut (*vm.xen()).evtchn_ports) });
+    let table = field!(vm.xen(), evtchn_ports).as_ptr();
+    // SAFETY: The table is initialized with the VM, has senders alone, and is this task's alone: nobody
+    // else has the VM.
+    drop(unsafe { Senders::take(table) });
 
-    // SAFETY: As above.
-    if unsafe { (*vm.xen()).hvm_config.msr } != 0 {
+    if field!(vm.xen(), hvm_config.msr).read_once() != 0 {
         enabled::dec_deferred();
     }
 }

@@ -5,7 +5,7 @@
 use super::Vm;
 use crate::{
     bindings,
-    sync::{current::current, order::VmMm, Ctx, SetIrq, Within},
+    sync::{current::mm_of_current, order::VmMm, Ctx, SetIrq, Within},
 };
 use core::ptr;
 use kernel::{prelude::*, types::NotThreadSafe};
@@ -28,8 +28,7 @@ impl<'a> Vm<'a> {
     where
         'a: 'g,
     {
-        // SAFETY: The task is the current one, which alone changes its `mm`.
-        let current = unsafe { (*current()).mm };
+        let current = mm_of_current();
         let mm = self.mm();
 
         let borrowed = if current == mm {
@@ -37,14 +36,13 @@ impl<'a> Vm<'a> {
         } else if current.is_null() {
             // Kept, too: a page faulted in behind `exit_mmap()` would never be freed.
             // SAFETY: The VM holds a reference to the structure; KVM stops its workers before that
-            // goes. A task without an address space is a kernel thread, as `kthread_use_mm()` asks
-            // for.
-            unsafe {
-                if !bindings::kvm_xen_rs_mm_get(mm) {
-                    return Err(EFAULT);
-                }
-                bindings::kthread_use_mm(mm);
+            // goes.
+            if !unsafe { bindings::kvm_xen_rs_mm_get(mm) } {
+                return Err(EFAULT);
             }
+            // SAFETY: The address space is kept just above. A task without one is a kernel thread, and
+            // the context may sleep.
+            unsafe { bindings::kthread_use_mm(mm) };
             mm
         } else {
             return Err(EINVAL);
@@ -69,11 +67,10 @@ impl MmGuard<'_> {
 impl Drop for MmGuard<'_> {
     fn drop(&mut self) {
         if !self.borrowed.is_null() {
-            // SAFETY: `enter_mm` has borrowed it on this task, and taken a reference.
-            unsafe {
-                bindings::kthread_unuse_mm(self.borrowed);
-                bindings::mmput_async(self.borrowed);
-            }
+            // SAFETY: `enter_mm` has borrowed it, on this task.
+            unsafe { bindings::kthread_unuse_mm(self.borrowed) };
+            // SAFETY: `enter_mm` has taken a reference, which nobody uses any more.
+            unsafe { bindings::mmput_async(self.borrowed) };
         }
     }
 }

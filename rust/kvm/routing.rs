@@ -3,7 +3,11 @@
 //! Entries of the interrupt routing table.
 
 use super::Target;
-use crate::{bindings, livepatch::symbols};
+use crate::{
+    bindings,
+    livepatch::symbols,
+    object::{field, Object},
+};
 
 /// What a routing entry of the type `KVM_IRQ_ROUTING_XEN_EVTCHN` leads to.
 #[derive(Clone, Copy)]
@@ -36,25 +40,15 @@ pub(crate) fn from_user_evtchn(evtchn: &bindings::kvm_irq_routing_xen_evtchn) ->
 
 /// An event as KVM keeps it in an entry or a sender. C may be changing it, so each field is read
 /// once.
-///
-/// # Safety
-///
-/// `evtchn` may be read, and stays while this runs.
 #[inline(always)]
-pub(crate) unsafe fn from_kernel(evtchn: *const bindings::kvm_xen_evtchn) -> Route {
-    // SAFETY: By the safety requirement; the fields are words, written in one piece.
-    let (port, vcpu_id, vcpu_idx, priority) = unsafe {
-        (
-            (&raw const (*evtchn).port).read_volatile(),
-            (&raw const (*evtchn).vcpu_id).read_volatile(),
-            (&raw const (*evtchn).vcpu_idx).read_volatile(),
-            (&raw const (*evtchn).priority).read_volatile(),
-        )
-    };
+pub(crate) fn from_kernel(evtchn: Object<'_, bindings::kvm_xen_evtchn>) -> Route {
+    let port = field!(evtchn, port).read_once();
+    let vcpu_id = field!(evtchn, vcpu_id).read_once();
+    let vcpu_idx = field!(evtchn, vcpu_idx).read_once();
     Route {
         port,
         target: Target::new(vcpu_id, vcpu_idx),
-        priority,
+        priority: field!(evtchn, priority).read_once(),
     }
 }
 

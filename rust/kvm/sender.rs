@@ -14,6 +14,7 @@ use super::{
 use crate::{
     abi::shared_info::SharedInfo,
     bindings,
+    object::{self, field, Object},
     sync::{barrier::smp_wmb, gpc::Locked, order::GpcLock, Ctx, MayEnter, MaySleep, MayWake},
 };
 use core::{
@@ -114,16 +115,26 @@ impl Sender {
     ///
     /// # Safety
     ///
-    /// `sender` is one that leads to a port, and stays during the call.
-    pub(super) unsafe fn bind(sender: NonNull<Self>, id: u32) {
-        // SAFETY: By the safety requirement; whoever reads them does so by words. Who sees the new
-        // number sees no index from before.
-        unsafe {
-            let port = &raw mut (*(*sender.as_ptr()).deliver.get()).port;
-            (&raw mut (*port).vcpu_idx).write_volatile(Target::by_id(id).raw_index());
-            smp_wmb();
-            (&raw mut (*port).vcpu_id).write_volatile(id);
-        }
+    /// `sender` is one that leads to a port, and nobody else binds it at the same time.
+    pub(super) unsafe fn bind(sender: Object<'_, Self>, id: u32) {
+        let port = field!(Self::deliver(sender), port);
+        let (vcpu_idx, vcpu_id) = (field!(port, vcpu_idx), field!(port, vcpu_id));
+        // SAFETY: Who uses the index in Rust checks that the vCPU is the one with the number; in C, goes to
+        // the old vCPU until this is seen, as with an update of C's own. Who notes one meanwhile does
+        // so by an atomic operation, or C in one piece.
+        unsafe { vcpu_idx.write_once(Target::by_id(id).raw_index()) };
+        // Who sees the new number sees no index from before.
+        smp_wmb();
+        // SAFETY: A sender has the old number or the new one: any is one, of a vCPU or of none.
+        unsafe { vcpu_id.write_once(id) };
+    }
+
+    /// Where it leads to.
+    #[inline(always)]
+    fn deliver(sender: Object<'_, Self>) -> Object<'_, Deliver> {
+        let cell = field!(sender, deliver).as_ptr();
+        // SAFETY: What is in a cell is where the cell is.
+        unsafe { object::part_of(sender, UnsafeCell::raw_get(cell)) }
     }
 
     /// What kind of port it is for, as `EVTCHNSTAT_*`.
@@ -133,8 +144,9 @@ impl Sender {
 
     /// The port it leads to, or 0 when it leads to an eventfd.
     pub(crate) fn port(&self) -> u32 {
-        // SAFETY: Both fields of the union start with this one.
-        unsafe { (*self.deliver.get()).port.port }
+        let port = self.deliver.get().cast::<u32>();
+        // SAFETY: Both fields of the union start with this one, which never changes.
+        unsafe { port.read() }
     }
 }
 
@@ -143,9 +155,10 @@ impl Drop for Sender {
         if self.port() != 0 {
             return;
         }
-        // SAFETY: By the invariant the eventfd is the valid field, and comes with a reference.
-        if let Some(ctx) = NonNull::new(unsafe { (*self.deliver.get()).eventfd.ctx }) {
-            // SAFETY: As above; nobody looks at the field again.
+        // SAFETY: By the invariant the eventfd is the valid field. Its bytes are a pointer's, or null.
+        let to = unsafe { self.deliver.get_mut().eventfd };
+        if let Some(ctx) = NonNull::new(to.ctx) {
+            // SAFETY: By the invariant it comes with a reference; nobody looks at the field again.
             drop(unsafe { EventFd::from_raw(ctx) });
         }
     }
@@ -167,11 +180,11 @@ impl Owned {
         // SAFETY: The context may sleep.
         let raw = unsafe { bindings::kvm_xen_rs_alloc_sender(bindings::GFP_KERNEL) };
         let raw = NonNull::new(raw.cast::<Sender>()).ok_or(ENOMEM)?;
-        // SAFETY: It is room for a sender, aligned as all that `kmalloc()` returns.
-        unsafe {
-            raw.write(sender);
-            Ok(Self::from_raw(raw))
-        }
+        // SAFETY: It is room for a sender, aligned as all that `kmalloc()` returns, which nobody else
+        // has.
+        unsafe { raw.write(sender) };
+        // SAFETY: It is allocated as C does, and has no owner yet.
+        Ok(unsafe { Self::from_raw(raw) })
     }
 
     /// The port it leads to, or 0 when it leads to an eventfd.
@@ -238,13 +251,11 @@ impl Senders {
     /// The table is initialized, has senders alone, and nobody else changes it meanwhile.
     pub(super) unsafe fn take(table: *mut bindings::idr) -> Self {
         let mut taken = MaybeUninit::uninit();
+        // SAFETY: By the safety requirement: readers, who may be there, are left the nodes.
+        unsafe { bindings::kvm_xen_rs_idr_take(table, taken.as_mut_ptr()) };
         // INVARIANT: They were the table's own.
-        // SAFETY: By the safety requirement; `taken` is initialized by the call. It may be moved:
-        // what is in it does not point to it.
-        unsafe {
-            bindings::kvm_xen_rs_idr_take(table, taken.as_mut_ptr());
-            Self(UnsafeCell::new(taken.assume_init()))
-        }
+        // SAFETY: The call has initialized it. It may be moved: what is in it does not point to it.
+        Self(UnsafeCell::new(unsafe { taken.assume_init() }))
     }
 }
 
@@ -256,8 +267,9 @@ impl LeadsOut for Senders {
         ///
         /// `sender` is one that stays meanwhile.
         unsafe extern "C" fn leads_out(_port: c_int, sender: *mut c_void, _: *mut c_void) -> c_int {
-            // SAFETY: By the safety requirement.
-            unsafe { (*sender.cast::<Sender>()).port() == 0 }.into()
+            // SAFETY: By the safety requirement. What others write to meanwhile is in a cell.
+            let sender = unsafe { &*sender.cast::<Sender>() };
+            (sender.port() == 0).into()
         }
         // SAFETY: By the invariant the table has senders alone; nobody changes it.
         unsafe { bindings::idr_for_each(self.0.get(), Some(leads_out), ptr::null_mut()) != 0 }
@@ -278,11 +290,11 @@ impl Drop for Senders {
             }
             0
         }
-        // SAFETY: By the invariant; the nodes are freed by RCU, for whoever looked a port up.
-        unsafe {
-            bindings::idr_for_each(self.0.get(), Some(free), ptr::null_mut());
-            bindings::idr_destroy(self.0.get());
-        }
+        // SAFETY: By the invariant the table owns what is in it, and has senders alone.
+        unsafe { bindings::idr_for_each(self.0.get(), Some(free), ptr::null_mut()) };
+        // SAFETY: Nobody uses the table any more; its nodes are freed by RCU, for whoever looked a port
+        // up.
+        unsafe { bindings::idr_destroy(self.0.get()) };
     }
 }
 
@@ -295,10 +307,11 @@ pub(crate) enum Destination<'s> {
 }
 
 /// A sender that leads to a port, while the caller is in its read section of `kvm->srcu`.
-pub(crate) struct SenderRef<'s> {
-    sender: NonNull<Sender>,
-    _section: PhantomData<&'s Sender>,
-}
+///
+/// # Invariants
+///
+/// It does lead to a port.
+pub(crate) struct SenderRef<'s>(Object<'s, Sender>);
 
 impl SenderRef<'_> {
     /// Notes the index of its vCPU, for the next time, unless one is noted already.
@@ -307,11 +320,10 @@ impl SenderRef<'_> {
     /// lock, and then forgets what was noted.
     pub(super) fn note<S>(&self, _gate: &Locked<'_, S>, vcpu: Vcpu<'_>) {
         let unknown = Target::by_id(0).raw_index() as u32;
-        // SAFETY: It leads to a port, and stays as long as the section.
-        unsafe {
-            let index = &raw mut (*(*self.sender.as_ptr()).deliver.get()).port.vcpu_idx;
-            bitops::compare_and_set(index.cast(), unknown, vcpu.index());
-        }
+        let index = field!(Sender::deliver(self.0), port.vcpu_idx).as_ptr();
+        // SAFETY: By the invariant the field is a number. C and `bind` write it in one piece, and read
+        // it so.
+        unsafe { bitops::compare_and_set(index.cast(), unknown, vcpu.index()) };
     }
 }
 
@@ -343,34 +355,27 @@ pub(super) unsafe fn find<'s>(
     vm: Vm<'_>,
     port: u32,
 ) -> Option<Destination<'s>> {
+    let array = field!(vm.xen(), evtchn_ports.idr_rt);
     // SAFETY: The table is initialized with the VM, begins at 0, and has senders alone.
-    let found = unsafe {
-        let array = &raw const (*vm.xen()).evtchn_ports.idr_rt;
-        xarray::load_locked(gate, array, port as c_ulong)
-    };
+    let found = unsafe { xarray::load_locked(gate, array, port as c_ulong) };
     let found = found.unwrap_or_else(|| find_by_c(vm, port));
     let found = NonNull::new(found.cast::<Sender>())?;
-    let sender = found.as_ptr();
-    // SAFETY: It is freed only after the read section of `kvm->srcu` that the caller is in.
-    // C may be changing what leads to a port, so that is read by fields; whether it does never
-    // changes, nor does an eventfd.
-    unsafe {
-        let deliver = (*sender).deliver.get();
-        let port = &raw const (*deliver).port;
-        if (&raw const (*port).port).read_volatile() != 0 {
-            let sender = SenderRef {
-                sender: found,
-                _section: PhantomData,
-            };
-            return Some(Destination::Port(routing::from_kernel(port), sender));
-        }
-        NonNull::new((*deliver).eventfd.ctx).map(|ctx| {
-            Destination::EventFd(EventFdRef {
-                ctx,
-                _section: PhantomData,
-            })
-        })
+    // SAFETY: It is freed only after the read section of `kvm->srcu` that the caller is in. Who
+    // changes what leads to a port, C or `bind`, does so by words.
+    let sender = unsafe { Object::from_raw(found.as_ptr()) };
+    let deliver = Sender::deliver(sender);
+    // Whether it leads to a port never changes, nor does an eventfd.
+    if field!(deliver, port.port).read_once() != 0 {
+        let route = routing::from_kernel(field!(deliver, port));
+        // INVARIANT: It does, as we have just seen.
+        return Some(Destination::Port(route, SenderRef(sender)));
     }
+    NonNull::new(field!(deliver, eventfd.ctx).read_once()).map(|ctx| {
+        Destination::EventFd(EventFdRef {
+            ctx,
+            _section: PhantomData,
+        })
+    })
 }
 
 /// What the table has for `port`.
@@ -379,6 +384,7 @@ pub(super) unsafe fn find<'s>(
 fn find_by_c(vm: Vm<'_>, port: u32) -> *mut c_void {
     // What protects the table's own nodes.
     let _rcu = rcu::read_lock();
+    let table = field!(vm.xen(), evtchn_ports).as_ptr();
     // SAFETY: The table is initialized with the VM, and may be read inside of RCU.
-    unsafe { bindings::idr_find(&raw const (*vm.xen()).evtchn_ports, port as c_ulong) }
+    unsafe { bindings::idr_find(table, port as c_ulong) }
 }

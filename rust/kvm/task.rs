@@ -5,7 +5,7 @@
 use super::Vm;
 use crate::{
     bindings,
-    sync::{current::current, order::KvmSrcu, Anywhere, Ctx, MayDeliver, MayRefresh, Within},
+    sync::{current::mm_of_current, order::KvmSrcu, Anywhere, Ctx, MayDeliver, MayRefresh, Within},
 };
 
 /// A read section of `kvm->srcu` that was entered where nothing is known of the caller.
@@ -35,8 +35,8 @@ pub(crate) fn may_refresh_now<'g>(
     vm: Vm<'_>,
     _cx: &'g mut Ctx<'_, Unknown>,
 ) -> Option<Ctx<'g, MayRefresh>> {
-    // SAFETY: The helper looks at the current task alone, and so does the read of its `mm`.
-    let can = unsafe { bindings::kvm_xen_rs_may_sleep() && (*current()).mm == vm.mm() };
+    // SAFETY: The helper looks at the current task and CPU alone.
+    let can = unsafe { bindings::kvm_xen_rs_may_sleep() } && mm_of_current() == vm.mm();
     // SAFETY: The task may sleep, its address space is the VM's, and it is in a read section. By the
     // type of `_cx` it has taken no lock of this module's since KVM called; and where KVM calls a
     // thread that may sleep, that holds no more of KVM's locks than `vcpu->mutex`.

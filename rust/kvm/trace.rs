@@ -6,19 +6,21 @@
 //! tracepoint of another module's that is not exported. So its key is read as data.
 
 use super::hypercall::Call;
-use crate::{bindings, livepatch::symbols};
+use crate::{
+    bindings,
+    livepatch::symbols,
+    object::{field, Object},
+};
 use core::ptr;
 use kernel::ffi::c_ulong;
 
 /// Traces a hypercall, if somebody looks.
 #[inline]
 pub(crate) fn hypercall(call: &Call) {
-    // SAFETY: The tracepoint is KVM's, there as long as this can be called; the counter is a word.
-    let enabled = unsafe {
-        let tracepoint = &raw const symbols::__tracepoint_kvm_xen_hypercall;
-        (&raw const (*tracepoint).key.key.enabled.counter).read_volatile() > 0
-    };
-    if enabled {
+    let tracepoint = (&raw const symbols::__tracepoint_kvm_xen_hypercall).cast_mut();
+    // SAFETY: It is KVM's, there as long as this can be called.
+    let tracepoint = unsafe { Object::from_raw(tracepoint) };
+    if field!(tracepoint, key.key.enabled.counter).read_once() > 0 {
         emit(call);
     }
 }
@@ -26,10 +28,11 @@ pub(crate) fn hypercall(call: &Call) {
 #[cold]
 fn emit(call: &Call) {
     let [a0, a1, a2, a3, a4, a5] = call.params.map(|param| param as c_ulong);
-    // SAFETY: The probes are called as the tracepoint itself does it, inside a read section for
-    // them. The first argument of the iterator is not used.
+    // SAFETY: A read section for the probes can be entered anywhere.
+    let section = unsafe { bindings::kvm_xen_rs_trace_enter() };
+    // SAFETY: The probes are called as the tracepoint itself does it, inside that section. The first
+    // argument of the iterator is not used.
     unsafe {
-        let section = bindings::kvm_xen_rs_trace_enter();
         symbols::__traceiter_kvm_xen_hypercall(
             ptr::null_mut(),
             call.cpl,
@@ -40,7 +43,8 @@ fn emit(call: &Call) {
             a3,
             a4,
             a5,
-        );
-        bindings::kvm_xen_rs_trace_exit(section);
-    }
+        )
+    };
+    // SAFETY: It was entered above, by this task.
+    unsafe { bindings::kvm_xen_rs_trace_exit(section) };
 }

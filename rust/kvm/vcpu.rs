@@ -7,20 +7,16 @@ use crate::{
     abi::vcpu_info::VcpuInfo,
     bindings,
     livepatch::symbols,
+    object::{field, Object},
     sync::{gpc::Gpc, Ctx, MayWake},
 };
-use core::{
-    marker::PhantomData,
-    ops::Deref,
-    ptr::{self, NonNull},
-};
+use core::{ops::Deref, ptr};
 use kernel::{ffi::c_int, types::NotThreadSafe};
 
 /// A vCPU that stays for `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Vcpu<'a> {
-    raw: NonNull<bindings::kvm_vcpu>,
-    _lifetime: PhantomData<&'a ()>,
+    raw: Object<'a, bindings::kvm_vcpu>,
 }
 
 /// A vCPU that is the current task's own: nobody else runs it, and nobody else changes what belongs
@@ -77,10 +73,10 @@ impl<'a> Vcpu<'a> {
     ///
     /// `raw` is a vCPU, fully created, that is not destroyed before `'a` ends.
     #[inline(always)]
-    pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::kvm_vcpu>) -> Self {
+    pub(crate) const unsafe fn from_raw(raw: *mut bindings::kvm_vcpu) -> Self {
         Self {
-            raw,
-            _lifetime: PhantomData,
+            // SAFETY: By the safety requirement. KVM allocates it zeroed.
+            raw: unsafe { Object::from_raw(raw) },
         }
     }
 
@@ -90,36 +86,42 @@ impl<'a> Vcpu<'a> {
         self.raw.as_ptr()
     }
 
+    /// As [`as_raw`](Self::as_raw), with what is known of it.
+    #[inline(always)]
+    pub(super) const fn object(self) -> Object<'a, bindings::kvm_vcpu> {
+        self.raw
+    }
+
     /// The number that the VMM gave it, its APIC ID at reset.
     #[inline]
     pub(crate) fn id(self) -> u32 {
-        // SAFETY: The vCPU is there; the field never changes. It is not negative.
-        unsafe { (*self.raw.as_ptr()).vcpu_id as u32 }
+        // SAFETY: `kvm_vm_ioctl_create_vcpu()` sets the field before anybody has the vCPU, and nobody
+        // after that. It is not negative.
+        unsafe { (*self.as_raw()).vcpu_id as u32 }
     }
 
     /// The number that KVM gave it, from 0 in the order of creation.
     #[inline]
     pub(crate) fn index(self) -> u32 {
         // SAFETY: As in `id`.
-        unsafe { (*self.raw.as_ptr()).vcpu_idx as u32 }
+        unsafe { (*self.as_raw()).vcpu_idx as u32 }
     }
 
     /// The VM that it is of.
     #[inline]
     pub(crate) fn vm(self) -> Vm<'a> {
-        // SAFETY: A vCPU's VM never changes, is there before it, and is destroyed after it.
-        unsafe { Vm::from_raw(NonNull::new_unchecked((*self.raw.as_ptr()).kvm)) }
+        // SAFETY: As in `id`.
+        let kvm = unsafe { (*self.as_raw()).kvm };
+        // SAFETY: The VM is there before the vCPU, and is destroyed after it.
+        unsafe { Vm::from_raw(kvm) }
     }
 
     /// The cache of its `vcpu_info`.
     #[inline]
     pub(crate) fn vcpu_info(self) -> Gpc<'a, VcpuInfo> {
+        let cache = field!(self.xen(), vcpu_info_cache);
         // SAFETY: The cache is initialized with the vCPU, and is only used for this structure.
-        unsafe {
-            Gpc::from_raw(NonNull::new_unchecked(
-                &raw mut (*self.xen()).vcpu_info_cache,
-            ))
-        }
+        unsafe { Gpc::from_raw(cache) }
     }
 
     /// Notes in the kernel that there are events in word `word` (below 64) of the pending bitmap,
@@ -127,18 +129,17 @@ impl<'a> Vcpu<'a> {
     /// was noted already.
     #[inline]
     pub(crate) fn test_and_set_pending_sel(self, word: u32) -> bool {
-        // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
-        unsafe {
-            let sel = &raw mut (*self.xen()).evtchn_pending_sel;
-            bitops::test_and_set_in(sel.cast(), word % 64)
-        }
+        let sel = field!(self.xen(), evtchn_pending_sel).as_ptr();
+        // SAFETY: The field has 64 bits. All others change it by atomic operations too: C by
+        // `test_and_set_bit()` and `lock and`, Rust by this and `clear_pending_sel`.
+        unsafe { bitops::test_and_set_in(sel.cast(), word % 64) }
     }
 
-    /// What it polls for, where it is on the list of pollers.
+    /// What it polls for, where it is on the list of pollers. The vCPU's task writes it before it gets
+    /// on that list.
     #[inline]
     pub(crate) fn polled(self) -> Polled {
-        // SAFETY: The field is an int, written in one piece by the vCPU's own thread.
-        match unsafe { (&raw const (*self.xen()).poll_evtchn).read_volatile() } {
+        match field!(self.xen(), poll_evtchn).read_once() {
             -1 => Polled::Several,
             port => Polled::Port(port as u32),
         }
@@ -146,7 +147,7 @@ impl<'a> Vcpu<'a> {
 
     /// Has the vCPU write its clocks to the guest again.
     pub(crate) fn request_clock_update(self) {
-        // SAFETY: The vCPU is there.
+        // SAFETY: The vCPU is there; a request is set by an atomic operation, in any context.
         unsafe { bindings::kvm_xen_rs_request_clock_update(self.as_raw()) }
     }
 
@@ -154,19 +155,18 @@ impl<'a> Vcpu<'a> {
     #[inline]
     pub(crate) fn unblock<H: MayWake>(self, _cx: &mut Ctx<'_, H>) {
         self.request(bindings::KVM_REQ_UNBLOCK);
-        // SAFETY: The vCPU is there; a kick that does not wait may come from anywhere.
-        unsafe { symbols::__kvm_vcpu_kick(self.raw.as_ptr(), false) }
+        // SAFETY: The vCPU is there; a kick that does not wait may come from anywhere where a task may
+        // be woken, as it may here.
+        unsafe { symbols::__kvm_vcpu_kick(self.as_raw(), false) }
     }
 
     /// Leaves a request for the vCPU, ordered after what the caller has written before.
     #[inline]
     pub(super) fn request(self, request: u32) {
         let nr = request & 0x3f;
-        // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
-        unsafe {
-            let requests = &raw mut (*self.raw.as_ptr()).requests;
-            bitops::test_and_set_in(requests.cast(), nr);
-        }
+        let requests = field!(self.raw, requests).as_ptr();
+        // SAFETY: The field has 64 bits. C changes it by `set_bit()` and `clear_bit()` alone.
+        unsafe { bitops::test_and_set_in(requests.cast(), nr) };
     }
 
     /// Raises the vCPU's own upcall vector in its local APIC, as an MSI would.
@@ -189,7 +189,7 @@ impl<'a> Vcpu<'a> {
             msi_redir_hint: false,
         };
         // SAFETY: The VM is there, and `irq` is complete. With neither a source nor an RTC status
-        // KVM looks at nothing else.
+        // KVM looks at nothing else but its map of local APICs, inside of RCU.
         unsafe {
             symbols::__kvm_irq_delivery_to_apic(
                 self.vm().as_raw(),
@@ -210,24 +210,23 @@ impl OwnVcpu<'_> {
             Some(Polled::Several) => -1,
             Some(Polled::Port(port)) => port as c_int,
         };
-        // SAFETY: The field is an int, written in one piece by the vCPU's own thread.
-        unsafe { (&raw mut (*self.xen()).poll_evtchn).write_volatile(value) }
+        let field = field!(self.xen(), poll_evtchn);
+        // SAFETY: This is the vCPU's own task, and no other writes it. Who reads it takes any number
+        // for a port, and -1 for several.
+        unsafe { field.write_once(value) }
     }
 
     /// The words of events that are noted in the kernel until `vcpu_info` is mapped, a bit each.
     #[inline]
     pub(crate) fn pending_sel(self) -> u64 {
-        // SAFETY: The field is a word, in a vCPU that is there, and read in one piece.
-        unsafe { (&raw const (*self.xen()).evtchn_pending_sel).read_volatile() as u64 }
+        field!(self.xen(), evtchn_pending_sel).read_once() as u64
     }
 
     /// Takes the events in `words` out of what is noted in the kernel.
     #[inline]
     pub(crate) fn clear_pending_sel(self, words: u64) {
-        // SAFETY: The field has 64 bits, and is changed by atomic operations alone.
-        unsafe {
-            let sel = &raw mut (*self.xen()).evtchn_pending_sel;
-            bitops::clear_mask(sel.cast(), words);
-        }
+        let sel = field!(self.xen(), evtchn_pending_sel).as_ptr();
+        // SAFETY: As in `test_and_set_pending_sel`.
+        unsafe { bitops::clear_mask(sel.cast(), words) };
     }
 }

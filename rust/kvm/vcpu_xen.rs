@@ -2,8 +2,8 @@
 
 //! Xen's state of a vCPU: `vcpu->arch.xen`.
 //!
-//! Most of it belongs to the task whose own the vCPU is ([`OwnVcpu`]). What others look at too,
-//! senders and timers, is read and written in one piece.
+//! Most of it belongs to the task whose own the vCPU is ([`OwnVcpu`]). Others look at it too, as do
+//! senders and timers, so all of it is read and written in one piece.
 
 use super::{OwnVcpu, Vcpu};
 use crate::{
@@ -12,30 +12,31 @@ use crate::{
         runstate::{Runstate, Spent, State},
     },
     bindings,
+    object::{field, Object},
     sync::{
         current::current,
         gpc::{Bytes, Gpc},
         interrupts,
     },
 };
-use core::ptr::NonNull;
-
 /// Accessors of fields that are a word at most.
 macro_rules! accessors {
-    (get $($(#[$doc:meta])* $get:ident, $field:ident: $type:ty;)*) => {$(
+    (get $($(#[$doc:meta])* $vis:vis $get:ident, $field:ident: $type:ty;)*) => {$(
         $(#[$doc])*
         #[inline]
-        pub(crate) fn $get(self) -> $type {
-            // SAFETY: The vCPU is there; the field is written in one piece, and read so.
-            unsafe { (&raw const (*self.xen()).$field).read_volatile() }
+        $vis fn $get(self) -> $type {
+            field!(self.xen(), $field).read_once()
         }
     )*};
-    (set $($set:ident, $field:ident: $type:ty;)*) => {$(
+    (set $($vis:vis $set:ident, $field:ident: $type:ty;)*) => {$(
         /// Changes what the getter of the same name says.
         #[inline]
-        pub(crate) fn $set(self, value: $type) {
-            // SAFETY: The vCPU is there; the field is read in one piece, and written so.
-            unsafe { (&raw mut (*self.xen()).$field).write_volatile(value) }
+        $vis fn $set(self, value: $type) {
+            let field = field!(self.xen(), $field);
+            // SAFETY: Whoever writes the field, here as in C, is the vCPU's own task, but as said
+            // below. Who else reads it takes any number for what it is, and checks it for what it is
+            // used for.
+            unsafe { field.write_once(value) }
         }
     )*};
 }
@@ -43,88 +44,102 @@ macro_rules! accessors {
 impl<'a> Vcpu<'a> {
     /// Xen's part of the vCPU, as C has it.
     #[inline(always)]
-    pub(super) fn xen(self) -> *mut bindings::kvm_vcpu_xen {
-        // SAFETY: Only the address of the field is taken, in a vCPU that is there.
-        unsafe { &raw mut (*self.as_raw()).arch.xen }
+    pub(super) fn xen(self) -> Object<'a, bindings::kvm_vcpu_xen> {
+        field!(self.object(), arch.xen)
     }
 
     accessors! {get
         /// The vector of its upcall, or 0 when the VM's is used.
-        upcall_vector, upcall_vector: u8;
+        pub(crate) upcall_vector, upcall_vector: u8;
         /// The port of its timer, or 0 when it has none in the kernel.
-        timer_virq, timer_virq: u32;
+        pub(crate) timer_virq, timer_virq: u32;
         /// When its timer fires, in system time, or 0 when it does not.
-        timer_expires, timer_expires: u64;
+        pub(crate) timer_expires, timer_expires: u64;
     }
     accessors! {set
         // By the timer's callback, or by the vCPU's own task while there is none.
-        set_timer_expires, timer_expires: u64;
+        pub(crate) set_timer_expires, timer_expires: u64;
     }
 }
 
 impl<'a> OwnVcpu<'a> {
     accessors! {get
         /// The number that the guest knows it by, or `XEN_ID_UNSET`.
-        xen_id, vcpu_id: u32;
+        pub(crate) xen_id, vcpu_id: u32;
         /// Where the hypercall was made that the VMM is at work on.
-        hypercall_rip, hypercall_rip: u64;
+        pub(crate) hypercall_rip, hypercall_rip: u64;
+        /// The state that it is in.
+        current_runstate, current_runstate: u32;
+        /// When that began, in system time.
+        runstate_entry_time, runstate_entry_time: u64;
+        /// How long its task had waited for a CPU when that was last accounted for.
+        last_steal, last_steal: u64;
     }
     accessors! {set
-        set_upcall_vector, upcall_vector: u8;
-        set_timer_virq, timer_virq: u32;
-        set_xen_id, vcpu_id: u32;
-        set_hypercall_rip, hypercall_rip: u64;
+        pub(crate) set_upcall_vector, upcall_vector: u8;
+        pub(crate) set_timer_virq, timer_virq: u32;
+        pub(crate) set_xen_id, vcpu_id: u32;
+        pub(crate) set_hypercall_rip, hypercall_rip: u64;
+        set_current_runstate, current_runstate: u32;
+        set_runstate_entry_time, runstate_entry_time: u64;
+        set_last_steal, last_steal: u64;
     }
 
     /// The cache of its `pvclock_vcpu_time_info`.
     #[inline]
     pub(crate) fn time_info(self) -> Gpc<'a, TimeInfo> {
+        let cache = field!(self.xen(), vcpu_time_info_cache);
         // SAFETY: The cache is initialized with the vCPU, and is only used for this structure.
-        unsafe {
-            Gpc::from_raw(NonNull::new_unchecked(
-                &raw mut (*self.xen()).vcpu_time_info_cache,
-            ))
-        }
+        unsafe { Gpc::from_raw(cache) }
     }
 
     /// The cache of its runstate, of the part in the first page.
     #[inline]
     pub(crate) fn runstate_info(self) -> Gpc<'a, Bytes> {
-        // SAFETY: The cache is initialized with the vCPU.
-        unsafe {
-            Gpc::from_raw(NonNull::new_unchecked(
-                &raw mut (*self.xen()).runstate_cache,
-            ))
-        }
+        let cache = field!(self.xen(), runstate_cache);
+        // SAFETY: The cache is initialized with the vCPU. Bytes may be anything.
+        unsafe { Gpc::from_raw(cache) }
     }
 
     /// The cache of its runstate, of the part in the second page.
     #[inline]
     pub(crate) fn runstate_info_rest(self) -> Gpc<'a, Bytes> {
-        // SAFETY: The cache is initialized with the vCPU.
-        unsafe {
-            Gpc::from_raw(NonNull::new_unchecked(
-                &raw mut (*self.xen()).runstate2_cache,
-            ))
-        }
+        let cache = field!(self.xen(), runstate2_cache);
+        // SAFETY: The cache is initialized with the vCPU. Bytes may be anything.
+        unsafe { Gpc::from_raw(cache) }
+    }
+
+    /// The state that it is in.
+    fn state(self) -> State {
+        // Only states get there, from here as from C.
+        State::from_u64(self.current_runstate().into()).unwrap_or(State::Offline)
+    }
+
+    /// How long it was in each state, before it last began another.
+    #[inline(always)]
+    fn times(self) -> *mut [u64; 4] {
+        field!(self.xen(), runstate_times).as_ptr()
+    }
+
+    /// Adds to how long it was in the state `state`.
+    #[inline(always)]
+    fn add_time(self, state: State, time: u64) {
+        let field = field!(self.xen(), runstate_times).item(state as usize);
+        // SAFETY: As for the setters above.
+        unsafe { field.write_once(field.read_once().wrapping_add(time)) }
     }
 
     /// The accounts of its runstate.
+    ///
+    /// A task that may be preempted meanwhile gets a mixture of what was before and after that. It
+    /// makes another change of the state before the guest runs again, and tells of that.
     pub(crate) fn runstate(self) -> Runstate {
-        let xen = self.xen();
-        // SAFETY: The vCPU is there, and the fields are its own task's, as this is.
-        let (state, entry_time, times) = unsafe {
-            (
-                (*xen).current_runstate,
-                (*xen).runstate_entry_time,
-                (*xen).runstate_times,
-            )
-        };
         Runstate {
-            // Only states get there, from here as from C.
-            state: State::from_u64(state.into()).unwrap_or(State::Offline),
-            entry_time,
-            times,
+            state: self.state(),
+            entry_time: self.runstate_entry_time(),
+            // SAFETY: They are the vCPU's own task's alone. If that is preempted meanwhile, some are from
+            // before that.
+            times: unsafe { self.times().read() },
         }
     }
 
@@ -135,47 +150,36 @@ impl<'a> OwnVcpu<'a> {
     /// midst of this, or the accounts would not add up any more.
     #[inline(always)]
     pub(crate) fn change_runstate(self, now: u64, state: State) {
-        let xen = self.xen();
-        // SAFETY: The vCPU is there, and the fields are its own task's, as this is, and are not
-        // changed from within the scheduler while interrupts are off.
-        interrupts::without(|| unsafe {
+        interrupts::without(|| {
             let waited = run_delay();
-            let stolen = waited.wrapping_sub((*xen).last_steal) as i64;
-            (*xen).last_steal = waited;
-            // Only states get there, from here as from C.
-            let old = State::from_u64((*xen).current_runstate.into()).unwrap_or(State::Offline);
-            if let Some(spent) = Spent::new(old, (*xen).runstate_entry_time, now, stolen) {
-                let times = &mut (*xen).runstate_times;
-                let runnable = &mut times[State::Runnable as usize];
-                *runnable = runnable.wrapping_add(spent.stolen);
-                let account = &mut times[spent.state as usize];
-                *account = account.wrapping_add(spent.time);
-                (*xen).runstate_entry_time = now;
+            let stolen = waited.wrapping_sub(self.last_steal()) as i64;
+            self.set_last_steal(waited);
+            let entry_time = self.runstate_entry_time();
+            if let Some(spent) = Spent::new(self.state(), entry_time, now, stolen) {
+                self.add_time(State::Runnable, spent.stolen);
+                self.add_time(spent.state, spent.time);
+                self.set_runstate_entry_time(now);
             }
-            (*xen).current_runstate = state as u32;
+            self.set_current_runstate(state as u32);
         });
     }
 
     /// Changes the accounts of its runstate, not in parts as
     /// [`change_runstate`](Self::change_runstate).
     pub(crate) fn update_runstate(self, update: impl FnOnce(&mut Runstate)) {
-        let xen = self.xen();
         interrupts::without(|| {
             let mut runstate = self.runstate();
             update(&mut runstate);
-            // SAFETY: As in `change_runstate`.
-            unsafe {
-                (*xen).current_runstate = runstate.state as u32;
-                (*xen).runstate_entry_time = runstate.entry_time;
-                (*xen).runstate_times = runstate.times;
-            }
+            self.set_current_runstate(runstate.state as u32);
+            self.set_runstate_entry_time(runstate.entry_time);
+            // SAFETY: As in `runstate`, and this is not preempted.
+            unsafe { self.times().write(runstate.times) };
         });
     }
 
     /// Has time that is stolen be counted from now on.
     pub(crate) fn restart_steal(self) {
-        // SAFETY: As in `change_runstate`; the field is written in one piece.
-        unsafe { (&raw mut (*self.xen()).last_steal).write_volatile(run_delay()) }
+        self.set_last_steal(run_delay());
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     abi::{shared_info::SharedInfo, WordSize},
     bindings,
     livepatch::symbols,
+    object::{field, Object},
     sync::{
         barrier::smp_rmb,
         gpc::{Gpc, Locked},
@@ -16,7 +17,6 @@ use crate::{
     },
 };
 use core::{
-    marker::PhantomData,
     num::NonZero,
     ptr::{self, NonNull},
 };
@@ -31,8 +31,7 @@ static_assert!(bindings::KVM_MAX_VCPUS % u64::BITS == 0);
 /// A VM that stays for `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Vm<'a> {
-    raw: NonNull<bindings::kvm>,
-    _lifetime: PhantomData<&'a ()>,
+    raw: Object<'a, bindings::kvm>,
 }
 
 impl<'a> Vm<'a> {
@@ -42,10 +41,10 @@ impl<'a> Vm<'a> {
     ///
     /// `raw` is a VM whose Xen state is initialized, and that is not destroyed before `'a` ends.
     #[inline(always)]
-    pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::kvm>) -> Self {
+    pub(crate) const unsafe fn from_raw(raw: *mut bindings::kvm) -> Self {
         Self {
-            raw,
-            _lifetime: PhantomData,
+            // SAFETY: By the safety requirement. KVM allocates it zeroed.
+            raw: unsafe { Object::from_raw(raw) },
         }
     }
 
@@ -57,94 +56,97 @@ impl<'a> Vm<'a> {
 
     /// Xen's part of the VM, as C has it.
     #[inline(always)]
-    pub(super) fn xen(self) -> *mut bindings::kvm_xen {
-        // SAFETY: Only the address of the field is taken, in a VM that is there.
-        unsafe { &raw mut (*self.as_raw()).arch.xen }
+    pub(super) fn xen(self) -> Object<'a, bindings::kvm_xen> {
+        field!(self.raw, arch.xen)
+    }
+
+    /// As [`as_raw`](Self::as_raw), with what is known of it.
+    #[inline(always)]
+    pub(super) const fn object(self) -> Object<'a, bindings::kvm> {
+        self.raw
     }
 
     /// What protects the memslots and the sending ports for readers.
     #[inline(always)]
     pub(crate) fn srcu(self) -> OfVm<'a> {
+        let srcu = field!(self.raw, srcu);
         // SAFETY: It is initialized before the Xen state, and cleaned up after it, by
         // `kvm_destroy_vm()` behind a `srcu_barrier()`.
-        unsafe {
-            OfVm::new(Srcu::from_raw(NonNull::new_unchecked(
-                &raw mut (*self.raw.as_ptr()).srcu,
-            )))
-        }
+        let srcu = unsafe { Srcu::from_raw(srcu) };
+        // SAFETY: It is that field of a VM, and a context is for the VM that a function is for.
+        unsafe { OfVm::new(srcu) }
     }
 
     /// The cache of the `shared_info` page.
     #[inline(always)]
     pub(crate) fn shared_info(self) -> Gpc<'a, SharedInfo> {
+        let cache = field!(self.xen(), shinfo_cache);
         // SAFETY: The cache is initialized with the VM, and is only used for this structure.
-        unsafe { Gpc::from_raw(NonNull::new_unchecked(&raw mut (*self.xen()).shinfo_cache)) }
+        unsafe { Gpc::from_raw(cache) }
     }
 
     /// The address space that the VM belongs to.
     pub(crate) fn mm(self) -> *mut bindings::mm_struct {
-        // SAFETY: The VM is there; the field never changes.
-        unsafe { (*self.raw.as_ptr()).mm }
+        // Never changes.
+        field!(self.raw, mm).read_once()
     }
 
     /// The word size of the guest. It may change: a function reads it once.
     #[inline(always)]
     pub(crate) fn word_size(self) -> WordSize {
-        // SAFETY: The VM is there; the field is a byte, and written in one piece.
-        WordSize::from_long_mode(unsafe { (&raw const (*self.xen()).long_mode).read_volatile() })
+        WordSize::from_long_mode(field!(self.xen(), long_mode).is_set())
     }
 
     /// Whether a bit tells guests when their runstate is being written. Read without the leaf mutex:
     /// it may change, and a structure is written by what it is read as.
     #[inline]
     pub(crate) fn has_runstate_update_flag(self) -> bool {
-        // SAFETY: The VM is there; the field is a byte, and written in one piece.
-        unsafe { (&raw const (*self.xen()).runstate_update_flag).read_volatile() }
+        field!(self.xen(), runstate_update_flag).is_set()
     }
 
-    /// What `KVM_XEN_HVM_CONFIG` has set of the flags.
+    /// What `KVM_XEN_HVM_CONFIG` has set of the flags. C copies the structure as a whole: any mixture
+    /// of two configurations is a value.
     #[inline]
     pub(crate) fn config_flags(self) -> u32 {
-        // SAFETY: The VM is there; the field is an aligned word, which Rust writes in one piece. C
-        // copies the structure: any mixture of two configurations is a value.
-        unsafe { (&raw const (*self.xen()).hvm_config.flags).read_volatile() }
+        field!(self.xen(), hvm_config.flags).read_once()
     }
 
     /// The version of Xen that the kernel answers with, if it is to answer.
     #[inline]
     pub(crate) fn xen_version(self) -> Option<NonZero<u32>> {
-        // SAFETY: The VM is there; the field is a word, and written in one piece.
-        NonZero::new(unsafe { (&raw const (*self.xen()).xen_version).read_volatile() })
+        NonZero::new(field!(self.xen(), xen_version).read_once())
     }
 
     /// The real time at which the guest's system time was 0, in nanoseconds of the Unix epoch.
     pub(crate) fn wall_clock_epoch(self) -> u64 {
-        // SAFETY: The VM is there.
+        // SAFETY: The VM is there. KVM reads its clock under a seqcount, and so in any context.
         unsafe { symbols::kvm_get_wall_clock_epoch(self.as_raw()) }
     }
 
     /// Has all vCPUs write their clocks again. CPUs that run some are interrupted, for which
     /// interrupts have to be on: so this is for contexts that may sleep.
     pub(crate) fn request_clock_update<H: MaySleep>(self, _cx: &mut Ctx<'_, H>) {
-        // SAFETY: The helper returns a constant; the VM is there.
-        unsafe {
-            let request = bindings::kvm_xen_rs_req_clock_update();
-            symbols::kvm_make_all_cpus_request(self.as_raw(), request)
-        };
+        // SAFETY: The helper returns a constant.
+        let request = unsafe { bindings::kvm_xen_rs_req_clock_update() };
+        // SAFETY: The VM is there, and with it the vCPUs that are counted. Requests are set by atomic
+        // operations, and those who may have to leave the guest are told without waiting for them.
+        // The context has interrupts on.
+        unsafe { symbols::kvm_make_all_cpus_request(self.as_raw(), request) };
     }
 
     /// How many vCPUs are fully created. It only grows while the VM is used.
     #[inline]
     fn online_vcpus(self) -> u32 {
-        // SAFETY: The VM is there; the counter is not negative.
-        unsafe { (&raw const (*self.raw.as_ptr()).online_vcpus.counter).read_volatile() as u32 }
+        // Never negative.
+        field!(self.raw, online_vcpus.counter).read_once() as u32
     }
 
     /// The vCPU that KVM gave the number `index`. Any context.
     pub(crate) fn vcpu(self, index: u32) -> Option<Vcpu<'a>> {
         self.vcpu_in_array(index, |array, index| {
-            // SAFETY: The array is the VM's, and may be read at any time.
-            unsafe { bindings::xa_load(array, index) }
+            // SAFETY: The array is the VM's, initialized with it. `xa_load()` enters RCU, by which its
+            // nodes are freed, against who changes it.
+            unsafe { bindings::xa_load(array.as_ptr(), index) }
         })
     }
 
@@ -153,7 +155,7 @@ impl<'a> Vm<'a> {
     fn vcpu_in_array(
         self,
         index: u32,
-        load: impl FnOnce(*mut bindings::xarray, c_ulong) -> *mut c_void,
+        load: impl FnOnce(Object<'a, bindings::xarray>, c_ulong) -> *mut c_void,
     ) -> Option<Vcpu<'a>> {
         let online = self.online_vcpus();
         if index >= online {
@@ -163,11 +165,10 @@ impl<'a> Vm<'a> {
         let index = index_nospec(index.into(), online.into());
         // A vCPU is in the array before it is counted.
         smp_rmb();
-        // SAFETY: Only the address of the field is taken, in a VM that is there.
-        let array = unsafe { &raw mut (*self.raw.as_ptr()).vcpu_array };
-        let vcpu = load(array, index as c_ulong);
-        // SAFETY: A vCPU that is counted is fully created, and goes with the VM.
-        NonNull::new(vcpu.cast()).map(|vcpu| unsafe { Vcpu::from_raw(vcpu) })
+        let vcpu = load(field!(self.raw, vcpu_array), index as c_ulong);
+        // SAFETY: A vCPU that is counted is fully created, and stays until the VM is destroyed. Then
+        // nobody looks for one any more: the timers of those that are left know their own.
+        NonNull::new(vcpu.cast()).map(|vcpu| unsafe { Vcpu::from_raw(vcpu.as_ptr()) })
     }
 
     /// The vCPU that the VMM gave the number `id`. Any context; in no time when that is also its
@@ -207,7 +208,8 @@ impl<'a> Vm<'a> {
     ) -> Option<Vcpu<'a>> {
         let index = target.index().unwrap_or(target.id());
         let vcpu = self.vcpu_in_array(index, |array, index| {
-            // SAFETY: The array is the VM's, and has vCPUs alone.
+            // SAFETY: The array is initialized with the VM, and has vCPUs alone, whose addresses are
+            // pointers to an xarray.
             let found = unsafe { xarray::load_locked(locked, array, index) };
             found.unwrap_or(ptr::null_mut())
         });
@@ -218,13 +220,7 @@ impl<'a> Vm<'a> {
     /// is known.
     #[inline(always)]
     pub(crate) fn may_have_pollers(self) -> bool {
-        // SAFETY: The VM is there; its mask begins with such a word. Read in one piece.
-        let first = unsafe {
-            (&raw const (*self.xen()).poll_mask)
-                .cast::<u64>()
-                .read_volatile()
-        };
-        first != 0 || self.online_vcpus() > u64::BITS
+        field!(self.xen(), poll_mask).item(0).read_once() != 0 || self.online_vcpus() > u64::BITS
     }
 
     /// Calls `f` for each vCPU that polls, until now.
@@ -232,11 +228,10 @@ impl<'a> Vm<'a> {
         let end = self.online_vcpus().min(bindings::KVM_MAX_VCPUS) as usize;
         let mut nr = 0;
         loop {
-            // SAFETY: The VM is there, and its mask has a bit for each vCPU that it can have; a
-            // bit may change meanwhile.
-            nr = unsafe {
-                bindings::_find_next_bit((&raw const (*self.xen()).poll_mask).cast(), end, nr)
-            };
+            let mask = field!(self.xen(), poll_mask).item(0).as_ptr();
+            // SAFETY: The mask has a bit for each vCPU that a VM can have, which `end` is no more than.
+            // C's function reads it word by word, and allows for bits that change meanwhile.
+            nr = unsafe { bindings::_find_next_bit(mask.cast(), end, nr) };
             if nr >= end {
                 return;
             }
@@ -251,11 +246,9 @@ impl<'a> Vm<'a> {
     #[inline]
     pub(crate) fn add_poller(self, vcpu: Vcpu<'_>) {
         let nr = vcpu.index();
+        let mask = field!(self.xen(), poll_mask).as_ptr();
         // SAFETY: As in `take_poller`.
-        unsafe {
-            let mask = &raw mut (*self.xen()).poll_mask;
-            bitops::test_and_set_in(mask.cast(), nr)
-        };
+        unsafe { bitops::test_and_set_in(mask.cast(), nr) };
     }
 
     /// Takes a vCPU off the list of those that poll; returns whether it was on it. Of several
@@ -263,11 +256,9 @@ impl<'a> Vm<'a> {
     #[inline]
     pub(crate) fn take_poller(self, vcpu: Vcpu<'_>) -> bool {
         let nr = vcpu.index();
-        // SAFETY: The mask has a bit for each vCPU that a VM can have, and is changed by atomic
-        // operations alone.
-        unsafe {
-            let mask = &raw mut (*self.xen()).poll_mask;
-            bitops::test_and_clear_in(mask.cast(), nr)
-        }
+        let mask = field!(self.xen(), poll_mask).as_ptr();
+        // SAFETY: The mask has a bit for each vCPU that a VM can have. All others change it by atomic
+        // operations too: C by `set_bit()`, `clear_bit()` and the like, Rust by this and `add_poller`.
+        unsafe { bitops::test_and_clear_in(mask.cast(), nr) }
     }
 }

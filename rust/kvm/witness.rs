@@ -6,6 +6,8 @@
 use super::{Vcpu, Vm};
 #[cfg(CONFIG_PROVE_LOCKING)]
 use crate::bindings;
+#[cfg(CONFIG_PROVE_LOCKING)]
+use crate::object::{field, Object};
 use crate::sync::{
     order::Id,
     verify::{Claim, Witness},
@@ -60,34 +62,43 @@ impl Witness for Call<'_> {
     const ENABLED: bool = true;
 
     fn is_inside(&self, level: Id) -> Option<bool> {
-        let kvm = self.vm.as_raw();
-        // SAFETY: The VM and the vCPU are there, and with them their locks. The helpers look at
-        // the current task and CPU alone.
-        unsafe {
-            let mutex = |mutex| known(bindings::kvm_xen_rs_mutex_is_held(mutex));
-            match level {
-                Id::KvmLock => mutex(&raw mut (*kvm).lock),
-                Id::SlotsLock => mutex(&raw mut (*kvm).slots_lock),
-                Id::SlotsArchLock => mutex(&raw mut (*kvm).slots_arch_lock),
-                Id::XenLock => mutex(&raw mut (*self.vm.xen()).xen_lock),
-                Id::VcpuMutex => mutex(&raw mut (*self.vcpu?.as_raw()).mutex),
-                Id::KvmSrcu => known(bindings::kvm_xen_rs_srcu_is_held(&raw mut (*kvm).srcu)),
-                Id::IrqSrcu => known(bindings::kvm_xen_rs_srcu_is_held(&raw mut (*kvm).irq_srcu)),
-                Id::VmMm => Some(bindings::kvm_xen_rs_in_mm((*kvm).mm)),
-                Id::PreemptOff => Some(bindings::kvm_xen_rs_preempt_off()),
-                Id::IrqsOff => Some(bindings::kvm_xen_rs_irqs_off()),
-                Id::HardIrq => Some(bindings::kvm_xen_rs_in_hardirq()),
-                Id::Softirq => Some(bindings::kvm_xen_rs_in_softirq()),
-                // A cache's locks are taken by this module alone, and inside of it; of the others
-                // no one keeps account by task.
-                Id::GpcRefreshLock
-                | Id::GpcLock
-                | Id::GpcLock2
-                | Id::Invalidation
-                | Id::Spinlock
-                | Id::RunQueue
-                | Id::Atomic => None,
-            }
+        let kvm = self.vm.object();
+        let mutex = |mutex: Object<'_, _>| {
+            // SAFETY: The VM and the vCPU are there, and with them their mutexes. The helper looks at
+            // what the current task holds alone.
+            known(unsafe { bindings::kvm_xen_rs_mutex_is_held(mutex.as_ptr()) })
+        };
+        let srcu = |srcu: Object<'_, _>| {
+            // SAFETY: As above, for the SRCUs.
+            known(unsafe { bindings::kvm_xen_rs_srcu_is_held(srcu.as_ptr()) })
+        };
+        let ask = |helper: unsafe extern "C" fn() -> bool| {
+            // SAFETY: Each of them, below, looks at the current task and CPU alone.
+            Some(unsafe { helper() })
+        };
+        match level {
+            Id::KvmLock => mutex(field!(kvm, lock)),
+            Id::SlotsLock => mutex(field!(kvm, slots_lock)),
+            Id::SlotsArchLock => mutex(field!(kvm, slots_arch_lock)),
+            Id::XenLock => mutex(field!(self.vm.xen(), xen_lock)),
+            Id::VcpuMutex => mutex(field!(self.vcpu?.object(), mutex)),
+            Id::KvmSrcu => srcu(field!(kvm, srcu)),
+            Id::IrqSrcu => srcu(field!(kvm, irq_srcu)),
+            // SAFETY: It looks at the current task alone, and compares.
+            Id::VmMm => Some(unsafe { bindings::kvm_xen_rs_in_mm(self.vm.mm()) }),
+            Id::PreemptOff => ask(bindings::kvm_xen_rs_preempt_off),
+            Id::IrqsOff => ask(bindings::kvm_xen_rs_irqs_off),
+            Id::HardIrq => ask(bindings::kvm_xen_rs_in_hardirq),
+            Id::Softirq => ask(bindings::kvm_xen_rs_in_softirq),
+            // A cache's locks are taken by this module alone, and inside of it; of the others
+            // no one keeps account by task.
+            Id::GpcRefreshLock
+            | Id::GpcLock
+            | Id::GpcLock2
+            | Id::Invalidation
+            | Id::Spinlock
+            | Id::RunQueue
+            | Id::Atomic => None,
         }
     }
 

@@ -7,7 +7,11 @@
 //!
 //! C header: `include/linux/xarray.h`.
 
-use crate::{bindings, sync::gpc::Locked};
+use crate::{
+    bindings,
+    object::{field, Object},
+    sync::gpc::Locked,
+};
 use core::{mem::offset_of, ptr};
 use kernel::ffi::{c_ulong, c_void};
 
@@ -25,11 +29,14 @@ const SLOTS: usize = (offset_of!(bindings::xa_node, __bindgen_anon_2)
 #[inline(always)]
 pub(super) unsafe fn load_locked<S>(
     locked: &Locked<'_, S>,
-    array: *const bindings::xarray,
+    array: Object<'_, bindings::xarray>,
     index: c_ulong,
 ) -> Option<*mut c_void> {
+    if !locked.is_in_rcu() {
+        return None;
+    }
     // SAFETY: By the safety requirement, and as the lock says.
-    unsafe { locked.is_in_rcu().then(|| load(array, index)).flatten() }
+    unsafe { load(array, index) }
 }
 
 /// What is at `index`: null where nothing is; `None` where C has to tell.
@@ -39,30 +46,33 @@ pub(super) unsafe fn load_locked<S>(
 /// The array is initialized, and has no entries but pointers. The caller is in RCU, or keeps the
 /// array from being changed.
 #[inline(always)]
-pub(super) unsafe fn load(array: *const bindings::xarray, index: c_ulong) -> Option<*mut c_void> {
-    // SAFETY: The array is there, and its nodes are freed by RCU. A load that depends on another
-    // one is ordered behind that.
-    unsafe {
-        let mut entry = (&raw const (*array).xa_head).read_volatile();
-        let covered = match node(entry) {
-            Some(node) => index.wrapping_shr((*node).shift.into()) < SLOTS,
-            None => index == 0,
-        };
-        if !covered {
-            return Some(ptr::null_mut());
-        }
-        while let Some(node) = node(entry) {
-            let shift = (*node).shift;
-            let slots = (&raw const (*node).slots).cast::<*mut c_void>();
-            let slot = index.wrapping_shr(shift.into()) % SLOTS;
-            entry = slots.add(slot).read_volatile();
-            if shift == 0 {
-                break;
-            }
-        }
-        // What is internal tells it by these bits: a node that is being freed has such entries.
-        (entry.addr() & INTERNAL == 0).then_some(entry)
+pub(super) unsafe fn load(
+    array: Object<'_, bindings::xarray>,
+    index: c_ulong,
+) -> Option<*mut c_void> {
+    // SAFETY: An entry of the array that stands for a node has been read just before. Nodes are
+    // allocated zeroed and freed by RCU, which the caller is in, or are not freed.
+    let node = |entry| node_of(entry).map(|node| unsafe { Object::from_raw(node) });
+
+    // A load that depends on another one is ordered behind that.
+    let mut entry = field!(array, xa_head).read_once();
+    let covered = match node(entry) {
+        Some(node) => index.wrapping_shr(field!(node, shift).read_once().into()) < SLOTS,
+        None => index == 0,
+    };
+    if !covered {
+        return Some(ptr::null_mut());
     }
+    while let Some(node) = node(entry) {
+        let shift = field!(node, shift).read_once();
+        let slot = index.wrapping_shr(shift.into()) % SLOTS;
+        entry = field!(node, slots).item(slot).read_once();
+        if shift == 0 {
+            break;
+        }
+    }
+    // What is internal tells it by these bits: a node that is being freed has such entries.
+    (entry.addr() & INTERNAL == 0).then_some(entry)
 }
 
 /// The bits by which an entry tells what it is; a pointer has none.
@@ -70,8 +80,8 @@ const INTERNAL: usize = 3;
 
 /// The node that an entry stands for.
 #[inline(always)]
-fn node(entry: *mut c_void) -> Option<*const bindings::xa_node> {
+fn node_of(entry: *mut c_void) -> Option<*mut bindings::xa_node> {
     // Below are other internal entries.
     let is_node = entry.addr() & INTERNAL == 2 && entry.addr() > 4096;
-    is_node.then(|| entry.wrapping_byte_sub(2).cast_const().cast())
+    is_node.then(|| entry.wrapping_byte_sub(2).cast())
 }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     abi::WordSize,
     bindings,
+    object::{field, Object},
     sync::{
         order::XenLock,
         retired::Retired,
@@ -31,19 +32,20 @@ pub(crate) struct XenState<'a, 'g, H> {
 
 /// Accessors of a field that is a word at most.
 macro_rules! accessors {
-    ($($(#[$doc:meta])* $get:ident, $set:ident, $field:ident: $type:ty;)*) => {$(
+    ($($(#[$doc:meta])* $get:ident by $read:ident, $set:ident, $field:ident: $type:ty;)*) => {$(
         $(#[$doc])*
         #[inline]
         pub(crate) fn $get(&self) -> $type {
-            // SAFETY: The field is there, and nobody writes to it as the mutex is held.
-            unsafe { (&raw const (*self.vm.xen()).$field).read() }
+            field!(self.vm.xen(), $field).$read()
         }
 
         /// Changes what the getter of the same name says.
         #[inline]
         pub(crate) fn $set(&mut self, value: $type) {
-            // SAFETY: The field is there, and nobody else writes to it as the mutex is held.
-            unsafe { (&raw mut (*self.vm.xen()).$field).write_volatile(value) }
+            let field = field!(self.vm.xen(), $field);
+            // SAFETY: Nobody else writes to it, as the mutex is held. Those who read it without the
+            // mutex, in C and in Rust, allow for a change at any time.
+            unsafe { field.write_once(value) }
         }
     )*};
 }
@@ -56,9 +58,9 @@ impl<'a> Vm<'a> {
         'a: 'g,
         H: MayEnter<XenLock>,
     {
-        // SAFETY: The mutex is initialized with the VM, and stays as long.
-        let mutex =
-            unsafe { Mutex::from_raw(NonNull::new_unchecked(&raw mut (*self.xen()).xen_lock)) };
+        let mutex = field!(self.xen(), xen_lock);
+        // SAFETY: The mutex is initialized with the VM.
+        let mutex = unsafe { Mutex::from_raw(mutex) };
         XenState {
             vm: self,
             guard: mutex.lock(cx),
@@ -78,43 +80,48 @@ impl<'a, H> XenState<'a, '_, H> {
 
     accessors! {
         /// The vector of the upcall for vCPUs that have none of their own, or 0.
-        upcall_vector, set_upcall_vector, upcall_vector: u8;
+        upcall_vector by read_once, set_upcall_vector, upcall_vector: u8;
         /// The version of Xen that the kernel tells the guest, or 0 to leave that to the VMM.
-        xen_version, set_xen_version, xen_version: u32;
+        xen_version by read_once, set_xen_version, xen_version: u32;
         /// Whether the guest is told, by a bit in it, when its runstate is being written.
-        runstate_update_flag, set_runstate_update_flag, runstate_update_flag: bool;
+        runstate_update_flag by is_set, set_runstate_update_flag, runstate_update_flag: bool;
     }
 
     /// What `KVM_XEN_HVM_CONFIG` has set.
     pub(crate) fn hvm_config(&self) -> bindings::kvm_xen_hvm_config {
-        // SAFETY: The field is there, and nobody writes to it as the mutex is held.
-        unsafe { (&raw const (*self.vm.xen()).hvm_config).read() }
+        let config = field!(self.vm.xen(), hvm_config).as_ptr();
+        // SAFETY: Nobody writes to it, as the mutex is held.
+        unsafe { config.read() }
     }
 
     /// Changes what `KVM_XEN_HVM_CONFIG` has set, field by field: some are read without the mutex.
     pub(crate) fn set_hvm_config(&mut self, to: &bindings::kvm_xen_hvm_config) {
-        // SAFETY: Only the address of the field is taken.
-        let config = unsafe { &raw mut (*self.vm.xen()).hvm_config };
+        let config = field!(self.vm.xen(), hvm_config);
         macro_rules! write {
             ($($field:ident)*) => {$(
-                // SAFETY: The field is there, and nobody else writes to it as the mutex is held.
-                unsafe { (&raw mut (*config).$field).write_volatile(to.$field) };
+                let field = field!(config, $field);
+                // SAFETY: As for the setters above: who reads some of it without the mutex takes a
+                // mixture of two configurations for one.
+                unsafe { field.write_once(to.$field) };
             )*};
         }
-        write!(flags msr blob_addr_32 blob_addr_64 blob_size_32 blob_size_64 pad2);
+        write!(flags msr blob_addr_32 blob_addr_64 blob_size_32 blob_size_64);
+        let pad2 = field!(config, pad2).as_ptr();
+        // SAFETY: Nobody else reads or writes it, as the mutex is held.
+        unsafe { pad2.write(to.pad2) };
     }
 
     /// Changes the word size of the guest.
     #[inline]
     pub(crate) fn set_word_size(&mut self, size: WordSize) {
-        // SAFETY: The field is there, and nobody else writes to it as the mutex is held.
-        unsafe { (&raw mut (*self.vm.xen()).long_mode).write_volatile(size == WordSize::Bits64) }
+        let field = field!(self.vm.xen(), long_mode);
+        // SAFETY: As for the setters above.
+        unsafe { field.write_once(size == WordSize::Bits64) }
     }
 
     /// The table of senders, as C has it.
     fn senders(&self) -> *mut bindings::idr {
-        // SAFETY: Only the address of the field is taken, in a VM that is there.
-        unsafe { &raw mut (*self.vm.xen()).evtchn_ports }
+        field!(self.vm.xen(), evtchn_ports).as_ptr()
     }
 
     /// Assigns a sender to `port`, for hypercalls to find from now on. Allocates.
@@ -182,16 +189,19 @@ impl<'a, H> XenState<'a, '_, H> {
     where
         H: MaySleep,
     {
-        // SAFETY: Only the address of the field is taken.
-        let array = unsafe { &raw const (*self.senders()).idr_rt };
-        // SAFETY: The table is initialized with the VM; nobody changes it as the mutex is held.
+        let array = field!(self.vm.xen(), evtchn_ports.idr_rt);
+        // SAFETY: The table is initialized with the VM, and has senders alone; nobody changes it as the
+        // mutex is held.
         let found = unsafe { xarray::load(array, port as c_ulong) };
         let sender = found.and_then(|found| NonNull::new(found.cast::<Sender>()));
         let sender = sender.ok_or(ENOENT)?;
-        // SAFETY: The table has senders alone, which are removed, and bound to others, under the
-        // mutex.
+        // SAFETY: The table has senders alone, which are removed under the mutex. What others write to
+        // meanwhile is in a cell.
         let id = target(unsafe { sender.as_ref() })?;
-        // SAFETY: As above, and `target` is for one that leads to a port.
+        // SAFETY: As above.
+        let sender = unsafe { Object::from_raw(sender.as_ptr()) };
+        // SAFETY: `target` is for one that leads to a port, and nobody else binds it, as the mutex is
+        // held.
         unsafe { Sender::bind(sender, id) };
         self.vm.shared_info().wait_for_readers(&mut self.guard.cx());
         // Some of them may have noted the index of the old vCPU meanwhile. C may do so later:

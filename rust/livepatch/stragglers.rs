@@ -14,9 +14,8 @@ use crate::{
     bindings,
     kvm::{params, Vm},
     livepatch::symbols,
+    object::container_of,
 };
-use core::ptr::NonNull;
-use kernel::container_of;
 
 /// A transition begins, one way or the other.
 #[cold]
@@ -42,24 +41,25 @@ pub(super) fn end() {
 #[cold]
 #[no_mangle]
 unsafe extern "C" fn kvm_xen_rs_stragglers_interrupt() {
-    let head = &raw mut symbols::vm_list;
-    // SAFETY: The lock is a mutex of KVM's, and nothing is held here. It protects the list, all
-    // entries of which are VMs, with Xen state: they are put there last when they are created, and
-    // taken off first when they are destroyed.
-    unsafe {
-        // Who ends the transition may wait for this to be done, and holds locks: so don't wait for
-        // who has the list now, in a second it is tried again.
-        if bindings::mutex_trylock(&raw mut symbols::kvm_lock) == 0 {
-            return;
-        }
-        let mut entry = (*head).next;
-        while entry != head {
-            let vm = container_of!(entry, bindings::kvm, vm_list);
-            interrupt(Vm::from_raw(NonNull::new_unchecked(vm)));
-            entry = (*entry).next;
-        }
-        bindings::mutex_unlock(&raw mut symbols::kvm_lock);
+    let (head, lock) = (&raw mut symbols::vm_list, &raw mut symbols::kvm_lock);
+    // Who ends the transition may wait for this to be done, and holds locks: so don't wait for
+    // who has the list now, in a second it is tried again.
+    // SAFETY: It is a mutex of KVM's, initialized with it, and nothing is held here.
+    if unsafe { bindings::mutex_trylock(lock) } == 0 {
+        return;
     }
+    // SAFETY: The list is KVM's, and the mutex, which protects it, is held.
+    let next = |entry: *mut bindings::list_head| unsafe { (*entry).next };
+    let mut entry = next(head);
+    while entry != head {
+        let vm = container_of!(entry, bindings::kvm, vm_list);
+        // SAFETY: All entries but the head are VMs, with Xen state, that stay while the mutex is held:
+        // they are put there last when they are created, and taken off first when they are destroyed.
+        interrupt(unsafe { Vm::from_raw(vm) });
+        entry = next(entry);
+    }
+    // SAFETY: It was taken above, by this task.
+    unsafe { bindings::mutex_unlock(lock) };
 }
 
 const _: () = {
@@ -74,11 +74,10 @@ const _: () = {
 fn interrupt(vm: Vm<'_>) {
     let mut index = 0;
     while let Some(vcpu) = vm.vcpu(index) {
-        // SAFETY: The vCPU is there; a kick that does not wait may come from anywhere.
-        unsafe {
-            if bindings::kvm_xen_rs_signal_straggler(vcpu.as_raw()) {
-                symbols::__kvm_vcpu_kick(vcpu.as_raw(), false);
-            }
+        // SAFETY: The vCPU is there. Its task is looked up with the lock for that, in RCU.
+        if unsafe { bindings::kvm_xen_rs_signal_straggler(vcpu.as_raw()) } {
+            // SAFETY: The vCPU is there; a kick that does not wait may come from a work item.
+            unsafe { symbols::__kvm_vcpu_kick(vcpu.as_raw(), false) };
         }
         index = index.wrapping_add(1);
     }

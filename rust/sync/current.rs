@@ -23,6 +23,13 @@ pub(crate) fn current() -> *mut bindings::task_struct {
 /// kernel thread has borrowed.
 #[inline(always)]
 pub(crate) fn is_in(mm: *mut bindings::mm_struct) -> bool {
-    // SAFETY: The task is the current one, which alone changes these fields.
-    unsafe { (*current()).mm == mm && (*current()).flags & bindings::PF_KTHREAD == 0 }
+    // SAFETY: The task is the current one, which alone changes its flags.
+    mm_of_current() == mm && unsafe { (*current()).flags } & bindings::PF_KTHREAD == 0
+}
+
+/// The address space of the current task, or one that a kernel thread has borrowed, or none.
+#[inline(always)]
+pub(crate) fn mm_of_current() -> *mut bindings::mm_struct {
+    // SAFETY: The task is the current one, which alone changes the field.
+    unsafe { (*current()).mm }
 }

@@ -14,13 +14,13 @@ mod rwlock;
 
 pub(crate) use parts::{Part, Unmapped};
 
-use lock::Saved;
+use lock::{Raw, Saved};
 
 use super::{
     order::{GpcLock, GpcRefreshLock},
     Ctx, Held, InKvmSrcu, InSection, InVmMm, MayEnter, MaySleep, MayTryLock, Within,
 };
-use crate::{abi::layout::Structure, bindings, livepatch::symbols};
+use crate::{abi::layout::Structure, bindings, livepatch::symbols, object::Object};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{error::to_result, ffi::c_ulong, prelude::*, types::NotThreadSafe};
 
@@ -32,8 +32,7 @@ pub(crate) type Hva = u64;
 
 /// An initialized pfn cache, for a structure `S`, that outlives `'a`.
 pub(crate) struct Gpc<'a, S> {
-    raw: NonNull<bindings::gfn_to_pfn_cache>,
-    _lifetime: PhantomData<&'a ()>,
+    raw: Raw<'a>,
     _of: PhantomData<fn() -> S>,
 }
 
@@ -80,8 +79,8 @@ pub(crate) struct LockedAlone<'g, S>(Gpc<'g, S>, NotThreadSafe);
 impl<S> Drop for LockedAlone<'_, S> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: By the invariant.
-        unsafe { bindings::kvm_xen_rs_write_unlock_irq(&raw mut (*self.0.raw.as_ptr()).lock) }
+        // SAFETY: By the invariant the lock is held, and interrupts were on before.
+        unsafe { bindings::kvm_xen_rs_write_unlock_irq(self.0.raw.rwlock().as_ptr()) }
     }
 }
 
@@ -103,10 +102,10 @@ impl<'a, S> Gpc<'a, S> {
     ///
     /// `raw` is initialized, is used for a structure `S`, and stays until `'a` ends.
     #[inline(always)]
-    pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::gfn_to_pfn_cache>) -> Self {
+    pub(crate) const unsafe fn from_raw(raw: Object<'a, bindings::gfn_to_pfn_cache>) -> Self {
         Self {
-            raw,
-            _lifetime: PhantomData,
+            // SAFETY: By the safety requirement.
+            raw: unsafe { Raw::new(raw) },
             _of: PhantomData,
         }
     }
@@ -169,8 +168,8 @@ impl<'a, S> Gpc<'a, S> {
         'a: 'g,
         H: MaySleep + MayEnter<GpcLock>,
     {
-        // SAFETY: As in `lock`.
-        unsafe { bindings::kvm_xen_rs_write_lock_irq(&raw mut (*self.raw.as_ptr()).lock) };
+        // SAFETY: As in `lock`. Where a task may sleep interrupts are on.
+        unsafe { bindings::kvm_xen_rs_write_lock_irq(self.raw.rwlock().as_ptr()) };
         // INVARIANT: Just taken.
         LockedAlone(self, NotThreadSafe)
     }
@@ -181,7 +180,7 @@ impl<'a, S> Gpc<'a, S> {
     #[inline]
     pub(crate) fn wait_for_readers<H: MaySleep + MayEnter<GpcLock>>(self, cx: &mut Ctx<'_, H>) {
         // SAFETY: The lock is initialized with the cache.
-        if unsafe { rwlock::may_have_readers(&raw mut (*self.raw.as_ptr()).lock) } {
+        if unsafe { rwlock::may_have_readers(self.raw.rwlock()) } {
             drop(self.lock_alone(cx));
         }
     }
@@ -204,12 +203,11 @@ impl<'a, S> Gpc<'a, S> {
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
         let (raw, len) = (self.raw.as_ptr(), len as c_ulong);
-        // SAFETY: As in `refresh_len`.
-        to_result(unsafe {
-            match place {
-                Place::Guest(gpa) => symbols::kvm_gpc_activate(raw, gpa, len),
-                Place::Vmm(hva) => symbols::kvm_gpc_activate_hva(raw, hva as c_ulong, len),
-            }
+        to_result(match place {
+            // SAFETY: As in `refresh_len`. KVM has a lock against others who change the cache.
+            Place::Guest(gpa) => unsafe { symbols::kvm_gpc_activate(raw, gpa, len) },
+            // SAFETY: As above; the address need not be one of the VMM's.
+            Place::Vmm(hva) => unsafe { symbols::kvm_gpc_activate_hva(raw, hva as c_ulong, len) },
         })
     }
 
@@ -221,7 +219,6 @@ impl<'a, S> Gpc<'a, S> {
     {
         let bytes = Gpc {
             raw: self.raw,
-            _lifetime: PhantomData,
             _of: PhantomData,
         };
         (bytes, S::SIZE)
@@ -233,12 +230,10 @@ impl<'a, S> Gpc<'a, S> {
         unsafe { symbols::kvm_gpc_deactivate(self.raw.as_ptr()) }
     }
 
-    /// Whether the cache has been told to map something, valid or not.
+    /// Whether the cache has been told to map something, valid or not: now, or a moment ago.
     #[inline]
     pub(crate) fn is_active(self) -> bool {
-        // SAFETY: The field is there as long as the cache. It is written under the lock; a reader
-        // without it sees a value from before or after, and the callers allow for both.
-        unsafe { (&raw const (*self.raw.as_ptr()).active).read_volatile() }
+        self.raw.is_active()
     }
 
     /// What an active cache maps. Exact while no other task can change it.
@@ -246,13 +241,7 @@ impl<'a, S> Gpc<'a, S> {
         if !self.is_active() {
             return None;
         }
-        // SAFETY: As in `is_active`.
-        let (gpa, uhva) = unsafe {
-            (
-                (&raw const (*self.raw.as_ptr()).gpa).read_volatile(),
-                (&raw const (*self.raw.as_ptr()).uhva).read_volatile(),
-            )
-        };
+        let (gpa, uhva) = (self.raw.gpa(), self.raw.uhva());
         // A cache by the VMM's address has no guest-physical one: INVALID_GPA.
         if gpa == Gpa::MAX {
             Some(Place::Vmm(uhva as Hva))
@@ -355,7 +344,7 @@ impl<'g, S: Structure> Locked<'g, S> {
     pub(crate) fn map(self) -> Option<Mapping<'g, S>> {
         // SAFETY: By the invariant the lock is held, in a read section. C and Rust activate the
         // cache for the structure as a whole.
-        let base = unsafe { lock::base(self.gpc.raw.as_ptr(), None) }?;
+        let base = unsafe { lock::base(self.gpc.raw, None) }?;
         // INVARIANT: `base` returns an address where the cache is valid.
         Some(Mapping { lock: self, base })
     }

@@ -14,7 +14,7 @@ mod call;
 
 pub(crate) use call::Callback;
 
-use crate::bindings;
+use crate::{bindings, object::Object};
 // What C's inline functions do beyond a call of these is for lockdep.
 #[cfg(not(locks_by_c))]
 use bindings::{__srcu_read_lock as read_lock, __srcu_read_unlock as read_unlock};
@@ -22,14 +22,12 @@ use bindings::{__srcu_read_lock as read_lock, __srcu_read_unlock as read_unlock}
 use bindings::{
     kvm_xen_rs_srcu_read_lock as read_lock, kvm_xen_rs_srcu_read_unlock as read_unlock,
 };
-use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{ffi::c_int, types::NotThreadSafe};
 
 /// An initialized `struct srcu_struct` that outlives `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Srcu<'a> {
-    raw: NonNull<bindings::srcu_struct>,
-    _lifetime: PhantomData<&'a ()>,
+    raw: Object<'a, bindings::srcu_struct>,
 }
 
 impl<'a> Srcu<'a> {
@@ -41,11 +39,8 @@ impl<'a> Srcu<'a> {
     /// were handed over until then have run: `srcu_barrier()` comes first, as in
     /// `kvm_destroy_vm()`.
     #[inline(always)]
-    pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::srcu_struct>) -> Self {
-        Self {
-            raw,
-            _lifetime: PhantomData,
-        }
+    pub(crate) const unsafe fn from_raw(raw: Object<'a, bindings::srcu_struct>) -> Self {
+        Self { raw }
     }
 
     /// Enters a read-side critical section. Any context; what is inside may sleep.

@@ -7,15 +7,13 @@
 //! this module as the VM may.
 
 use super::{order::XenLock, Ctx, Held, MayEnter, Within};
-use crate::bindings;
-use core::{marker::PhantomData, ptr::NonNull};
+use crate::{bindings, object::Object};
 use kernel::types::NotThreadSafe;
 
 /// The initialized `xen_lock` of a VM that outlives `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Mutex<'a> {
-    raw: NonNull<bindings::mutex>,
-    _lifetime: PhantomData<&'a ()>,
+    raw: Object<'a, bindings::mutex>,
 }
 
 /// The mutex held, the context inside it, and the right to change what it protects.
@@ -25,7 +23,7 @@ pub(crate) struct Mutex<'a> {
 /// The task holds the mutex `raw`.
 pub(crate) struct Guard<'g, H> {
     outside: Ctx<'g, H>,
-    raw: NonNull<bindings::mutex>,
+    raw: Object<'g, bindings::mutex>,
     _task: NotThreadSafe,
 }
 
@@ -36,11 +34,8 @@ impl<'a> Mutex<'a> {
     ///
     /// `raw` is the initialized `xen_lock` of a VM that stays until `'a` ends.
     #[inline(always)]
-    pub(crate) const unsafe fn from_raw(raw: NonNull<bindings::mutex>) -> Self {
-        Self {
-            raw,
-            _lifetime: PhantomData,
-        }
+    pub(crate) const unsafe fn from_raw(raw: Object<'a, bindings::mutex>) -> Self {
+        Self { raw }
     }
 
     /// Takes the mutex. May sleep.

@@ -3,12 +3,13 @@
 //! `gpc->lock` and `gpc->refresh_lock`.
 
 use super::{
-    rwlock::{self, Flags},
+    rwlock::{self, Flags, Lock},
     Gpa,
 };
 use crate::{
     bindings,
     livepatch::symbols,
+    object::{field, Object},
     sync::{current::is_in, order::Id, Held, MayRefresh},
 };
 use core::ptr::NonNull;
@@ -20,7 +21,79 @@ use kernel::{
 };
 
 /// A pfn cache, as C has it.
-pub(super) type Raw = NonNull<bindings::gfn_to_pfn_cache>;
+///
+/// # Invariants
+///
+/// It is initialized.
+#[derive(Clone, Copy)]
+pub(super) struct Raw<'a>(Object<'a, bindings::gfn_to_pfn_cache>);
+
+impl<'a> Raw<'a> {
+    /// Wraps a pfn cache of C's.
+    ///
+    /// # Safety
+    ///
+    /// It is initialized.
+    #[inline(always)]
+    pub(super) const unsafe fn new(object: Object<'a, bindings::gfn_to_pfn_cache>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self(object)
+    }
+
+    /// The cache as C's functions take it.
+    #[inline(always)]
+    pub(super) const fn as_ptr(self) -> *mut bindings::gfn_to_pfn_cache {
+        self.0.as_ptr()
+    }
+
+    /// `gpc->lock`, which is initialized.
+    #[inline(always)]
+    pub(super) fn rwlock(self) -> Lock<'a> {
+        field!(self.0, lock)
+    }
+
+    /// The VM that it is of.
+    #[inline(always)]
+    fn vm(self) -> Object<'a, bindings::kvm> {
+        // SAFETY: `kvm_gpc_init()` has set the field, and nobody does after that.
+        let kvm = unsafe { (*self.as_ptr()).kvm };
+        // SAFETY: A VM goes after its caches. KVM allocates it zeroed.
+        unsafe { Object::from_raw(kvm) }
+    }
+
+    /// The VMM's address space, of which the VM has a reference to the structure.
+    #[inline(always)]
+    fn mm(self) -> *mut bindings::mm_struct {
+        // SAFETY: `kvm_create_vm()` sets the field before the VM has caches, and nobody after that.
+        unsafe { (*self.vm().as_ptr()).mm }
+    }
+
+    /// Whether KVM tells the cache what becomes of its page: not when nobody has the VM any more.
+    #[inline(always)]
+    fn has_notifier(self) -> bool {
+        field!(self.vm(), users_count.refs.counter).read_once() != 0
+    }
+
+    /// Whether it is active. It is written with the lock held for writing; a reader without it sees a
+    /// value from before or after.
+    #[inline(always)]
+    pub(super) fn is_active(self) -> bool {
+        field!(self.0, active).is_set()
+    }
+
+    /// The guest-physical address of what it maps, or `INVALID_GPA`. With the lock held it does not
+    /// change, as nothing else that is below.
+    #[inline(always)]
+    pub(super) fn gpa(self) -> Gpa {
+        field!(self.0, gpa).read_once()
+    }
+
+    /// The VMM's address of what it maps.
+    #[inline(always)]
+    pub(super) fn uhva(self) -> c_ulong {
+        field!(self.0, uhva).read_once()
+    }
+}
 
 /// What there is to undo when the lock is released.
 #[derive(Clone, Copy)]
@@ -41,50 +114,46 @@ pub(super) struct Saved {
 ///
 /// # Safety
 ///
-/// `gpc` is initialized, and the invariant of [`Ctx`](crate::sync::Ctx) holds of `H`, where the
-/// task may try locks. `len` may be left out where each activation of the cache is for the same structure. Who writes to the page is
+/// The invariant of [`Ctx`](crate::sync::Ctx) holds of `H`, where the task may try locks. `len` may be
+/// left out where each activation of the cache is for the same structure. Who writes to the page is
 /// in a read section of the `kvm->srcu` of its VM: a change of the memslots waits for that.
 #[inline(always)]
 pub(super) unsafe fn try_lock<H: Held>(
-    gpc: Raw,
+    gpc: Raw<'_>,
     len: Option<usize>,
 ) -> Option<(NonNull<u8>, Saved)> {
-    let gpc = gpc.as_ptr();
-    // SAFETY: The lock is initialized with the cache. One that is only tried has no place in the
-    // lock order to keep to. Where another cache is locked, interrupts are off.
-    let flags = unsafe {
-        let lock = &raw mut (*gpc).lock;
-        if has::<H>(Id::GpcLock) {
-            rwlock::try_read::<true>(lock)?
-        } else {
-            rwlock::try_read::<false>(lock)?
-        }
-    };
+    let lock = gpc.rwlock();
+    // SAFETY: The lock is initialized. One that is only tried has no place in the lock order to keep to.
+    // Where another cache is locked, interrupts are off.
+    let flags = unsafe { rwlock::try_read(lock, has::<H>(Id::GpcLock)) }?;
     // SAFETY: The lock is held, and the rest is the caller's.
-    unsafe {
-        if let Some(base) = base(gpc, len) {
-            // Another cache of the VM that is locked was found so, and keeps the address space.
-            if has::<H>(Id::GpcLock) {
-                return Some((base, Saved { flags, kept: false }));
-            }
-            if has_notifier(gpc) {
-                // A task in the VM's address space stays in it.
-                if has::<H>(Id::VmMm) {
-                    return Some((base, Saved { flags, kept: false }));
-                }
-                // The VM has a reference to the structure of its address space.
-                let mm = (*(*gpc).kvm).mm;
-                if is_in(mm) {
-                    return Some((base, Saved { flags, kept: false }));
-                }
-                if bindings::kvm_xen_rs_mm_get(mm) {
-                    return Some((base, Saved { flags, kept: true }));
-                }
-            }
+    if let Some(base) = unsafe { base(gpc, len) } {
+        if let Some(kept) = keep_mm::<H>(gpc) {
+            return Some((base, Saved { flags, kept }));
         }
-        rwlock::unlock(&raw mut (*gpc).lock, flags);
     }
+    // SAFETY: It was taken above, with `flags` from before.
+    unsafe { rwlock::unlock(lock, flags) };
     None
+}
+
+/// Whether the VMM's address space had to be kept from going, so that the page stays while the lock
+/// is held; nothing if it may go, or has gone.
+#[inline(always)]
+fn keep_mm<H: Held>(gpc: Raw<'_>) -> Option<bool> {
+    // Another cache of the VM that is locked was found so, and keeps the address space.
+    if has::<H>(Id::GpcLock) {
+        return Some(false);
+    }
+    if !gpc.has_notifier() {
+        return None;
+    }
+    // A task in the VM's address space stays in it.
+    if has::<H>(Id::VmMm) || is_in(gpc.mm()) {
+        return Some(false);
+    }
+    // SAFETY: The VM has a reference to the structure; the count in it is atomic.
+    unsafe { bindings::kvm_xen_rs_mm_get(gpc.mm()) }.then_some(true)
 }
 
 /// Whether `H` has a level.
@@ -92,29 +161,15 @@ const fn has<H: Held>(level: Id) -> bool {
     H::LEVELS & (1 << level as u32) != 0
 }
 
-/// Whether KVM tells the cache what becomes of its page: not when nobody has the VM any more.
-///
-/// # Safety
-///
-/// `gpc` is initialized.
-#[inline(always)]
-unsafe fn has_notifier(gpc: *mut bindings::gfn_to_pfn_cache) -> bool {
-    // SAFETY: The VM is there as long as its caches; the counter is read in one piece.
-    unsafe {
-        let users = &raw const (*(*gpc).kvm).users_count.refs.counter;
-        users.read_volatile() != 0
-    }
-}
-
 /// Takes the lock for reading. Spins.
 ///
 /// # Safety
 ///
-/// `gpc` is initialized, and the context may wait for its lock.
+/// The context may wait for the lock.
 #[inline(always)]
-pub(super) unsafe fn lock(gpc: Raw) -> Saved {
-    // SAFETY: By the safety requirement.
-    let flags = unsafe { rwlock::read(&raw mut (*gpc.as_ptr()).lock) };
+pub(super) unsafe fn lock(gpc: Raw<'_>) -> Saved {
+    // SAFETY: The lock is initialized; the rest is the caller's.
+    let flags = unsafe { rwlock::read(gpc.rwlock()) };
     Saved { flags, kept: false }
 }
 
@@ -122,16 +177,15 @@ pub(super) unsafe fn lock(gpc: Raw) -> Saved {
 ///
 /// # Safety
 ///
-/// `gpc` is initialized, and locked for reading with `saved`.
+/// `gpc` is locked for reading with `saved`.
 #[inline(always)]
-pub(super) unsafe fn unlock(gpc: Raw, saved: Saved) {
+pub(super) unsafe fn unlock(gpc: Raw<'_>, saved: Saved) {
     // SAFETY: By the safety requirement.
-    unsafe {
-        rwlock::unlock(&raw mut (*gpc.as_ptr()).lock, saved.flags);
-        if saved.kept {
-            // Elsewhere, if it is the last one: this may be an interrupt.
-            bindings::mmput_async((*(*gpc.as_ptr()).kvm).mm);
-        }
+    unsafe { rwlock::unlock(gpc.rwlock(), saved.flags) };
+    if saved.kept {
+        // Elsewhere, if it is the last one: this may be an interrupt.
+        // SAFETY: `keep_mm` has taken a reference, and the page is not used any more.
+        unsafe { bindings::mmput_async(gpc.mm()) };
     }
 }
 
@@ -146,68 +200,61 @@ pub(super) unsafe fn unlock(gpc: Raw, saved: Saved) {
 ///
 /// As for [`try_lock`], and the lock is held.
 #[inline(always)]
-pub(super) unsafe fn base(
-    gpc: *mut bindings::gfn_to_pfn_cache,
-    len: Option<usize>,
-) -> Option<NonNull<u8>> {
-    // SAFETY: The lock is held, so that the fields do not change. The sets of memslots are parts of
-    // the VM, of which the one or the other is in use.
-    unsafe {
-        if !(*gpc).valid {
+pub(super) unsafe fn base(gpc: Raw<'_>, len: Option<usize>) -> Option<NonNull<u8>> {
+    if !field!(gpc.0, valid).is_set() {
+        return None;
+    }
+    // A page that was found by its guest-physical address may be another since.
+    let by_gpa = gpc.gpa() != Gpa::MAX;
+    if by_gpa {
+        let slots = field!(gpc.vm(), memslots).item(0).read_once();
+        // SAFETY: The sets of memslots are parts of the VM, of which the one or the other is in use.
+        let slots = unsafe { Object::from_raw(slots) };
+        // An update of the memslots writes to that of the set in use, too, when it ends.
+        if field!(slots, generation).read_once() != field!(gpc.0, generation).read_once() {
             return None;
         }
-        // A page that was found by its guest-physical address may be another since.
-        let by_gpa = (*gpc).gpa != Gpa::MAX;
-        if by_gpa {
-            let slots = (&raw const (*(*gpc).kvm).memslots).cast::<*const bindings::kvm_memslots>();
-            if (*slots.read_volatile()).generation != (*gpc).generation {
-                return None;
-            }
-        }
-        if let Some(len) = len {
-            let at = if by_gpa {
-                (*gpc).gpa
-            } else {
-                (*gpc).uhva as Gpa
-            };
-            if (at % PAGE_SIZE as u64).wrapping_add(len as u64) > PAGE_SIZE as u64 {
-                return None;
-            }
-        }
-        NonNull::new((*gpc).khva.cast())
     }
+    if let Some(len) = len {
+        let at = if by_gpa { gpc.gpa() } else { gpc.uhva() as Gpa };
+        if (at % PAGE_SIZE as u64).wrapping_add(len as u64) > PAGE_SIZE as u64 {
+            return None;
+        }
+    }
+    NonNull::new(field!(gpc.0, khva).read_once().cast())
 }
 
 /// Maps the page of a cache again after it has moved, for `len` bytes. May sleep.
 ///
 /// # Safety
 ///
-/// `gpc` is initialized, and the task in a read section of the `kvm->srcu` of its VM and in the
-/// VM's address space. It may sleep and take the locks of the cache.
+/// The task is in a read section of the `kvm->srcu` of the cache's VM and in the VM's address space.
+/// It may sleep and take the locks of the cache.
 #[inline(never)]
-pub(super) unsafe fn refresh(gpc: Raw, len: usize) -> Result {
-    // SAFETY: The field is a byte, read in one piece; the rest is the caller's, who may wait for the
-    // lock.
-    unsafe {
-        // KVM warns, and a host that panics on warnings is lost, when asked to refresh a cache
-        // that has never been active: a VMM need only send an event before it maps a page.
-        if !(&raw const (*gpc.as_ptr()).active).read_volatile() {
-            return Err(EINVAL);
-        }
-        // Gone for good: to KVM the cache may be as valid as before.
-        if !has_notifier(gpc.as_ptr()) {
-            return Err(EFAULT);
-        }
-        // Whoever was only in the way of another takes the lock for reading here. As a writer it
-        // would be in the way of the next.
-        let saved = lock(gpc);
-        let is_valid = base(gpc.as_ptr(), Some(len)).is_some();
-        unlock(gpc, saved);
-        if is_valid {
-            return Ok(());
-        }
-        to_result(symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong))
+pub(super) unsafe fn refresh(gpc: Raw<'_>, len: usize) -> Result {
+    // KVM warns, and a host that panics on warnings is lost, when asked to refresh a cache
+    // that has never been active: a VMM need only send an event before it maps a page.
+    if !gpc.is_active() {
+        return Err(EINVAL);
     }
+    // Gone for good: to KVM the cache may be as valid as before.
+    if !gpc.has_notifier() {
+        return Err(EFAULT);
+    }
+    // Whoever was only in the way of another takes the lock for reading here. As a writer it
+    // would be in the way of the next.
+    // SAFETY: The context may take the lock.
+    let saved = unsafe { lock(gpc) };
+    // SAFETY: It is held, by a task in a read section; nothing is written to the page.
+    let is_valid = unsafe { base(gpc, Some(len)) }.is_some();
+    // SAFETY: It was taken above.
+    unsafe { unlock(gpc, saved) };
+    if is_valid {
+        return Ok(());
+    }
+    // SAFETY: The cache is initialized, and was active; the rest is the caller's. Against others who
+    // refresh it KVM has a lock.
+    to_result(unsafe { symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong) })
 }
 
 /// As [`try_lock`], refreshing the cache until it is valid. May sleep.
@@ -216,16 +263,15 @@ pub(super) unsafe fn refresh(gpc: Raw, len: usize) -> Result {
 ///
 /// As for [`refresh`].
 #[inline(never)]
-pub(super) unsafe fn lock_refreshed(gpc: Raw, len: usize) -> Result<(NonNull<u8>, Saved)> {
-    // SAFETY: By the safety requirement.
-    unsafe {
-        loop {
-            if let Some(locked) = try_lock::<MayRefresh>(gpc, Some(len)) {
-                return Ok(locked);
-            }
-            // Waits for whoever changes the cache, too.
-            refresh(gpc, len)?;
+pub(super) unsafe fn lock_refreshed(gpc: Raw<'_>, len: usize) -> Result<(NonNull<u8>, Saved)> {
+    loop {
+        // SAFETY: By the safety requirement the task is inside of what matters in `MayRefresh`.
+        if let Some(locked) = unsafe { try_lock::<MayRefresh>(gpc, Some(len)) } {
+            return Ok(locked);
         }
+        // Waits for whoever changes the cache, too.
+        // SAFETY: By the safety requirement.
+        unsafe { refresh(gpc, len) }?;
     }
 }
 
@@ -235,13 +281,13 @@ pub(super) unsafe fn lock_refreshed(gpc: Raw, len: usize) -> Result<(NonNull<u8>
 ///
 /// `gpc` is valid and locked, and the task in a read section of the `kvm->srcu` of its VM.
 #[inline(never)]
-pub(super) unsafe fn mark_dirty(gpc: Raw) {
-    let gpc = gpc.as_ptr();
-    // SAFETY: The lock is held, so that the fields do not change; the memslot, if there is one, is
-    // that of the read section.
-    unsafe {
-        if !(*gpc).memslot.is_null() {
-            symbols::mark_page_dirty_in_slot((*gpc).kvm, (*gpc).memslot, (*gpc).gpa >> PAGE_SHIFT);
-        }
+pub(super) unsafe fn mark_dirty(gpc: Raw<'_>) {
+    let memslot = field!(gpc.0, memslot).read_once();
+    if !memslot.is_null() {
+        // SAFETY: The lock is held, so that the memslot is the one that the page was found by, and is
+        // that of the read section, as the cache is valid: it stays as long.
+        unsafe {
+            symbols::mark_page_dirty_in_slot(gpc.vm().as_ptr(), memslot, gpc.gpa() >> PAGE_SHIFT)
+        };
     }
 }

@@ -97,15 +97,11 @@ impl Srcu<'_> {
                 payload,
             },
         ));
+        // It is the first field.
+        let head = deferred.cast::<bindings::callback_head>();
         // SAFETY: By the contract of `from_raw` the SRCU is initialized, and not cleaned up before the
         // callback has run. The head is the callback's from here on, and this module stays as long.
-        unsafe {
-            bindings::call_srcu(
-                self.raw.as_ptr(),
-                &raw mut (*deferred).head,
-                Some(finish::<T>),
-            )
-        }
+        unsafe { bindings::call_srcu(self.raw.as_ptr(), head, Some(finish::<T>)) }
     }
 }
 
