@@ -11,13 +11,16 @@ use crate::{
 /// One more VM is a Xen guest. May sleep: code is patched, under locks that come before those of a
 /// VM, so outside of `xen_lock`.
 pub(crate) fn inc<H: MayEnter<XenLock>>(_cx: &mut Ctx<'_, H>) {
-    // SAFETY: The key is KVM's, initialized with it. The count may be changed by anyone.
-    unsafe { bindings::kvm_xen_rs_static_branch_inc(&raw mut kvm_xen_enabled) }
+    let key = &raw mut kvm_xen_enabled;
+    // SAFETY: The key is KVM's, initialized with it; its count is atomic. The context may sleep, and
+    // holds nothing that comes after the locks which patching takes.
+    unsafe { bindings::kvm_xen_rs_static_branch_inc(key) }
 }
 
 /// One VM less is a Xen guest. The code is patched when it has been so for a while, as the
 /// deferred key asks for.
 pub(crate) fn dec_deferred() {
+    let key = &raw mut kvm_xen_enabled;
     // SAFETY: As above; the caller gives back a count of its own.
-    unsafe { bindings::kvm_xen_rs_static_branch_dec_deferred(&raw mut kvm_xen_enabled) }
+    unsafe { bindings::kvm_xen_rs_static_branch_dec_deferred(key) }
 }

@@ -27,58 +27,49 @@ impl<S: Structure> Gpc<'_, S> {
         cx: &mut Ctx<'_, H>,
         field: &Field<S, T>,
     ) -> Option<T> {
-        // SAFETY: By the invariant of `Field` the field is mapped and aligned; `T` has no invalid
-        // value.
-        self.try_peek(cx, |base| unsafe {
-            base.as_ptr()
-                .add(field.offset())
-                .cast::<T>()
-                .read_volatile()
+        self.try_peek(cx, |base| {
+            let from = base.as_ptr().wrapping_add(field.offset()).cast::<T>();
+            // SAFETY: `try_peek` looks at what is mapped, in a cache that is locked. By the invariant of
+            // `Field` the field is in it, and aligned; `T` has no invalid value, whatever the guest
+            // writes.
+            unsafe { from.read_volatile() }
         })
     }
 }
 
 impl<S: Structure> Mapping<'_, S> {
+    /// The address of what is `offset` bytes into the structure.
+    #[inline(always)]
+    fn at(&self, offset: usize) -> *mut u8 {
+        self.base().as_ptr().wrapping_add(offset)
+    }
+
     /// Reads a field, once.
     #[inline(always)]
     pub(crate) fn load<T: FromBytes + Copy>(&self, field: &Field<S, T>) -> T {
+        let from = self.at(field.offset()).cast::<T>();
         // SAFETY: By the invariants of `Mapping` and `Field` the field is mapped and aligned; `T`
-        // has no invalid value.
-        unsafe {
-            self.base()
-                .as_ptr()
-                .add(field.offset())
-                .cast::<T>()
-                .read_volatile()
-        }
+        // has no invalid value, whatever the guest writes.
+        unsafe { from.read_volatile() }
     }
 
     /// Writes a field, once.
     #[inline(always)]
     pub(crate) fn store<T: AsBytes + Copy>(&self, field: &Field<S, T>, value: T) {
-        // SAFETY: By the invariants of `Mapping` and `Field` the field is mapped and aligned.
-        unsafe {
-            self.base()
-                .as_ptr()
-                .add(field.offset())
-                .cast::<T>()
-                .write_volatile(value)
-        }
+        let to = self.at(field.offset()).cast::<T>();
+        // SAFETY: By the invariants of `Mapping` and `Field` the field is mapped and aligned. Whoever
+        // reads it is the guest, or takes what is there for any bytes.
+        unsafe { to.write_volatile(value) }
     }
 
     /// Reads double words, each once.
     pub(crate) fn load_words<const N: usize>(&self, words: &Words<S, N>) -> [u64; N] {
         core::array::from_fn(|i| {
             let value: u64;
+            let from = self.at(words.offset()).cast::<u64>().wrapping_add(i);
             // SAFETY: By the invariants of `Mapping` and `Words` the bytes are mapped. The address
             // need not be aligned, which the instruction allows.
             unsafe {
-                let from = self
-                    .base()
-                    .as_ptr()
-                    .add(words.offset())
-                    .cast::<u64>()
-                    .wrapping_add(i);
                 asm!("mov {value}, qword ptr [{from}]", value = out(reg) value,
                     from = in(reg) from, options(nostack, preserves_flags, readonly));
             }
@@ -90,15 +81,16 @@ impl<S: Structure> Mapping<'_, S> {
     #[inline(always)]
     pub(crate) fn test_and_set(&self, bits: &Bits<S>, nr: u32) -> bool {
         let (array, nr) = bits.locate(nr);
-        // SAFETY: By the invariants of `Mapping` and `Bits` the bit is mapped, in an aligned word
-        // if the structure is aligned. KVM changes these bits by atomic operations alone.
-        unsafe {
-            let array = self.base().as_ptr().add(array);
-            if S::ALIGN % 4 == 0 {
-                bitops::test_and_set_in(array.cast(), nr)
-            } else {
-                bitops::test_and_set(array.add((nr / 8) as usize), nr % 8)
-            }
+        let array = self.at(array);
+        if S::ALIGN % 4 == 0 {
+            // SAFETY: By the invariants of `Mapping` and `Bits` the bit is mapped, in an aligned word as
+            // the structure is aligned. KVM changes these bits by atomic operations alone, here and in C;
+            // who else does so is the guest.
+            unsafe { bitops::test_and_set_in(array.cast(), nr) }
+        } else {
+            let byte = array.wrapping_add((nr / 8) as usize);
+            // SAFETY: As above, but for the alignment.
+            unsafe { bitops::test_and_set(byte, nr % 8) }
         }
     }
 
@@ -106,11 +98,9 @@ impl<S: Structure> Mapping<'_, S> {
     #[inline(always)]
     pub(crate) fn test(&self, bits: &Bits<S>, nr: u32) -> bool {
         let (array, nr) = bits.locate(nr);
+        let byte = self.at(array).wrapping_add((nr / 8) as usize);
         // SAFETY: By the invariants of `Mapping` and `Bits` the byte is mapped.
-        let byte = unsafe {
-            let array = self.base().as_ptr().add(array);
-            array.add((nr / 8) as usize).read_volatile()
-        };
+        let byte = unsafe { byte.read_volatile() };
         byte & (1 << (nr % 8)) != 0
     }
 }

@@ -49,9 +49,15 @@ macro_rules! fields {
     ($($(#[$doc:meta])* $get:ident, $set:ident, $($field:ident).+: $type:ty;)*) => {$(
         $(#[$doc])*
         pub(crate) fn $get(&self) -> $type {
-            // SAFETY: The structure is initialized as a whole, and any bytes are a value of the
-            // field.
-            unsafe { self.0.u.$($field).+ }
+            #[allow(
+                clippy::multiple_unsafe_ops_per_block,
+                reason = "it is read once, by way of two unions"
+            )]
+            // SAFETY: The structure is initialized as a whole, and is the caller's own. Any bytes are
+            // a value of the field.
+            unsafe {
+                self.0.u.$($field).+
+            }
         }
 
         /// Returns it to the user.
@@ -84,12 +90,12 @@ impl HvmAttr<'_> {
 
     /// What to do with a sending port.
     pub(crate) fn evtchn(&self) -> EvtchnAttr {
-        // SAFETY: The structure is initialized as a whole, and any bytes are a value of the
-        // fields.
-        let (evtchn, port, eventfd) = unsafe {
-            let evtchn = self.0.u.evtchn;
-            (evtchn, evtchn.deliver.port, evtchn.deliver.eventfd)
-        };
+        // SAFETY: The structure is initialized as a whole, and any bytes are a value of the field.
+        let evtchn = unsafe { self.0.u.evtchn };
+        // SAFETY: As above.
+        let port = unsafe { evtchn.deliver.port };
+        // SAFETY: As above.
+        let eventfd = unsafe { evtchn.deliver.eventfd };
         EvtchnAttr {
             send_port: evtchn.send_port,
             kind: evtchn.type_,

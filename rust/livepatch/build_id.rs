@@ -70,16 +70,19 @@ unsafe fn copy(from: NonNull<u8>, len: usize) -> Result<KVVec<u8>> {
 ///
 /// `ENOEXEC` when it is another build than was expected; `ENOMEM`. They are negative numbers.
 pub(super) unsafe fn check(object: *const bindings::klp_object) -> Result<(), c_int> {
-    // SAFETY: The array is there. Volatile, as the compiler has another value in mind than is in
-    // the file that comes of it.
+    // SAFETY: The array is there, and nothing writes to it once the module is loaded. Volatile, as the
+    // compiler has another value in mind than is in the file that comes of it.
     let expected = unsafe { (&raw const EXPECTED).read_volatile() };
     let [len, bytes @ ..] = &expected;
     let Some(expected) = bytes.get(..usize::from(*len)).filter(|id| !id.is_empty()) else {
         return Ok(());
     };
-    // SAFETY: By the safety requirement the object has its module, which the core does not let go
-    // meanwhile: it holds `klp_mutex`, which `klp_module_going()` takes.
-    let memory = unsafe { &(*(*object).mod_).mem };
+    // SAFETY: By the safety requirement it is an object that the core, which calls, has locked
+    // (`klp_mutex`).
+    let patched = unsafe { (*object).mod_ };
+    // SAFETY: The object has its module, which the core does not let go meanwhile: `klp_module_going()`
+    // takes `klp_mutex`. Where a module's memory is does not change once it is on the way.
+    let memory = unsafe { &(*patched).mem };
     let Some(rodata) = memory.get(bindings::mod_mem_type_MOD_RODATA as usize) else {
         return Ok(());
     };

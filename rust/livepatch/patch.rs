@@ -102,13 +102,13 @@ impl<const N: usize> Patch<N> {
         let patch = self.patch.get();
         let objects = self.objects.get().cast::<bindings::klp_object>();
 
-        // SAFETY: The pointers are those of a static. Nobody else has them: the core gets them
-        // below, and refuses a patch that it has got before without looking inside.
-        unsafe {
-            (*objects).funcs = self.funcs.get().cast();
-            (*patch).mod_ = module.as_ptr();
-            (*patch).objs = objects;
-        }
+        // SAFETY: The pointer is that of a static. Nobody else has it: the core gets it below, and
+        // refuses a patch that it has got before without looking inside.
+        unsafe { (*objects).funcs = self.funcs.get().cast() };
+        // SAFETY: As above.
+        let to = unsafe { &mut *patch };
+        to.mod_ = module.as_ptr();
+        to.objs = objects;
         // SAFETY: The patch is complete, in memory that lasts as long as the module, and each
         // replacement may be called for the original by `Replacement::new`.
         to_result(unsafe { bindings::klp_enable_patch(patch) })
