@@ -7,6 +7,7 @@
 //! what they lock in which order.
 
 #![deny(unsafe_code)]
+#![warn(clippy::multiple_unsafe_ops_per_block)]
 
 use kernel::prelude::*;
 
