@@ -316,8 +316,10 @@ pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, sta
     let Some(state) = State::from_u64(state as u64) else {
         return;
     };
+    // SAFETY: As KVM calls it.
+    let known = unsafe { Vcpu::from_raw(vcpu) };
     // SAFETY: KVM calls it on the vCPU's own task, from within the scheduler too.
-    let own = unsafe { OwnVcpu::assert(self::vcpu(vcpu)) };
+    let own = unsafe { OwnVcpu::assert(known) };
     framed(|| runstate::account(own, state));
     if state == State::Runnable {
         // SAFETY: KVM calls it so when the vCPU's task is scheduled out: it may not sleep, and

@@ -64,6 +64,9 @@ symbols_of_kvm! {
     ) -> c_int;
     fn kvm_vcpu_on_spin(vcpu: *mut kvm_vcpu, yield_to_kernel_mode: bool);
     fn kvm_vcpu_halt(vcpu: *mut kvm_vcpu);
+    fn kvm_lapic_hv_timer_in_use(vcpu: *mut kvm_vcpu) -> bool;
+    fn kvm_lapic_switch_to_sw_timer(vcpu: *mut kvm_vcpu);
+    fn kvm_lapic_switch_to_hv_timer(vcpu: *mut kvm_vcpu);
     fn kvm_skip_emulated_instruction(vcpu: *mut kvm_vcpu) -> c_int;
     fn kvm_get_linear_rip(vcpu: *mut kvm_vcpu) -> c_ulong;
     fn kvm_is_linear_rip(vcpu: *mut kvm_vcpu, linear_rip: c_ulong) -> bool;

@@ -134,6 +134,8 @@ pub const TRUSTED: &[Trusted] = trusted! {
         [get_cs_db_l_bits get_cpl patch_hypercall]
             "The vendor module's own. The vCPU's own task, outside of the guest.",
             by ["impl OwnVcpu<'_>"];
+        [kvm_lapic_hv_timer_in_use kvm_lapic_switch_to_sw_timer kvm_lapic_switch_to_hv_timer]
+            "The vCPU's own task, outside of the guest.", by ["impl OwnVcpu<'_>"];
         [kvm_vcpu_halt kvm_xen_rs_set_mp_state]
             "As above, but outside of `kvm->srcu`: sleeps as long as the guest likes.",
             by ["H: MayWaitForGuest", "outside_of_srcu"];
