@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Attributes of a VM and of a vCPU, by type.
+//! Attributes of a VM and of a vCPU, with any value.
 
 use kvm_bindings::*;
 use nix::Result;
@@ -8,10 +8,7 @@ use super::ioctl;
 use super::vcpu::Vcpu;
 use super::vm::Vm;
 
-/// KVM_XEN_INVALID_GFN: no frame.
-pub const INVALID_GFN: u64 = u64::MAX;
-/// KVM_XEN_INVALID_GPA: no guest address.
-pub const INVALID_GPA: u64 = u64::MAX;
+pub use kvm_xen_ioctls::{INVALID_GFN, INVALID_GPA};
 
 /// The union of an attribute as words; every type begins with the first.
 pub type Payload = [u64; 8];

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Interrupt routes to event channels, and eventfds that trigger them.
 
-use kvm_bindings::{
-    kvm_irq_routing_entry, kvm_irq_routing_xen_evtchn, KvmIrqRouting, KVM_IRQ_ROUTING_XEN_EVTCHN,
-};
+use kvm_bindings::{kvm_irq_routing_xen_evtchn, KvmIrqRouting};
+use kvm_xen_ioctls::xen_evtchn_route;
 use nix::errno::Errno;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
@@ -41,17 +40,12 @@ pub fn table(routes: &[Route]) -> Result<KvmIrqRouting, Errno> {
     let entries: Vec<_> = routes
         .iter()
         .map(|route| {
-            let mut entry = kvm_irq_routing_entry {
-                gsi: route.gsi,
-                type_: KVM_IRQ_ROUTING_XEN_EVTCHN,
-                ..Default::default()
-            };
-            entry.u.xen_evtchn = kvm_irq_routing_xen_evtchn {
+            let event = kvm_irq_routing_xen_evtchn {
                 port: route.port,
                 vcpu: route.vcpu,
                 priority: route.priority,
             };
-            entry
+            xen_evtchn_route(route.gsi, &event)
         })
         .collect();
     KvmIrqRouting::from_entries(&entries).map_err(|_| Errno::E2BIG)

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use kvm_bindings::{
-    kvm_xen_hvm_config, KVM_XEN_HVM_CONFIG_EVTCHN_SEND, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
-};
+use kvm_bindings::KVM_XEN_HVM_CONFIG_EVTCHN_SEND;
+use kvm_xen_ioctls::intercept_hypercalls;
 
 use super::check::check_eq;
 use super::detached::Detached;
@@ -31,11 +30,8 @@ pub const AWAKE: Duration = Duration::from_secs(5);
 /// A guest that may poll: KVM knows EVTCHN_SEND, and vCPU 0 can make hypercalls.
 pub fn polling_guest(abi: Abi, vcpus: &[u32]) -> Outcome<Machine> {
     let mut machine = Machine::builder(abi).vcpus(vcpus).build()?;
-    machine.vm.xen_config(&kvm_xen_hvm_config {
-        flags: KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL | KVM_XEN_HVM_CONFIG_EVTCHN_SEND,
-        msr: HYPERCALL_MSR,
-        ..Default::default()
-    })?;
+    let config = intercept_hypercalls(HYPERCALL_MSR, KVM_XEN_HVM_CONFIG_EVTCHN_SEND);
+    machine.vm.xen_config(&config)?;
     machine.boot_with_hypercalls(0)?;
     Ok(machine)
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A vCPU, and running guest code on it.
 
-use kvm_bindings::{kvm_regs, KVM_EXIT_XEN, KVM_EXIT_XEN_HCALL};
+use kvm_bindings::{kvm_regs, KVM_EXIT_XEN};
 use kvm_ioctls::{VcpuExit, VcpuFd};
+use kvm_xen_ioctls::XenVcpu;
 use nix::errno::Errno;
 
 use super::child::step;
@@ -104,19 +105,15 @@ impl Vcpu {
     }
 
     fn xen_exit(&mut self) -> Exit {
-        // SAFETY: the exit reason says that this member is in use.
-        let xen = unsafe { self.fd.get_kvm_run().__bindgen_anon_1.xen };
-        if xen.type_ != KVM_EXIT_XEN_HCALL {
-            return Exit::Other(format!("KVM_EXIT_XEN of type {}", xen.type_));
+        match self.fd.xen_hypercall() {
+            Some(hypercall) => Exit::Hypercall(Hypercall {
+                longmode: hypercall.longmode.into(),
+                cpl: hypercall.cpl.into(),
+                input: hypercall.input,
+                params: hypercall.params,
+            }),
+            None => Exit::Other("KVM_EXIT_XEN that is no hypercall".into()),
         }
-        // SAFETY: the union has this one member, and any bytes are valid in it.
-        let hcall = unsafe { xen.u.hcall };
-        Exit::Hypercall(Hypercall {
-            longmode: hcall.longmode,
-            cpl: hcall.cpl,
-            input: hcall.input,
-            params: hcall.params,
-        })
     }
 
     /// Starts at `entry` with these registers, and runs until it comes back.
@@ -197,8 +194,7 @@ impl Vcpu {
 
     /// Gives the VMM's result for [`Exit::Hypercall`] and goes on.
     pub fn return_to_guest(&mut self, result: u64) -> Result<Exit, Errno> {
-        // Writing a member of a union is safe, and all members are plain data.
-        self.fd.get_kvm_run().__bindgen_anon_1.xen.u.hcall.result = result;
+        self.fd.set_xen_hypercall_result(result).map_err(errno)?;
         self.run()
     }
 

@@ -4,9 +4,10 @@
 use kvm_bindings::{
     kvm_enable_cap, kvm_irq_routing_xen_evtchn, kvm_userspace_memory_region, kvm_xen_hvm_config,
     KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_INVAL,
-    KVM_MSR_EXIT_REASON_UNKNOWN, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
+    KVM_MSR_EXIT_REASON_UNKNOWN,
 };
-use kvm_ioctls::{Cap, Kvm, VmFd};
+use kvm_ioctls::{Kvm, VmFd};
+use kvm_xen_ioctls::{intercept_hypercalls, XenVm};
 use nix::errno::Errno;
 use vm_memory::MmapRegion;
 
@@ -14,8 +15,7 @@ use super::ioctl;
 use super::outcome::{Outcome, Stop};
 use super::vcpu::Vcpu;
 
-/// The only priority there is: that of the 2-level ABI.
-pub const PRIORITY: u32 = u32::MAX;
+pub use kvm_xen_ioctls::PRIORITY_2LEVEL as PRIORITY;
 
 /// The MSR by which guests ask for their hypercall page.
 pub const HYPERCALL_MSR: u32 = 0x4000_0200;
@@ -57,7 +57,7 @@ impl Vm {
 
     /// KVM_CAP_XEN_HVM: what KVM can do for Xen guests.
     pub fn xen_features(&self) -> u32 {
-        self.fd.check_extension_int(Cap::XenHvm) as u32
+        self.fd.xen_features()
     }
 
     /// Skips the case on a kernel without a feature of KVM_CAP_XEN_HVM.
@@ -138,11 +138,7 @@ impl Vm {
 
 /// The usual configuration of Xen guests.
 pub fn intercepting() -> kvm_xen_hvm_config {
-    kvm_xen_hvm_config {
-        flags: KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
-        msr: HYPERCALL_MSR,
-        ..Default::default()
-    }
+    intercept_hypercalls(HYPERCALL_MSR, 0)
 }
 
 /// kvm-ioctls' errors as nix has them.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! KVM's Xen ioctls, and the guest's side of them.
 
-use std::os::fd::AsRawFd;
-
 use anyhow::{ensure, Context, Result};
-use kvm_bindings::*;
-use kvm_ioctls::{VcpuFd, VmFd};
-use nix::errno::Errno;
+use kvm_bindings::kvm_regs;
+use kvm_ioctls::VmFd;
+use kvm_xen_ioctls::{
+    XenEvtchn, XenEvtchnTarget, XenTimer, XenVcpu, XenVcpuAttr, XenVm, XenVmAttr,
+};
 
 use crate::guest::{Instruction, Vm};
 
@@ -16,106 +16,57 @@ const HYPERCALL_MSR: u32 = 0x4000_0200;
 const HYPERCALL_PAGE: usize = 0x2000;
 /// Where the shared_info page is.
 const SHARED_INFO: usize = 0x4000;
-/// The only priority there is.
-const PRIORITY: u32 = u32::MAX;
-
-mod raw {
-    use super::*;
-
-    const KVMIO: u8 = 0xae;
-
-    nix::ioctl_write_ptr!(hvm_config, KVMIO, 0x7a, kvm_xen_hvm_config);
-    nix::ioctl_write_ptr!(hvm_set_attr, KVMIO, 0xc9, kvm_xen_hvm_attr);
-    nix::ioctl_write_ptr!(vcpu_set_attr, KVMIO, 0xcb, kvm_xen_vcpu_attr);
-}
 
 /// KVM_XEN_HVM_CONFIG: KVM handles hypercalls.
 pub fn intercept_hypercalls(vm: &VmFd) -> Result<()> {
-    let config = kvm_xen_hvm_config {
-        flags: KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
-        msr: HYPERCALL_MSR,
-        ..Default::default()
-    };
-    // SAFETY: the pointer comes from a reference to the type that the ioctl takes.
-    unsafe { raw::hvm_config(vm.as_raw_fd(), &config) }.context("KVM_XEN_HVM_CONFIG")?;
-    Ok(())
+    vm.set_xen_config(&kvm_xen_ioctls::intercept_hypercalls(HYPERCALL_MSR, 0))
+        .context("KVM_XEN_HVM_CONFIG")
 }
 
 /// KVM_XEN_HVM_SET_ATTR.
-fn set_vm_attr(vm: &VmFd, attr: &kvm_xen_hvm_attr) -> Result<()> {
-    // SAFETY: the pointer comes from a reference to the type that the ioctl takes.
-    unsafe { raw::hvm_set_attr(vm.as_raw_fd(), attr) }.context("KVM_XEN_HVM_SET_ATTR")?;
-    Ok(())
+fn set_vm_attr(vm: &VmFd, attr: XenVmAttr) -> Result<()> {
+    vm.set_xen_attr(attr).context("KVM_XEN_HVM_SET_ATTR")
 }
 
-/// KVM_XEN_VCPU_SET_ATTR.
-fn set_vcpu_attr(vcpu: &VcpuFd, attr: &kvm_xen_vcpu_attr) -> Result<()> {
-    // SAFETY: the pointer comes from a reference to the type that the ioctl takes.
-    unsafe { raw::vcpu_set_attr(vcpu.as_raw_fd(), attr) }.context("KVM_XEN_VCPU_SET_ATTR")?;
-    Ok(())
+/// KVM_XEN_VCPU_SET_ATTR, of the only vCPU.
+fn set_vcpu_attr(vm: &Vm, attr: XenVcpuAttr) -> Result<()> {
+    let result = vm.vcpu().set_xen_attr(attr);
+    result.context("KVM_XEN_VCPU_SET_ATTR")
 }
 
 /// Gives the guest a shared_info page, with the vcpu_info of the only vCPU in it.
 pub fn map_shared_info(vm: &Vm) -> Result<()> {
-    let mut attr = kvm_xen_hvm_attr {
-        type_: KVM_XEN_ATTR_TYPE_SHARED_INFO as u16,
-        ..Default::default()
-    };
-    attr.u.shared_info.gfn = (SHARED_INFO >> 12) as u64;
-    set_vm_attr(vm.fd(), &attr)?;
-
-    let mut attr = kvm_xen_vcpu_attr {
-        type_: KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO as u16,
-        ..Default::default()
-    };
-    attr.u.gpa = SHARED_INFO as u64;
-    set_vcpu_attr(vm.vcpu(), &attr)
+    let gfn = (SHARED_INFO >> 12) as u64;
+    set_vm_attr(vm.fd(), XenVmAttr::SharedInfo(Some(gfn)))?;
+    set_vcpu_attr(vm, XenVcpuAttr::VcpuInfo(Some(SHARED_INFO as u64)))
 }
 
 /// Assigns a port from which the guest sends events to itself.
 pub fn assign(vm: &Vm, port: u32) -> Result<()> {
-    const STATUS_IPI: u32 = 5;
-
-    let mut attr = ports(port, 0);
-    attr.u.evtchn.type_ = STATUS_IPI;
-    attr.u.evtchn.deliver.port.port = port;
-    attr.u.evtchn.deliver.port.priority = PRIORITY;
-    set_vm_attr(vm.fd(), &attr)
+    let assign = XenEvtchn::Assign {
+        send_port: port,
+        target: XenEvtchnTarget::Ipi { vcpu: 0 },
+    };
+    set_vm_attr(vm.fd(), XenVmAttr::Evtchn(assign))
 }
 
 /// Takes back all ports.
 pub fn reset(vm: &Vm) -> Result<()> {
-    set_vm_attr(vm.fd(), &ports(0, KVM_XEN_EVTCHN_RESET))
+    set_vm_attr(vm.fd(), XenVmAttr::Evtchn(XenEvtchn::Reset))
 }
 
 /// Takes back a port; whether it was there.
 pub fn deassign(vm: &Vm, port: u32) -> Result<bool> {
-    match set_vm_attr(vm.fd(), &ports(port, KVM_XEN_EVTCHN_DEASSIGN)) {
-        Err(error) if error.downcast_ref() == Some(&Errno::ENOENT) => Ok(false),
-        result => result.map(|()| true),
+    let deassign = XenEvtchn::Deassign { send_port: port };
+    match vm.fd().set_xen_attr(XenVmAttr::Evtchn(deassign)) {
+        Err(error) if error.errno() == libc::ENOENT => Ok(false),
+        result => result.context("KVM_XEN_HVM_SET_ATTR").map(|()| true),
     }
-}
-
-fn ports(port: u32, flags: u32) -> kvm_xen_hvm_attr {
-    let mut attr = kvm_xen_hvm_attr {
-        type_: KVM_XEN_ATTR_TYPE_EVTCHN as u16,
-        ..Default::default()
-    };
-    attr.u.evtchn.send_port = port;
-    attr.u.evtchn.flags = flags;
-    attr
 }
 
 /// Sets the vCPU's timer.
 pub fn set_timer(vm: &Vm, port: u32, expires_ns: u64) -> Result<()> {
-    let mut attr = kvm_xen_vcpu_attr {
-        type_: KVM_XEN_VCPU_ATTR_TYPE_TIMER as u16,
-        ..Default::default()
-    };
-    attr.u.timer.port = port;
-    attr.u.timer.priority = PRIORITY;
-    attr.u.timer.expires_ns = expires_ns;
-    set_vcpu_attr(vm.vcpu(), &attr)
+    set_vcpu_attr(vm, XenVcpuAttr::Timer(XenTimer { port, expires_ns }))
 }
 
 /// Whether an event of this port is pending. The guest has the 32-bit layout.

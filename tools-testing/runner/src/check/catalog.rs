@@ -9,6 +9,7 @@ use crate::parts::Programs;
 use crate::paths::{Kernel, Kind, Paths};
 use crate::select::Selection;
 use anyhow::{bail, Context, Result};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Facts of the module file, and what each must be.
@@ -35,6 +36,14 @@ const OF_SOURCE: [&str; 5] = [
 /// The kernel that everything is run on.
 pub const MAIN: Which = Which::Main(Kind::Stock);
 
+/// A crate of the workspace.
+pub struct Crate {
+    /// What cargo calls it.
+    pub name: String,
+    /// Where it is.
+    pub directory: PathBuf,
+}
+
 /// The chosen tests.
 pub struct Catalog {
     /// Those that run in machines; no machine without one.
@@ -44,7 +53,7 @@ pub struct Catalog {
     /// Checks of the module file and its source.
     pub module: Vec<&'static str>,
     /// Crates of the workspace whose unit tests run.
-    pub crates: Vec<String>,
+    pub crates: Vec<Crate>,
     /// Checks of the workspace's source.
     pub lint: Vec<&'static str>,
     /// What the module is broken by on purpose.
@@ -91,7 +100,7 @@ impl Catalog {
             module: chosen("module", &module_checks),
             crates: crates(paths)?
                 .into_iter()
-                .filter(|name| selection.may_have_in(&format!("host/{name}")))
+                .filter(|of| selection.may_have_in(&join("host", &of.name)))
                 .collect(),
             lint: chosen("", &["fmt", "clippy"]),
             alarms: match selection {
@@ -160,7 +169,7 @@ impl Catalog {
         }
         names.extend(self.modinfo.iter().map(|(field, _)| join("modinfo", field)));
         names.extend(self.module.iter().map(|name| join("module", name)));
-        names.extend(self.crates.iter().map(|name| join("host", name)));
+        names.extend(self.crates.iter().map(|of| join("host", &of.name)));
         names.extend(self.lint.iter().map(|name| (*name).to_owned()));
         names.extend(self.alarms.iter().map(Defect::test));
         names
@@ -211,7 +220,7 @@ fn cases(programs: &Programs, flags: &[&str]) -> Result<Vec<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-fn crates(paths: &Paths) -> Result<Vec<String>> {
+fn crates(paths: &Paths) -> Result<Vec<Crate>> {
     let mut cargo =
         crate::build_steps::cargo(paths, &["metadata", "--no-deps", "--format-version=1"]);
     let output = cargo.output().context("cargo metadata")?;
@@ -223,9 +232,15 @@ fn crates(paths: &Paths) -> Result<Vec<String>> {
     }
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    let mut names: Vec<String> = packages
-        .filter_map(|package| package["name"].as_str().map(str::to_owned))
+    let mut crates: Vec<Crate> = packages
+        .filter_map(|package| {
+            let manifest = Path::new(package["manifest_path"].as_str()?);
+            Some(Crate {
+                name: package["name"].as_str()?.to_owned(),
+                directory: manifest.parent()?.to_owned(),
+            })
+        })
         .collect();
-    names.sort();
-    Ok(names)
+    crates.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(crates)
 }

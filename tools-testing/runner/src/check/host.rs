@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is tested without a machine: the workspace's unit tests, its format and its lints.
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Crate};
 use super::Context;
 use crate::build_steps::{cargo, run, Output};
 use crate::progress::seconds;
@@ -32,8 +32,8 @@ pub fn tests(context: &Context, catalog: &Catalog) {
         };
         whole(context, lint, &mut cargo(context.paths, arguments));
     }
-    for name in &catalog.crates {
-        unit_tests(context, name);
+    for of in &catalog.crates {
+        unit_tests(context, of);
     }
 }
 
@@ -74,7 +74,7 @@ fn output(context: &Context, name: &str, command: &mut Command) -> anyhow::Resul
 }
 
 /// Runs a crate's tests; each of them is a result.
-fn unit_tests(context: &Context, name: &str) {
+fn unit_tests(context: &Context, Crate { name, directory }: &Crate) {
     let group = format!("host/{name}");
     let begun = Instant::now();
     let arguments = ["test", "--locked", "--no-fail-fast", "-p", name];
@@ -98,7 +98,7 @@ fn unit_tests(context: &Context, name: &str) {
             context.report.add(&name, test.verdict, None);
         }
     }
-    let reason = match written(&context.paths.workspace().join(name)) {
+    let reason = match written(directory) {
         _ if !output.ok && !a_test_failed => "cargo test failed".to_owned(),
         Ok(written) if told < written => format!("{written} tests are written, and {told} told"),
         Ok(_) => return,
@@ -141,8 +141,14 @@ fn parse(lines: &[String]) -> Vec<Test> {
         else {
             continue;
         };
-        // "test NAME - should panic ... ok"
+        // "test NAME - should panic ... ok", "test FILE - ITEM (line N) - compile ... ok"
         let name = name.split(" - should panic").next().unwrap_or(name);
+        let shown = match (name.split_once(" - "), name.split_once(" (line ")) {
+            (Some((file, _)), Some((_, line))) => {
+                format!("doc/{file}:{}", line.split(')').next().unwrap_or(line))
+            }
+            _ => name.to_owned(),
+        };
         let verdict = match end {
             "ok" => Verdict::Ok,
             "FAILED" => Verdict::NotOk("it failed".into(), failure(lines, name)),
@@ -155,7 +161,7 @@ fn parse(lines: &[String]) -> Vec<Test> {
             },
         };
         tests.push(Test {
-            name: name.to_owned(),
+            name: shown,
             verdict,
         });
     }
@@ -186,13 +192,15 @@ mod tests {
     fn libtest_is_read() {
         let text = "     Running unittests src/lib.rs (target/debug/deps/pure-1)\n\nrunning 4 tests\n\
             test a::fine ... ok\ntest a::bad ... FAILED\ntest a::slow ... ignored, takes an hour\n\
-            test b - should panic ... ok\n\nfailures:\n\n---- a::bad stdout ----\n\n\
+            test b - should panic ... ok\ntest x/src/lib.rs - (line 9) ... ok\n\
+            test x/src/vm.rs - vm::Vm::new (line 25) - compile ... ok\n\nfailures:\n\n---- a::bad stdout ----\n\n\
             thread 'a::bad' panicked at src/lib.rs:3:9:\nassertion failed\n\nfailures:\n    a::bad\n\n\
             test result: FAILED. 2 passed; 1 failed\n";
         let lines: Vec<_> = text.lines().map(str::to_owned).collect();
         let tests = parse(&lines);
         let names: Vec<_> = tests.iter().map(|test| test.name.as_str()).collect();
-        assert_eq!(names, ["a::fine", "a::bad", "a::slow", "b"]);
+        assert_eq!(names[..4], ["a::fine", "a::bad", "a::slow", "b"]);
+        assert_eq!(names[4..], ["doc/x/src/lib.rs:9", "doc/x/src/vm.rs:25"]);
         assert_eq!(tests[0].verdict, Verdict::Ok);
         let Verdict::NotOk(_, lines) = &tests[1].verdict else {
             panic!("{tests:?}");
