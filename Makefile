@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples port detour demo check alarms bench lockgraph fuzz soak takeover mutants shell fmt clippy clean help
+.PHONY: modules samples port detour demo sample check alarms bench lockgraph fuzz soak takeover mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -66,6 +66,10 @@ detour:
 ## demo: a Debian guest on Xen, its events delivered by Rust (PROMPT=1: and a prompt beside it)
 demo:
 	@$(RUN) demo $(if $(PROMPT),--shell)
+
+## sample: samples/hello-xen, a small VMM whose guest is one of Xen, on C and on Rust
+sample:
+	@$(RUN) sample
 
 ## check: all tests, on debug kernels too, and a part of them on other kernels (KERNELS=all: on all
 ##        that the archive has); TESTS=pattern for some of them, SEED=s for what was random before
@@ -117,7 +121,7 @@ fmt:
 clippy:
 	@$(MAKE) --no-print-directory modules CLIPPY=1 MO='$(CURDIR)/build/clippy'
 	@$(MAKE) --no-print-directory samples CLIPPY=1 MO='$(CURDIR)/build/clippy-samples'
-	cd tools-testing && $(CARGO) clippy --all-targets -- -D warnings
+	cd tools-testing && $(CARGO) clippy --workspace --all-targets -- -D warnings
 
 ## clean: remove what was built here; the cache outside stays
 clean:

@@ -134,6 +134,9 @@ pub enum Command {
     /// Measure what C and Rust cost, path by path
     Bench(Bench),
 
+    /// Run samples/hello-xen, a small VMM, on C and on Rust
+    Sample,
+
     /// Give a prompt in a machine with KVM; our module lies at /kvm_xen_rs.ko
     Shell,
 }

@@ -25,6 +25,7 @@ mod progress;
 mod qemu;
 mod record;
 mod report;
+mod sample;
 mod scratch;
 mod select;
 mod shell;
@@ -81,6 +82,7 @@ fn run(cli: &Cli) -> Result<bool> {
         Command::Alarms { names, count } => alarms::run(&cli.common, names, *count),
         Command::Bench(options) => bench::run(&cli.common, options),
         Command::Lockgraph => check::lock_order::run(&cli.common),
+        Command::Sample => sample::run(&cli.common).map(|()| true),
         Command::Shell => shell::run(&cli.common, false).map(|()| true),
     }
 }

@@ -65,6 +65,9 @@ const CASE_LIMIT_S: u64 = 20;
 /// Seconds that a Xen guest may take, boot and all.
 pub const GUEST_LIMIT_S: u64 = 180;
 
+/// Seconds that the small VMM of samples/ may take.
+pub const HELLO_LIMIT_S: u64 = 60;
+
 /// The programs of the workspace, by name.
 pub type Programs = Arc<HashMap<String, PathBuf>>;
 
@@ -210,6 +213,17 @@ impl<'a> Parts<'a> {
         Ok(ExecAction {
             argv: [&[path], arguments].concat(),
             output: Output::Ktap,
+            flaws: Vec::new(),
+        })
+    }
+
+    /// The small VMM of samples/, to run in the machine.
+    pub fn hello(&self, initramfs: &mut Initramfs) -> Result<ExecAction> {
+        let path = "/tests/hello-xen".to_owned();
+        initramfs.stripped(&path, self.program("hello-xen")?)?;
+        Ok(ExecAction {
+            argv: vec![path],
+            output: Output::Text,
             flaws: Vec::new(),
         })
     }

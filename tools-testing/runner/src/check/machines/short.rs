@@ -3,7 +3,7 @@
 
 use super::{add_selftests, add_upstream, Chosen, Facts, Machine, Test, Wanted};
 use super::{LIFECYCLE_LIMIT_S, UPSTREAM};
-use crate::parts::Parts;
+use crate::parts::{Parts, HELLO_LIMIT_S};
 use anyhow::Result;
 use protocol::{Action, Side};
 
@@ -36,6 +36,8 @@ impl Machine for Short {
             let names = cases.map(|case| format!("{}/{case}", selftests(side)));
             tests.extend(names.map(|name| Test::on(side, name)));
         }
+        let hellos = facts.sides().iter();
+        tests.extend(hellos.map(|&side| Test::on(side, hello(side))));
         if facts.module {
             tests.extend(LIFECYCLE.map(|name| Test::on(Side::Rust, name.into())));
         }
@@ -47,6 +49,10 @@ impl Machine for Short {
         for side in [Side::C, Side::Rust] {
             add_upstream(&mut wanted, chosen, parts, &upstream(side), side)?;
             add_selftests(&mut wanted, chosen, parts, &selftests(side), side)?;
+            if chosen.has(&hello(side)) {
+                let exec = parts.hello(&mut wanted.initramfs)?;
+                wanted.step(hello(side), Some(side), HELLO_LIMIT_S, Action::Exec(exec));
+            }
         }
         let [reinsert, before_kvm, another_build, poll_timeout] = LIFECYCLE;
         if chosen.has(reinsert) {
@@ -88,4 +94,8 @@ fn upstream(side: Side) -> String {
 
 fn selftests(side: Side) -> String {
     format!("selftests/{}", side.name())
+}
+
+fn hello(side: Side) -> String {
+    format!("samples/hello-xen/{}", side.name())
 }
