@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples port detour demo sample check alarms bench lockgraph fuzz soak takeover mutants shell fmt clippy clean help
+.PHONY: modules samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -89,6 +89,10 @@ lockgraph:
 ## mutants: change the pure code in all small ways, and see that tests notice (an hour)
 mutants:
 	@$(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/mutants
+
+## coverage: which lines of the module run in the tests on Rust (TESTS=pattern: in some of them)
+coverage:
+	@$(RUN) coverage $(if $(TESTS),--tests $(TESTS)) $(addprefix --seed ,$(SEED))
 
 ## bench: what C and Rust cost, path by path (RUNS=5, PATHS=glob, COMPARE=old.json)
 bench:

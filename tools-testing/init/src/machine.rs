@@ -2,7 +2,9 @@
 //! The machine that KVM and our module run in: its steps, one after the other.
 
 use crate::migration::{self, Saved};
-use crate::{channel, debug_kernel, exec, klog, kvm, lifecycle, phases, shell, side, system};
+use crate::{
+    channel, debug_kernel, exec, klog, kvm, lifecycle, livepatch, phases, shell, side, system,
+};
 use anyhow::{Context, Result};
 use protocol::{Action, Event, MachinePlan, Outcome, Step};
 use std::fs;
@@ -23,6 +25,11 @@ pub fn run(plan: &MachinePlan) -> Result<()> {
     let mut saved = None;
     for step in &plan.steps {
         run_step(plan, step, &mut saved);
+    }
+    livepatch::coverage::keep()?;
+    let places = livepatch::coverage::places()?;
+    if !places.is_empty() {
+        channel::send(&Event::Ran { places });
     }
     klog::mark("done");
     channel::send(&Event::Done);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+pub mod coverage;
 pub mod klog;
 pub mod kmod;
 
@@ -133,6 +134,7 @@ pub fn remove() -> Result<Took> {
         fs::write(&enabled, "0").with_context(|| format!("writing 0 to {}", enabled.display()))?;
         wait("the transition to C", || !is_present())
     })?;
+    coverage::keep()?;
     let begun = Instant::now();
     kmod::unload(MODULE_NAME)?;
     klog::in_charge(Side::C);

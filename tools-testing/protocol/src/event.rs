@@ -83,6 +83,11 @@ pub enum Event {
         /// How long it took.
         ms: u64,
     },
+    /// What has run of our module, where that is built with coverage.
+    Ran {
+        /// As offsets in its code, those in the code of its initialization after them.
+        places: Vec<u32>,
+    },
     /// Init can't go on.
     Fatal {
         /// Why.

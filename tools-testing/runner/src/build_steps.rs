@@ -107,15 +107,26 @@ pub fn detour(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
 
 /// Builds our module for that kernel.
 pub fn module(paths: &Paths, kernel: &Kernel, each: impl FnMut(&str)) -> Result<PathBuf> {
-    let objects = paths.module_objects(kernel);
+    module_in(paths, kernel, &paths.module_objects(kernel), &[], each)
+}
+
+/// As [`module`], with its objects in a directory of their own, and what else is to be told `make`.
+pub fn module_in(
+    paths: &Paths,
+    kernel: &Kernel,
+    objects: &Path,
+    more: &[&str],
+    each: impl FnMut(&str),
+) -> Result<PathBuf> {
     let name = objects.file_name().unwrap_or_default().to_string_lossy();
     let log = paths.logs.join(format!("host/{name}-build.log"));
-    let objects = format!("MO={}", objects.display());
-    let output = run(&mut make(paths, kernel, &["modules", &objects]), &log, each)?;
+    let argument = format!("MO={}", objects.display());
+    let arguments = [&["modules", &argument], more].concat();
+    let output = run(&mut make(paths, kernel, &arguments), &log, each)?;
     if !output.ok {
         bail!("make modules failed:\n{}", output.tail(30).join("\n"));
     }
-    let module = paths.module_objects(kernel).join("kvm_xen_rs.ko");
+    let module = objects.join("kvm_xen_rs.ko");
     if !module.exists() {
         bail!("make modules has not made {}", module.display());
     }

@@ -76,6 +76,10 @@ pub struct Random {
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub minutes: Option<u64>,
 
+    /// Random sequences of the fuzzer [default: as many as it thinks fit]
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sequences: Option<u32>,
+
     /// How often the takeover under load switches to Rust and back [default: as often as it can in
     /// a while]
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..))]
@@ -137,8 +141,23 @@ pub enum Command {
     /// Run samples/hello-xen, a small VMM, on C and on Rust
     Sample,
 
+    /// Measure which lines of our module run in the tests on Rust
+    Coverage(Coverage),
+
     /// Give a prompt in a machine with KVM; our module lies at /kvm_xen_rs.ko
     Shell,
+}
+
+/// What coverage takes.
+#[derive(Args, Clone)]
+pub struct Coverage {
+    /// Only these tests; Documentation/coverage.rst stays as it is
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    pub tests: Vec<String>,
+
+    /// Add to what the last runs have shown, rather than begin anew
+    #[arg(long)]
+    pub add: bool,
 }
 
 /// What the benchmark takes.

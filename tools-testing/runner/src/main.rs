@@ -9,6 +9,7 @@ mod build_steps;
 mod check;
 mod children;
 mod cli;
+mod coverage;
 mod cpio;
 mod demo;
 mod emulator;
@@ -81,6 +82,7 @@ fn run(cli: &Cli) -> Result<bool> {
         } => check::run(&cli.common, tests, beside.as_deref(), *list),
         Command::Alarms { names, count } => alarms::run(&cli.common, names, *count),
         Command::Bench(options) => bench::run(&cli.common, options),
+        Command::Coverage(options) => coverage::run(&cli.common, options),
         Command::Lockgraph => check::lock_order::run(&cli.common),
         Command::Sample => sample::run(&cli.common).map(|()| true),
         Command::Shell => shell::run(&cli.common, false).map(|()| true),

@@ -196,6 +196,7 @@ impl<'a> Parts<'a> {
         let mut argv = vec![path, format!("--module={MODULE}")];
         argv.push(self.kernel_has());
         argv.push(format!("--seed={}", self.random.seed));
+        let sequences = sequences.or(self.random.sequences);
         argv.extend(sequences.map(|count| format!("--count={count}")));
         let minutes = self.random.minutes;
         argv.extend(minutes.map(|minutes| format!("--minutes={minutes}")));

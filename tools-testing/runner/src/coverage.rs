@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `coverage`: which lines of our module run in the tests on Rust.
+
+mod document;
+mod lines;
+mod places;
+
+use crate::cli::{Common, Coverage};
+use crate::paths::Paths;
+use crate::progress::Screen;
+use crate::{build_steps, check};
+use anyhow::{bail, Context, Result};
+use lines::Lines;
+use protocol::Event;
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+/// The tests, unless others are asked for: those that have Rust in charge of a stock kernel.
+const TESTS: [&str; 7] = [
+    "upstream/rust/*",
+    "selftests/rust/*",
+    "lifecycle/*",
+    "storm/*",
+    "takeover/*",
+    "fuzz/*",
+    "guest/xen-hvm",
+];
+
+/// So many of the fuzzer's sequences. What more of them find is not another line.
+const SEQUENCES: u32 = 2000;
+
+/// The least per cent of lines that are to run.
+const FLOOR: f64 = 95.0;
+
+const DOCUMENT: &str = "Documentation/coverage.rst";
+
+/// Runs the tests with a module that notes what of it runs, and tells; whether all went well.
+pub fn run(common: &Common, options: &Coverage) -> Result<bool> {
+    let screen = Screen::new();
+    let paths = Paths::new(common)?;
+    let directory = paths.source.join("build/coverage");
+    let logs = directory.join("logs");
+    if !options.add && logs.exists() {
+        fs::remove_dir_all(&logs).with_context(|| logs.display().to_string())?;
+    }
+    let step = screen.step("Building kvm_xen_rs.ko with coverage");
+    let objects = paths.objects("coverage", &paths.kernel);
+    let module =
+        build_steps::module_in(&paths, &paths.kernel, &objects, &["COVERAGE=1"], |line| {
+            step.note(line.trim())
+        })?;
+    step.done("");
+    drop(screen);
+
+    let mut common = common.clone();
+    common.keep_logs = Some(logs.clone());
+    common.module = Some(module.clone());
+    common.random.sequences.get_or_insert(SEQUENCES);
+    let tests = match options.tests.as_slice() {
+        [] => TESTS.map(str::to_owned).to_vec(),
+        tests => tests.to_vec(),
+    };
+    let is_good = check::run(&common, &tests, None, false)?;
+
+    let ran = told(&logs)?;
+    if ran.is_empty() {
+        bail!("no machine has told what ran");
+    }
+    let places = places::find(&module)?;
+    let known: HashSet<u32> = places.iter().map(|place| place.number).collect();
+    if let Some(other) = ran.iter().find(|number| !known.contains(number)) {
+        bail!("{other:#x} ran, which is none of the module's places");
+    }
+    let lines = Lines::new(&module, &paths.source.join("rust"), &places, &ran)?;
+    lines.report().iter().for_each(|line| println!("{line}"));
+    if !options.tests.is_empty() || !is_good {
+        return Ok(is_good);
+    }
+    let document = paths.source.join(DOCUMENT);
+    let text = fs::read_to_string(&document).with_context(|| document.display().to_string())?;
+    let text = document::with(&text, &lines, &paths.kernel.release)?;
+    fs::write(&document, &text)?;
+    println!("Written: {}", document.display());
+    let unexplained = document::unexplained(&text, &lines);
+    for what in &unexplained {
+        println!("{DOCUMENT} does not say why it has not run: {what}");
+    }
+    let per_cent = lines.all().per_cent();
+    if per_cent < FLOOR {
+        println!("{per_cent:.1} % of all lines ran, {FLOOR} % at least were to");
+    }
+    Ok(unexplained.is_empty() && per_cent >= FLOOR)
+}
+
+/// A line of a boot's journal.
+#[derive(Deserialize)]
+struct Entry {
+    says: Event,
+}
+
+/// What the machines with these logs have told.
+fn told(logs: &Path) -> Result<HashSet<u32>> {
+    let mut ran = HashSet::new();
+    for directory in fs::read_dir(logs).with_context(|| logs.display().to_string())? {
+        let journal = directory?.path().join("events.jsonl");
+        // Other logs are there, too.
+        let Ok(text) = fs::read_to_string(&journal) else {
+            continue;
+        };
+        for line in text.lines() {
+            if let Some(Entry {
+                says: Event::Ran { places },
+            }) = protocol::from_line(line)
+            {
+                ran.extend(places);
+            }
+        }
+    }
+    Ok(ran)
+}
