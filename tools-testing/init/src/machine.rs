@@ -27,9 +27,9 @@ pub fn run(plan: &MachinePlan) -> Result<()> {
         run_step(plan, step, &mut saved);
     }
     livepatch::coverage::keep()?;
-    let places = livepatch::coverage::places()?;
-    if !places.is_empty() {
-        channel::send(&Event::Ran { places });
+    let counts = livepatch::coverage::counted()?;
+    if !counts.is_empty() {
+        channel::send(&Event::Counted { counts });
     }
     klog::mark("done");
     channel::send(&Event::Done);

@@ -84,9 +84,9 @@ pub enum Event {
         ms: u64,
     },
     /// What has run of our module, where that is built with coverage.
-    Ran {
-        /// As offsets in its code, those in the code of its initialization after them.
-        places: Vec<u32>,
+    Counted {
+        /// The sum of each counter.
+        counts: Vec<u64>,
     },
     /// Init can't go on.
     Fatal {

@@ -3,7 +3,7 @@
 
 mod document;
 mod lines;
-mod places;
+mod profile;
 
 use crate::cli::{Common, Coverage};
 use crate::paths::Paths;
@@ -13,7 +13,6 @@ use anyhow::{bail, Context, Result};
 use lines::Lines;
 use protocol::Event;
 use serde::Deserialize;
-use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -64,16 +63,12 @@ pub fn run(common: &Common, options: &Coverage) -> Result<bool> {
     };
     let is_good = check::run(&common, &tests, None, false)?;
 
-    let ran = told(&logs)?;
-    if ran.is_empty() {
+    let counts = told(&logs)?;
+    if counts.is_empty() {
         bail!("no machine has told what ran");
     }
-    let places = places::find(&module)?;
-    let known: HashSet<u32> = places.iter().map(|place| place.number).collect();
-    if let Some(other) = ran.iter().find(|number| !known.contains(number)) {
-        bail!("{other:#x} ran, which is none of the module's places");
-    }
-    let lines = Lines::new(&module, &paths.source.join("rust"), &places, &ran)?;
+    let profile = profile::raw(&fs::read(&module)?, &counts)?;
+    let lines = Lines::new(&module, &profile, &directory, &paths.source.join("rust"))?;
     lines.report().iter().for_each(|line| println!("{line}"));
     if !options.tests.is_empty() || !is_good {
         return Ok(is_good);
@@ -100,9 +95,9 @@ struct Entry {
     says: Event,
 }
 
-/// What the machines with these logs have told.
-fn told(logs: &Path) -> Result<HashSet<u32>> {
-    let mut ran = HashSet::new();
+/// The sums of what the machines with these logs have counted.
+fn told(logs: &Path) -> Result<Vec<u64>> {
+    let mut sums = Vec::new();
     for directory in fs::read_dir(logs).with_context(|| logs.display().to_string())? {
         let journal = directory?.path().join("events.jsonl");
         // Other logs are there, too.
@@ -111,12 +106,15 @@ fn told(logs: &Path) -> Result<HashSet<u32>> {
         };
         for line in text.lines() {
             if let Some(Entry {
-                says: Event::Ran { places },
+                says: Event::Counted { counts },
             }) = protocol::from_line(line)
             {
-                ran.extend(places);
+                sums.resize(counts.len().max(sums.len()), 0);
+                sums.iter_mut()
+                    .zip(counts)
+                    .for_each(|(sum, count)| *sum += count);
             }
         }
     }
-    Ok(ran)
+    Ok(sums)
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Lines of our source that have code, and which of them ran.
 
-use super::places::Place;
 use crate::table::{table, Align};
 use anyhow::{bail, Context, Result};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::Command;
@@ -37,47 +38,62 @@ struct Line {
 pub struct Lines(BTreeMap<String, BTreeMap<u32, Line>>);
 
 impl Lines {
-    /// Of the files in `source` that these places of a module were made from. A line's code may be in
-    /// several of them, inlined; it has run if any has.
-    pub fn new(module: &Path, source: &Path, places: &[Place], ran: &HashSet<u32>) -> Result<Self> {
-        let mut sections: HashMap<&str, HashMap<u64, bool>> = HashMap::new();
-        for place in places {
-            let has_run = ran.contains(&place.number);
-            let section = sections.entry(&place.section).or_default();
-            section.extend(place.code.iter().map(|&address| (address, has_run)));
-        }
-        let mut lines = Lines::default();
-        for (section, code) in sections {
-            lines.add(&addr2line(module, section, code.keys())?, source, &code)?;
-        }
-        Ok(lines)
+    /// What a profile of a module has of the files in `source`. The profile is kept in `directory`.
+    pub fn new(module: &Path, profile: &[u8], directory: &Path, source: &Path) -> Result<Self> {
+        let [raw, merged] =
+            ["raw", "data"].map(|kind| directory.join(format!("module.prof{kind}")));
+        fs::write(&raw, profile).with_context(|| raw.display().to_string())?;
+        output(
+            Command::new("llvm-profdata")
+                .args(["merge", "-o"])
+                .args([&merged, &raw]),
+        )?;
+        let mut profile = OsString::from("-instr-profile=");
+        profile.push(&merged);
+        let mut lcov = output(
+            Command::new("llvm-cov")
+                .args(["export", "-format=lcov"])
+                .arg(profile)
+                .arg(module),
+        )?;
+        // To c++filt, which knows Rust's names, too.
+        let mut file = tempfile::tempfile()?;
+        file.write_all(lcov.as_bytes())?;
+        file.rewind()?;
+        lcov = output(Command::new("c++filt").stdin(file))?;
+        Self::parse(&lcov, source)
     }
 
-    /// From what addr2line says: an address, and a function and a line for each frame of it.
-    fn add(&mut self, text: &str, source: &Path, code: &HashMap<u64, bool>) -> Result<()> {
-        let mut said = text.lines();
-        let mut has_run = false;
-        while let Some(line) = said.next() {
-            if let Some(address) = line.strip_prefix("0x") {
-                let address = u64::from_str_radix(address, 16).context("addr2line")?;
-                has_run = code.get(&address).copied().unwrap_or(false);
-                continue;
-            }
-            let place = said.next().context("addr2line tells no line")?;
-            let (file, number) = place.rsplit_once(':').context("addr2line tells no line")?;
-            let Ok(file) = Path::new(file).strip_prefix(source) else {
-                continue;
-            };
-            // What has no line of its own has none, or 0.
-            let number = number.split(' ').next().and_then(|word| word.parse().ok());
-            if let Some(number @ 1..) = number {
-                let file = self.0.entry(file.display().to_string()).or_default();
-                let known = file.entry(number).or_default();
-                known.function = function(line);
-                known.ran |= has_run;
+    /// Of lcov's format. A function has the lines up to the next one's.
+    fn parse(text: &str, source: &Path) -> Result<Self> {
+        let mut lines = Lines::default();
+        let mut functions = BTreeMap::new();
+        let mut file = None;
+        for line in text.lines() {
+            match line.split_once(':') {
+                Some(("SF", path)) => {
+                    let path = Path::new(path).strip_prefix(source);
+                    file = path.ok().map(|path| path.display().to_string());
+                    functions.clear();
+                }
+                Some(("FN", function)) => {
+                    let (line, path) = function.split_once(',').context("a function of lcov's")?;
+                    functions.insert(line.parse::<u32>()?, name_of(path));
+                }
+                Some(("DA", line)) => {
+                    let (number, count) = line.split_once(',').context("a line of lcov's")?;
+                    let (number, ran) = (number.parse()?, count != "0");
+                    let function = functions.range(..=number).next_back();
+                    let function = function.map_or("", |(_, name)| name).to_owned();
+                    if let Some(file) = &file {
+                        let lines = lines.0.entry(file.clone()).or_default();
+                        lines.insert(number, Line { function, ran });
+                    }
+                }
+                _ => {}
             }
         }
-        Ok(())
+        Ok(lines)
     }
 
     /// Each file, with its lines.
@@ -143,40 +159,25 @@ pub fn cells(file: &str, count: Count) -> [String; 4] {
     [file.to_owned(), code.to_string(), ran.to_string(), per_cent]
 }
 
-/// What addr2line says of these addresses.
-fn addr2line<'a>(
-    module: &Path,
-    section: &str,
-    addresses: impl Iterator<Item = &'a u64>,
-) -> Result<String> {
-    let mut input = tempfile::tempfile()?;
-    for address in addresses {
-        writeln!(input, "{address:#x}")?;
-    }
-    input.rewind()?;
-    let output = Command::new("addr2line")
-        .args(["--addresses", "--inlines", "--functions", "--demangle"])
-        .arg(format!("--section={section}"))
-        .arg("--exe")
-        .arg(module)
-        .stdin(input)
+/// What a program prints.
+fn output(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
         .output()
-        .context("starting addr2line")?;
+        .with_context(|| format!("starting {name}"))?;
     if !output.status.success() {
-        bail!(
-            "addr2line: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A function's own name of its path. A closure is a part of the function that it is in.
-fn function(path: &str) -> String {
+fn name_of(path: &str) -> String {
     let mut depth = 0;
     let mut name = String::new();
     let mut last = String::new();
-    for c in path.replace("::{closure#", "\u{0}").chars() {
+    let path = path.replace("->", "").replace("::{closure#", "\u{0}");
+    for c in path.chars() {
         match c {
             '\u{0}' => break,
             '<' | '(' | '[' => depth += 1,
@@ -210,20 +211,17 @@ mod tests {
             ("a::b::<c>::{closure#0}::{closure#1}", "b"),
             ("kvm_xen_hypercall", "kvm_xen_hypercall"),
         ] {
-            assert_eq!(function(path), name);
+            assert_eq!(name_of(path), name);
         }
     }
 
     #[test]
-    fn a_line_has_run_if_any_of_its_code_has() {
-        let said = "0x0000000000000001\na::f\n/s/a.rs:7\na::g\n/s/a.rs:9 (discriminator 2)\n\
-                    0x0000000000000002\ncore::x\n/core.rs:1\na::f\n/s/a.rs:7\n\
-                    0x0000000000000003\na::h\n/s/a.rs:?\na::h\n/s/b.rs:3\n";
-        let mut lines = Lines::default();
-        let code = HashMap::from([(1, false), (2, true), (3, false)]);
-        lines.add(said, Path::new("/s"), &code).unwrap();
+    fn lines_are_those_of_the_function_before() {
+        let lcov = "SF:/s/a.rs\nFN:3,k::f\nFN:7,k::g\nFNDA:1,k::f\nDA:3,5\nDA:8,0\nend_of_record\n\
+                    SF:/core.rs\nDA:1,0\nend_of_record\n";
+        let lines = Lines::parse(lcov, Path::new("/s")).unwrap();
         let missed: Vec<_> = lines.missed().into_iter().collect();
-        assert_eq!(missed, [(("a.rs", "g"), vec![9]), (("b.rs", "h"), vec![3])]);
-        assert_eq!((lines.all().code, lines.all().ran), (3, 1));
+        assert_eq!(missed, [(("a.rs", "g"), vec![8])]);
+        assert_eq!((lines.all().code, lines.all().ran), (2, 1));
     }
 }
