@@ -76,7 +76,8 @@ fn run() -> Result<()> {
     let has = vm.xen_features();
     ensure!(
         has & FEATURES == FEATURES,
-        "KVM_CAP_XEN_HVM is {has:#x}, and has to have {FEATURES:#x}"
+        "this KVM can't be Xen: its KVM_CAP_XEN_HVM is {has:#x}, and has to have {FEATURES:#x}, as \
+         that of a kernel with CONFIG_KVM_XEN"
     );
     // SCHEDOP_poll and irqfds want the interrupt controllers in the kernel.
     vm.create_irq_chip().context("KVM_CREATE_IRQCHIP")?;

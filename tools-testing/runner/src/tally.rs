@@ -32,6 +32,7 @@ const KINDS: &[Kind] = &[
     },
     kind("migration", &["guest/migration/"]),
     kind("interleavings, by loom", &["host/races/tests::"]),
+    kind("the sample VMM", &["samples/hello-xen/"]),
     kind("lock order broken on purpose", &["samples/"]),
     kind("module broken on purpose", &["alarms/"]),
     kind("Xen guests", &["guest/", "debug/xen-hvm"]),
