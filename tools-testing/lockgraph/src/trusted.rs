@@ -68,10 +68,10 @@ pub const TRUSTED: &[Trusted] = trusted! {
     }
     "sync/gpc/rwlock.rs" {
         [kvm_xen_rs_read_lock_irqsave queued_read_lock_slowpath] "Spins.",
-            by ["pub(super) unsafe fn read"];
+            by ["unsafe fn read("];
         [kvm_xen_rs_read_trylock_irqsave kvm_xen_rs_read_unlock_irqrestore]
             "Any context but, under `PREEMPT_RT`, those where the release may not wake.",
-            by ["pub(super) unsafe fn try_read", "pub(super) unsafe fn unlock"];
+            by ["unsafe fn try_read(", "unsafe fn unlock("];
     }
     "kvm/enabled.rs" {
         [kvm_xen_rs_static_branch_inc]

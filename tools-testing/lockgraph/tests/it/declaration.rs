@@ -101,13 +101,14 @@ fn called(text: &str) -> BTreeSet<String> {
         for after in text.split(module).skip(1) {
             let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             let (name, rest) = after.split_at(end.unwrap_or(after.len()));
-            if rest.starts_with('(') {
+            // Helpers are handed over, too.
+            if rest.starts_with('(') || rest.starts_with(')') && name.starts_with("kvm_xen_rs_") {
                 names.insert(name.to_owned());
             }
         }
     }
     // Pointers to functions.
-    for after in text.split("symbols::kvm_x86_ops.").skip(1) {
+    for after in text.split("vendor().").skip(1) {
         let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         names.insert(after[..end.unwrap_or(after.len())].to_owned());
     }
