@@ -160,7 +160,7 @@ fn what_is_no_test_does_not_exist() {
         "timer",
         "timer/no_such_case",
         "host/pure/no_such_test",
-        "host/no_such_crate/the_lock_order_is_types",
+        "host/no_such_crate/a_test",
         "upstream/rust/no_such_test",
         "klog/no_such_boot",
     ] {
