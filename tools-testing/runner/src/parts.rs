@@ -356,8 +356,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// A pattern for the case of this name alone: what is no glob would also be found inside others.
-fn exactly(case: &str) -> String {
+/// A pattern for the case, or test, of this name alone: what is no glob would also be found inside others.
+pub fn exactly(case: &str) -> String {
     match case.split_at_checked(1) {
         Some((first, rest)) => format!("[{first}]{rest}"),
         None => case.to_owned(),
