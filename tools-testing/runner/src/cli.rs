@@ -151,11 +151,11 @@ pub enum Command {
 /// What coverage takes.
 #[derive(Args, Clone)]
 pub struct Coverage {
-    /// Only these tests; Documentation/coverage.rst stays as it is
+    /// Only these tests; Documentation/coverage.rst stays as it is, but with --add
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     pub tests: Vec<String>,
 
-    /// Add to what the last runs have shown, rather than begin anew
+    /// Add to what the last runs of the same module have shown, rather than begin anew
     #[arg(long)]
     pub add: bool,
 }

@@ -70,7 +70,7 @@ pub fn run(common: &Common, options: &Coverage) -> Result<bool> {
     let profile = profile::raw(&fs::read(&module)?, &counts)?;
     let lines = Lines::new(&module, &profile, &directory, &paths.source.join("rust"))?;
     lines.report().iter().for_each(|line| println!("{line}"));
-    if !options.tests.is_empty() || !is_good {
+    if !(options.tests.is_empty() || options.add) || !is_good {
         return Ok(is_good);
     }
     let document = paths.source.join(DOCUMENT);

@@ -7,21 +7,23 @@ use anyhow::{Context, Result};
 const BEGIN: &str = ".. What follows is written by make coverage.\n";
 const END: &str = ".. What precedes was written by make coverage.\n";
 
+/// Room for the name of a file.
+const WIDTH: usize = 30;
+
 /// The document with this table in place of the one it has.
 pub fn with(document: &str, lines: &Lines, kernel: &str) -> Result<String> {
     let missing = "Documentation/coverage.rst has no place for the table";
     let (before, rest) = document.split_once(BEGIN).context(missing)?;
     let (_, after) = rest.split_once(END).context(missing)?;
-    let mut text = format!(
-        "\nLinux {kernel}.\n\n.. list-table::\n   :header-rows: 1\n\n   * - File\n     - Lines\n     \
-         - Ran\n     - %\n"
-    );
-    for (file, count) in lines.files().chain([("all", lines.all())]) {
-        let [file, rest @ ..] = cells(file, count);
-        text.push_str(&format!("   * - {file}\n"));
-        rest.iter()
-            .for_each(|cell| text.push_str(&format!("     - {cell}\n")));
-    }
+    let row = |[file, lines, ran, per_cent]: [String; 4]| {
+        format!("{file:<WIDTH$}  {lines:>5}  {ran:>5}  {per_cent:>5}\n")
+    };
+    let rule = row([WIDTH, 5, 5, 5].map(|width| "=".repeat(width)));
+    let head = row(["File", "Lines", "Ran", "%"].map(str::to_owned));
+    let files = lines.files().map(|(file, count)| row(cells(file, count)));
+    let files: String = files.collect();
+    let all = row(cells("all", lines.all()));
+    let text = format!("\nLinux {kernel}.\n\n{rule}{head}{rule}{files}{all}{rule}");
     Ok([before, BEGIN, &text, "\n", END, after].concat())
 }
 

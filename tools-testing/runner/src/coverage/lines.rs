@@ -3,7 +3,7 @@
 
 use crate::table::{table, Align};
 use anyhow::{bail, Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Seek, Write};
@@ -50,26 +50,31 @@ impl Lines {
         )?;
         let mut profile = OsString::from("-instr-profile=");
         profile.push(&merged);
-        let mut lcov = output(
+        let lcov = demangled(
             Command::new("llvm-cov")
                 .args(["export", "-format=lcov"])
                 .arg(profile)
                 .arg(module),
         )?;
-        // To c++filt, which knows Rust's names, too.
-        let mut file = tempfile::tempfile()?;
-        file.write_all(lcov.as_bytes())?;
-        file.rewind()?;
-        lcov = output(Command::new("c++filt").stdin(file))?;
-        Self::parse(&lcov, source)
+        let counted = demangled(
+            Command::new("llvm-profdata")
+                .args(["show", "--all-functions"])
+                .arg(&merged),
+        )?;
+        Self::parse(&lcov, &counted, source)
     }
 
-    /// Of lcov's format. A function has the lines up to the next one's.
-    fn parse(text: &str, source: &Path) -> Result<Self> {
+    /// Of lcov's format. A function has the lines up to the next one's; it has code if it is in the
+    /// list of those that are counted.
+    fn parse(lcov: &str, counted: &str, source: &Path) -> Result<Self> {
+        let counted = counted.lines();
+        let counted = counted.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+        let counted: HashSet<&str> = counted.collect();
         let mut lines = Lines::default();
-        let mut functions = BTreeMap::new();
+        // Some begin in the same line: a function for each of its types, say.
+        let mut functions: BTreeMap<u32, (&str, bool)> = BTreeMap::new();
         let mut file = None;
-        for line in text.lines() {
+        for line in lcov.lines() {
             match line.split_once(':') {
                 Some(("SF", path)) => {
                     let path = Path::new(path).strip_prefix(source);
@@ -78,15 +83,16 @@ impl Lines {
                 }
                 Some(("FN", function)) => {
                     let (line, path) = function.split_once(',').context("a function of lcov's")?;
-                    functions.insert(line.parse::<u32>()?, name_of(path));
+                    let known = functions.entry(line.parse()?).or_insert((path, false));
+                    known.1 |= counted.contains(path);
                 }
                 Some(("DA", line)) => {
                     let (number, count) = line.split_once(',').context("a line of lcov's")?;
                     let (number, ran) = (number.parse()?, count != "0");
                     let function = functions.range(..=number).next_back();
-                    let function = function.map_or("", |(_, name)| name).to_owned();
-                    if let Some(file) = &file {
+                    if let (Some((_, (path, true))), Some(file)) = (function, &file) {
                         let lines = lines.0.entry(file.clone()).or_default();
+                        let function = name_of(path);
                         lines.insert(number, Line { function, ran });
                     }
                 }
@@ -171,6 +177,14 @@ fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// The same, by the names that functions have in the source. c++filt knows Rust's, too.
+fn demangled(command: &mut Command) -> Result<String> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(output(command)?.as_bytes())?;
+    file.rewind()?;
+    output(Command::new("c++filt").stdin(file))
+}
+
 /// A function's own name of its path. A closure is a part of the function that it is in.
 fn name_of(path: &str) -> String {
     let mut depth = 0;
@@ -217,9 +231,11 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_function_before() {
-        let lcov = "SF:/s/a.rs\nFN:3,k::f\nFN:7,k::g\nFNDA:1,k::f\nDA:3,5\nDA:8,0\nend_of_record\n\
-                    SF:/core.rs\nDA:1,0\nend_of_record\n";
-        let lines = Lines::parse(lcov, Path::new("/s")).unwrap();
+        let lcov =
+            "SF:/s/a.rs\nFN:3,k::f\nFN:7,k::g\nFN:7,k::h\nFN:9,k::constant\nDA:3,5\nDA:8,0\n\
+                    DA:9,0\nend_of_record\nSF:/core.rs\nDA:1,0\nend_of_record\n";
+        let counted = "Counters:\n  k::f:\n    Hash: 0x1\n  k::g:\n";
+        let lines = Lines::parse(lcov, counted, Path::new("/s")).unwrap();
         let missed: Vec<_> = lines.missed().into_iter().collect();
         assert_eq!(missed, [(("a.rs", "g"), vec![8])]);
         assert_eq!((lines.all().code, lines.all().ran), (2, 1));
