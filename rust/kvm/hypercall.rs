@@ -233,9 +233,11 @@ impl OwnVcpu<'_> {
         // Nobody may wait for what is still held then but who waits for this vCPU.
         const fn as_long_as_the_guest_likes<H: MayWaitForGuest>(_cx: &Ctx<'_, H>) {}
 
-        // A timer of the hypervisor's runs only while the guest does, and may be what ends this.
-        let hypervisors_timer = self.has_hypervisors_timer();
-        if hypervisors_timer {
+        // The local APIC's timer may be the hypervisor's (VMX has such), which runs only while the
+        // guest does, and may be what is to end this.
+        // SAFETY: The vCPU is the task's own, which alone changes that.
+        let is_hypervisors = unsafe { symbols::kvm_lapic_hv_timer_in_use(self.as_raw()) };
+        if is_hypervisors {
             // SAFETY: The vCPU is the task's own, and its local APIC's timer is the hypervisor's.
             unsafe { symbols::kvm_lapic_switch_to_sw_timer(self.as_raw()) };
         }
@@ -247,17 +249,10 @@ impl OwnVcpu<'_> {
             unsafe { symbols::kvm_vcpu_halt(self.as_raw()) };
             self.set_mp_state(bindings::KVM_MP_STATE_RUNNABLE);
         });
-        if hypervisors_timer {
+        if is_hypervisors {
             // SAFETY: The vCPU is the task's own. The timer may have fired, which this allows for.
             unsafe { symbols::kvm_lapic_switch_to_hv_timer(self.as_raw()) };
         }
-    }
-
-    /// Whether the timer of the local APIC is the hypervisor's (VMX has such), and runs only while
-    /// the guest does.
-    fn has_hypervisors_timer(self) -> bool {
-        // SAFETY: The vCPU is the task's own, which alone changes that.
-        self.has_kernel_lapic() && unsafe { symbols::kvm_lapic_hv_timer_in_use(self.as_raw()) }
     }
 
     /// Changes whether the vCPU runs.

@@ -64,7 +64,7 @@ unsafe impl Send for Sender {}
 // C has no header that says so, but its objects have these sizes in its `kmalloc()` calls.
 static_assert!(size_of::<Sender>() == bindings::KVM_XEN_RS_SENDER_SIZE as usize);
 
-/// What leads where a sender is to send to.
+/// Where a new sender is to lead to.
 pub(crate) enum NewDestination {
     /// To a port of the same guest.
     Port {
