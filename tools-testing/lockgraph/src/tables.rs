@@ -40,6 +40,11 @@ fn literal(text: &str) -> String {
     format!("``{text}``")
 }
 
+fn literals(texts: &[&str]) -> String {
+    let texts: Vec<_> = texts.iter().map(|text| literal(text)).collect();
+    texts.join(", ")
+}
+
 /// The lines of a doc comment as one.
 fn joined(doc: &[&str]) -> String {
     rst(&doc
@@ -172,15 +177,11 @@ fn contexts() -> String {
 
 fn rules() -> String {
     let lines = RULES.iter().map(|rule| {
-        let tests = |names: &[&str]| {
-            let names: Vec<_> = names.iter().map(|name| literal(name)).collect();
-            names.join(", ")
-        };
         vec![
             rst(rule.rule),
             rst(rule.by),
-            tests(rule.refused),
-            tests(rule.allowed),
+            literals(rule.refused),
+            literals(rule.allowed),
         ]
     });
     table(
@@ -192,14 +193,10 @@ fn rules() -> String {
 
 fn trusted() -> String {
     let lines = TRUSTED.iter().map(|trusted| {
-        let names = |names: &[&str]| {
-            let names = names.iter().map(|name| literal(name));
-            names.collect::<Vec<_>>().join(", ")
-        };
         vec![
-            names(trusted.functions),
+            literals(trusted.functions),
             rst(trusted.needs),
-            names(trusted.by),
+            literals(trusted.by),
             literal(trusted.file),
         ]
     });
