@@ -248,23 +248,9 @@ impl Defect {
         if !is_on_host && !tools.exists() {
             symlink(source.join(TOOLS), &tools).with_context(|| tools.display().to_string())?;
         }
-        let copied = Command::new("rsync")
-            .args([
-                "--recursive",
-                "--links",
-                "--perms",
-                "--checksum",
-                "--delete",
-            ])
-            .args(SOURCE)
-            .args(is_on_host.then_some(TOOLS))
-            .arg(&tree)
-            .current_dir(source)
-            .status()
-            .context("starting rsync")?;
-        if !copied.success() {
-            bail!("rsync has not copied the source");
-        }
+        let tools = is_on_host.then_some(TOOLS);
+        let parts: Vec<_> = SOURCE.into_iter().chain(tools).collect();
+        build_steps::copy(source, &parts, &tree)?;
         let file = tree.join(&self.file);
         fs::write(&file, text).with_context(|| file.display().to_string())?;
         Ok(tree)

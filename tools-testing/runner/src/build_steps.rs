@@ -54,9 +54,44 @@ pub fn run(command: &mut Command, log: &Path, mut each: impl FnMut(&str)) -> Res
     Ok(Output { ok, lines })
 }
 
+/// Copies files and directories of `from` to `to`. What is there and the same keeps its time, so that
+/// what was built of it is used again; what a directory has not any more goes.
+pub fn copy(from: &Path, parts: &[&str], to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    let how = [
+        "--recursive",
+        "--links",
+        "--perms",
+        "--checksum",
+        "--delete",
+    ];
+    let copied = Command::new("rsync")
+        .args(how)
+        .args(parts)
+        .arg(to)
+        .current_dir(from)
+        .status()
+        .context("starting rsync")?;
+    if !copied.success() {
+        bail!("rsync has not copied to {}", to.display());
+    }
+    Ok(())
+}
+
+/// `make`, as it is where nobody has called it from another one.
+pub fn bare_make() -> Command {
+    let mut command = Command::new("make");
+    // We are run by make ourselves, whose flags are not meant for this one.
+    let flags = ["MAKEFLAGS", "MFLAGS", "MAKELEVEL"];
+    flags.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    command
+}
+
 /// `make` in the clone, against that kernel's source.
 pub fn make(paths: &Paths, kernel: &Kernel, arguments: &[&str]) -> Command {
-    let mut command = Command::new("make");
+    let mut command = bare_make();
     command
         .arg("-C")
         .arg(&paths.source)
@@ -65,11 +100,7 @@ pub fn make(paths: &Paths, kernel: &Kernel, arguments: &[&str]) -> Command {
         .args(kernel.is_debug().then_some("LLVM=1"))
         // Which kernels are booted was decided when they were chosen.
         .arg("UNREVIEWED=1")
-        .args(arguments)
-        // We are run by make ourselves, whose flags are not meant for this one.
-        .env_remove("MAKEFLAGS")
-        .env_remove("MFLAGS")
-        .env_remove("MAKELEVEL");
+        .args(arguments);
     command
 }
 

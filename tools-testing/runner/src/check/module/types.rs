@@ -6,14 +6,13 @@
 //! mark on a line of its own is for the line above.
 
 use super::super::Context;
-use crate::build_steps::run;
+use crate::build_steps::{bare_make, copy, run};
 use crate::paths::Kind;
 use crate::report::Verdict;
 use anyhow::{bail, Context as _, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 /// Files that are compiled together.
 struct Case {
@@ -69,29 +68,23 @@ fn compile(context: &Context, case: &Case) -> Result<(Lines, Lines)> {
     let step = context.screen.step(format!("module/{}", case.name));
     let source = &context.paths.source;
     let scratch = source.join("build/types");
-    let copy = scratch.join("source");
-    if copy.exists() {
-        fs::remove_dir_all(&copy).with_context(|| copy.display().to_string())?;
-    }
-    fs::create_dir_all(&copy).with_context(|| copy.display().to_string())?;
-    for part in ["Kbuild", "rust", "include"] {
-        copy_to(&source.join(part), &copy)?;
-    }
-    let root = copy.join("rust/kvm_xen_rs.rs");
+    let tree = scratch.join("source");
+    copy(source, &["Kbuild", "rust", "include"], &tree)?;
+    let root = tree.join("rust/kvm_xen_rs.rs");
     let mut text = fs::read_to_string(&root).with_context(|| root.display().to_string())?;
     let mut wanted = Lines::new();
     for module in case.modules {
         let directory = source.join("tools-testing/types");
-        let file = directory.join(format!("{module}.rs"));
-        let from = if file.exists() {
-            file
+        let file = format!("{module}.rs");
+        let part = if directory.join(&file).exists() {
+            &file
         } else {
-            directory.join(module)
+            *module
         };
-        copy_to(&from, &copy.join("rust"))?;
+        copy(&directory, &[part], &tree.join("rust"))?;
         text += &format!("mod {module};\n");
         if case.refuses {
-            marks(&from, &mut wanted)?;
+            marks(&directory.join(part), &mut wanted)?;
         }
     }
     fs::write(&root, text).with_context(|| root.display().to_string())?;
@@ -102,16 +95,13 @@ fn compile(context: &Context, case: &Case) -> Result<(Lines, Lines)> {
     } else {
         ""
     };
-    let mut make = Command::new("make");
+    let mut make = bare_make();
     make.arg("-C")
         .arg(kernel.source())
-        .arg(format!("M={}", copy.display()))
+        .arg(format!("M={}", tree.display()))
         .arg(format!("MO={}", scratch.join("objects").display()))
         .arg(format!("RUSTFLAGS_MODULE=--error-format=short{flags}"))
-        .arg("rust/kvm_xen_rs.o")
-        .env_remove("MAKEFLAGS")
-        .env_remove("MFLAGS")
-        .env_remove("MAKELEVEL");
+        .arg("rust/kvm_xen_rs.o");
     let log = format!("host/module-{}.log", case.name.replace('/', "-"));
     let output = run(&mut make, &context.paths.logs.join(log), |line| {
         step.note(line.trim())
@@ -124,18 +114,6 @@ fn compile(context: &Context, case: &Case) -> Result<(Lines, Lines)> {
         );
     }
     Ok((wanted, found))
-}
-
-fn copy_to(from: &Path, directory: &Path) -> Result<()> {
-    let status = Command::new("cp")
-        .arg("-r")
-        .arg(from)
-        .arg(directory)
-        .status()?;
-    if !status.success() {
-        bail!("{} was not copied", from.display());
-    }
-    Ok(())
 }
 
 /// Adds the marks of a file, or of those in a directory.
