@@ -20,4 +20,5 @@ pub mod session;
 pub mod shared;
 pub mod shrink;
 pub mod trace;
+pub mod under_rt;
 pub mod vcpu;

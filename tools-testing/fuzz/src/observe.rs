@@ -195,6 +195,9 @@ pub fn runstate(state: u32, entry: u64, times: [u64; 4]) -> u64 {
 /// In what is seen of a runstate in guest memory: it makes sense in either layout.
 pub const IN_BOTH_LAYOUTS: u64 = 1 << 63;
 
+/// All that is seen there of layouts.
+pub const LAYOUTS: u64 = 7 << 61;
+
 /// The same of one in guest memory, by the layout that makes sense.
 fn guest_runstate(area: &[u8], at: usize) -> u64 {
     let by_layout = |entry: usize| {

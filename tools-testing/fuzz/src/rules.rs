@@ -10,6 +10,7 @@ use crate::trace::{Difference, Item};
 
 mod clocks_left_alone;
 mod guest_made_narrow_halts;
+mod runstate_is_told_who_asks;
 mod stolen_time_is_bounded;
 mod timer_stays_set;
 
@@ -70,6 +71,12 @@ pub const RULES: &[Rule] = &[
         reason: "C keeps events for words that a guest made 32-bit has not",
         until: None,
         explains: guest_made_narrow_halts::explains,
+    },
+    Rule {
+        name: "runstate_is_told_who_asks",
+        reason: "under PREEMPT_RT Rust tells the guest when a VMM asks, and C where it may not",
+        until: None,
+        explains: runstate_is_told_who_asks::explains,
     },
 ];
 

@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
             };
             let (all, told) = self.pool.run(&Batch {
                 number,
-                workers: manner.workers,
+                workers: priority::at_once(manner.workers),
                 limit: LIMIT * manner.patience,
                 prepare: &prepare,
             })?;

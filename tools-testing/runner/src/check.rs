@@ -20,6 +20,9 @@ use anyhow::{bail, Result};
 use boots::{Kernels, Modules, Wanted};
 use catalog::{Catalog, MAIN};
 use machines::Which;
+
+pub use machines::HANGS_UNDER_RT;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -76,16 +79,8 @@ pub fn run(common: &Common, patterns: &[String], beside: Option<&str>, list: boo
             report.add(&format!("{name}/all"), Verdict::Skip(why), None);
         }
     }
-    for (name, _) in beside.iter().filter(|(_, kernel)| kernel.is_rt()) {
-        for (group, why) in [
-            ("fuzz", machines::NO_FUZZ_UNDER_RT),
-            ("selftests/c", machines::NO_C_UNDER_RT),
-        ] {
-            let test = format!("{name}/{group}");
-            if selection.may_have_in(&test) {
-                report.add(&test, Verdict::Skip(why.to_owned()), None);
-            }
-        }
+    for group in &catalog.left_out {
+        report.add(group, Verdict::Skip(HANGS_UNDER_RT.to_owned()), None);
     }
     let kernels = context.kernels(&mut catalog, &beside);
     let modules = context.build_modules(&mut catalog, &kernels);

@@ -3,6 +3,7 @@
 //!
 //! What C gets wrong is listed with our selftests: there it has to fail on C.
 
+use crate::check::HANGS_UNDER_RT;
 use crate::report::Verdict;
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ struct Known {
 }
 
 /// All of that.
-const KNOWN: [Known; 5] = [
+const KNOWN: [Known; 6] = [
     Known {
         test: "upstream/c/xen_shinfo_test",
         says: "has not ended within",
@@ -29,13 +30,18 @@ const KNOWN: [Known; 5] = [
         fails: None,
     },
     Known {
-        test: "fuzz",
-        says: "under PREEMPT_RT Rust delivers a timer's event",
+        test: "selftests/c",
+        says: HANGS_UNDER_RT,
         fails: None,
     },
     Known {
-        test: "selftests/c",
-        says: "under PREEMPT_RT C leaves interrupts off",
+        test: "guest/migration",
+        says: HANGS_UNDER_RT,
+        fails: None,
+    },
+    Known {
+        test: "takeover/xen-hvm",
+        says: HANGS_UNDER_RT,
         fails: None,
     },
     // Of those beside the one that everything is run on (check/machines/beside.rs).

@@ -198,6 +198,7 @@ impl<'a> Parts<'a> {
         argv.push(format!("--seed={}", self.random.seed));
         let sequences = sequences.or(self.random.sequences);
         argv.extend(sequences.map(|count| format!("--count={count}")));
+        argv.extend(self.kernel.is_rt().then(|| "--under-rt".to_owned()));
         let minutes = self.random.minutes;
         argv.extend(minutes.map(|minutes| format!("--minutes={minutes}")));
         Ok(ExecAction {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All tests, by name, and those of them that are chosen.
 
-use super::machines::{self, Chosen, Facts, Machine, Test, Which};
+use super::machines::{self, Chosen, Facts, Machine, Test, Which, LEFT_OUT_UNDER_RT};
 use super::module::types;
 use crate::alarms::{self, Defect, IN_CHECK};
 use crate::cli::Common;
@@ -58,6 +58,8 @@ pub struct Catalog {
     pub lint: Vec<&'static str>,
     /// What the module is broken by on purpose.
     pub alarms: Vec<Defect>,
+    /// Groups of tests that would have been chosen, but have no place on their kernel.
+    pub left_out: Vec<String>,
 }
 
 impl Catalog {
@@ -77,10 +79,23 @@ impl Catalog {
             long: common.random.minutes.is_some(),
             times: common.random.times.is_some(),
         };
+        let main_is_rt = paths.of_kind(Kind::Stock).is_ok_and(|main| main.is_rt());
+        let mut left_out = Vec::new();
         let machines = machines::all(beside).into_iter().map(|machine| {
-            let tests = of_machine(&*machine, &facts, selection);
+            let mut tests = of_machine(&*machine, &facts, selection);
+            let prefix = match machine.kernel() {
+                MAIN if main_is_rt => Some(String::new()),
+                Which::Beside(index) if beside[index].1.is_rt() => {
+                    Some(format!("{}/", beside[index].0))
+                }
+                _ => None,
+            };
+            if let Some(prefix) = prefix {
+                leave_out(&mut tests, &prefix, &mut left_out);
+            }
             (machine, tests)
         });
+        let machines: Vec<_> = machines.collect();
         let chosen = |group: &str, names: &[&'static str]| -> Vec<&'static str> {
             let names = names.iter().copied();
             names
@@ -95,7 +110,11 @@ impl Catalog {
             .into_iter()
             .filter(|(field, _)| module && selection.has(&join("modinfo", field)));
         Ok(Catalog {
-            machines: machines.filter(|(_, tests)| !tests.is_empty()).collect(),
+            machines: machines
+                .into_iter()
+                .filter(|(_, tests)| !tests.is_empty())
+                .collect(),
+            left_out,
             modinfo: modinfo.collect(),
             module: chosen("module", &module_checks),
             crates: crates(paths)?
@@ -176,6 +195,23 @@ impl Catalog {
     }
 }
 
+/// Takes the tests away that a kernel with `PREEMPT_RT` has no place for, and adds their groups to
+/// `left_out`. Their names begin with `prefix`.
+fn leave_out(tests: &mut Vec<Test>, prefix: &str, left_out: &mut Vec<String>) {
+    for group in LEFT_OUT_UNDER_RT {
+        let group = format!("{prefix}{group}");
+        let is_in = |test: &Test| {
+            let rest = test.name.strip_prefix(&group);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let before = tests.len();
+        tests.retain(|test| !is_in(test));
+        if tests.len() < before {
+            left_out.push(group);
+        }
+    }
+}
+
 /// The names of these tests.
 pub fn chosen(tests: &[Test]) -> Chosen {
     Chosen(tests.iter().map(|test| test.name.clone()).collect())
@@ -243,4 +279,37 @@ fn crates(paths: &Paths) -> Result<Vec<Crate>> {
         .collect();
     crates.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(crates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::Side;
+
+    #[test]
+    fn what_hangs_c_is_left_out_under_rt() {
+        let names = [
+            "selftests/c/ports/send",
+            "selftests/case",
+            "guest/migration/c-to-c",
+        ];
+        let tests = |prefix: &str| -> Vec<Test> {
+            let tests = names
+                .iter()
+                .map(|name| Test::on(Side::C, format!("{prefix}{name}")));
+            tests.collect()
+        };
+        let mut left_out = Vec::new();
+        let (mut main, mut beside) = (tests(""), tests("7.3-rt/"));
+        leave_out(&mut main, "", &mut left_out);
+        leave_out(&mut beside, "7.3-rt/", &mut left_out);
+        assert_eq!(chosen(&main).0, ["selftests/case"]);
+        assert_eq!(chosen(&beside).0, ["7.3-rt/selftests/case"]);
+        let groups = ["selftests/c", "guest/migration"];
+        let groups = groups.iter().chain(&groups).enumerate();
+        let expected: Vec<_> = groups
+            .map(|(at, group)| format!("{}{group}", if at < 2 { "" } else { "7.3-rt/" }))
+            .collect();
+        assert_eq!(left_out, expected);
+    }
 }

@@ -17,7 +17,6 @@ use crate::paths::{Kernel, Kind};
 use anyhow::Result;
 use protocol::{Action, MachinePlan, Side, Step};
 
-pub use beside::{NO_C_UNDER_RT, NO_FUZZ_UNDER_RT};
 pub use debug::{DEBUG_RUST, LOCK_ORDER};
 
 use beside::beside;
@@ -90,6 +89,12 @@ pub fn all(kernels: &[(String, Kernel)]) -> Vec<Box<dyn Machine>> {
     let own = ALL.into_iter().map(|machine| Box::new(machine) as Box<_>);
     own.chain(beside(kernels)).collect()
 }
+
+/// Groups of tests that are left out where the kernel has `PREEMPT_RT`, and why: they leave timers,
+/// or pages that come and go, to C.
+pub const LEFT_OUT_UNDER_RT: [&str; 3] = ["selftests/c", "guest/migration", "takeover/xen-hvm"];
+/// See there.
+pub const HANGS_UNDER_RT: &str = "under PREEMPT_RT C hangs the machine (c-bugs.rst)";
 
 /// KASAN and kmemleak have memory of their own.
 const DEBUG_MEMORY_MIB: u32 = 1536;

@@ -13,42 +13,30 @@ use anyhow::Result;
 use protocol::Side;
 
 /// The guest that each of them boots.
-const fn guest(sides: &'static [Side]) -> Guest {
-    Guest {
-        machine: "xen-guest",
-        test: "guest/xen-hvm",
-        smp: 2,
-        sides,
-        rounds: 2,
-        kind: Kind::Stock,
-    }
-}
+const GUEST: Guest = Guest {
+    machine: "xen-guest",
+    test: "guest/xen-hvm",
+    smp: 2,
+    sides: &[Side::Rust, Side::C, Side::Rust],
+    rounds: 2,
+    kind: Kind::Stock,
+};
+
+/// The sequences that each of them is tried with.
+const FUZZ: Fuzz = Fuzz {
+    sequences: Some(2000),
+};
 
 /// What those without `PREEMPT_RT` boot, those that take longest first.
-const USUAL: [&dyn Machine; 3] = [
-    &Short,
-    &Fuzz {
-        sequences: Some(2000),
-    },
-    &guest(&[Side::Rust, Side::C, Side::Rust]),
-];
-
-/// Why sequences are not compared under `PREEMPT_RT`.
-pub const NO_FUZZ_UNDER_RT: &str =
-    "under PREEMPT_RT Rust delivers a timer's event, and writes the \
-    runstate of a vCPU that is preempted, later than C, which sleeps there (locking.rst)";
-
-/// Why our selftests do not run on C there.
-pub const NO_C_UNDER_RT: &str =
-    "under PREEMPT_RT C leaves interrupts off, and the machine hangs (c-bugs.rst)";
+const USUAL: [&dyn Machine; 3] = [&Short, &FUZZ, &GUEST];
 
 /// What those under `PREEMPT_RT` boot, where a lock that is held for a moment may be held for long.
-/// The guest sets timers, by which C hangs the machine there, and so is on Rust from first to last.
-const RT: [&dyn Machine; 4] = [
+const RT: [&dyn Machine; 5] = [
     &Short,
     &Takeover { kind: Kind::Stock },
     &Storms { kind: Kind::Stock },
-    &guest(&[Side::Rust]),
+    &FUZZ,
+    &GUEST,
 ];
 
 /// The machines of a group of kernels, each with its name.
@@ -59,7 +47,6 @@ pub fn beside(kernels: &[(String, Kernel)]) -> Vec<Box<dyn Machine>> {
         for &machine in own {
             machines.push(Box::new(Beside {
                 index,
-                is_rt: kernel.is_rt(),
                 kernel: name.clone(),
                 name: format!("{name}-{}", machine.name()),
                 machine,
@@ -72,7 +59,6 @@ pub fn beside(kernels: &[(String, Kernel)]) -> Vec<Box<dyn Machine>> {
 /// A machine on another kernel.
 struct Beside {
     index: usize,
-    is_rt: bool,
     kernel: String,
     name: String,
     machine: &'static dyn Machine,
@@ -108,7 +94,6 @@ impl Machine for Beside {
     fn tests(&self, facts: &Facts) -> Vec<Test> {
         let tests = self.machine.tests(facts).into_iter();
         tests
-            .filter(|test| !self.is_rt || !test.name.starts_with("selftests/c/"))
             .map(|test| Test {
                 name: self.rename(&test.name),
                 ..test

@@ -49,9 +49,11 @@ impl Machine for Guest {
     fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
         let more = debug_memory_mib(parts);
         let mut wanted = Wanted::new(parts, MEMORY_MIB + more)?;
-        let sides = match parts.has_module() {
-            true => self.sides,
-            false => &[Side::C],
+        let sides = match (parts.has_module(), parts.kernel.is_rt()) {
+            (false, _) => &[Side::C],
+            // It sets timers, by which C hangs the machine there (c-bugs.rst).
+            (true, true) => &[Side::Rust],
+            (true, false) => self.sides,
         };
         let rounds = self.rounds;
         let phases = sides.iter().map(|&side| Phase { side, rounds }).collect();
