@@ -54,4 +54,4 @@ touch "$dir/etc/resolv.conf" "$dir/etc/ssl/host-ca.crt"
 # What decides whether a kernel prepared before still fits.
 # shellcheck disable=SC2016 # dpkg-query's own variables
 chroot "$dir" dpkg-query -Wf '${Package} ${Version}\n' \
-	gcc-14 binutils rustc rust-src bindgen libclang1-19 >"$dir/etc/toolchain"
+	gcc-14 binutils rustc rust-src bindgen libclang1-19 clang-19 lld-19 pahole >"$dir/etc/toolchain"

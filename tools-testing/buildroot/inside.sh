@@ -18,7 +18,23 @@ bind() {
 # The host's /proc, where a container covers parts of it and so forbids a new one.
 mount -t proc proc "$root/proc" 2>/dev/null || bind /proc /proc
 bind /sys /sys
-bind /dev /dev
+mount -o remount,bind,ro "$root/sys"
+# Of the devices, those that do no harm, and KVM.
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for device in null zero full random urandom tty kvm; do
+	if [ -e "/dev/$device" ]; then
+		: >"$root/dev/$device"
+		mount --bind "/dev/$device" "$root/dev/$device"
+	fi
+done
+mkdir "$root/dev/pts" "$root/dev/shm"
+bind /dev/pts /dev/pts
+mount -t tmpfs tmpfs "$root/dev/shm"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
+for fd in 0:stdin 1:stdout 2:stderr; do
+	ln -s "/proc/self/fd/${fd%:*}" "$root/dev/${fd#*:}"
+done
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/run"
 

@@ -185,6 +185,8 @@ pub fn cargo(paths: &Paths, arguments: &[&str]) -> Command {
         .current_dir(paths.workspace())
         .env("CARGO_TARGET_DIR", &paths.target)
         .env("CARGO_TERM_COLOR", "never")
+        // `run` has fetched all there is to fetch.
+        .env("CARGO_NET_OFFLINE", "true")
         .env_remove("MAKEFLAGS");
     command
 }
