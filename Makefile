@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell fmt clippy clean help
+.PHONY: modules modules_install samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -45,6 +45,11 @@ ifneq ($(CLIPPY),1)
 		$(CARGO_TARGET_DIR)/x86_64-unknown-linux-gnu/debug/klp-link --build-id "$$id" '$(MO)/kvm_xen_rs.ko'
 	@tools-testing/kbuild/undefined '$(MO)/kvm_xen_rs.ko' '$(KDIR)/Module.symvers'
 endif
+
+## modules_install: put it below INSTALL_MOD_PATH/lib/modules/RELEASE, for modprobe
+modules_install:
+	@[ -e '$(MO)/kvm_xen_rs.ko' ] || { echo 'kvm_xen_rs.ko is not built yet: make modules' >&2; exit 1; }
+	@$(MAKE) --no-print-directory -C '$(KDIR)' M='$(CURDIR)' MO='$(abspath $(MO))' modules_install
 
 ## samples: build kvm_xen_broken_order.ko, which breaks the lock order on purpose, for KDIR
 samples: MO = $(CURDIR)/build/samples

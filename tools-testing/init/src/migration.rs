@@ -169,7 +169,7 @@ fn go_on(action: &MigrateAction, guest: &mut Guest, saved: &Saved) -> Result<u32
     let (worked_at, worked) = state(guest, &mut account)?;
     account::worked(&came, &worked, worked_at - came_at)?;
     note("waiting for the guest's report and its end");
-    guest.finish(account.round)
+    guest.finish(account.round, &[])
 }
 
 /// Waits for rounds that begin from now on, and for a timer of each processor.

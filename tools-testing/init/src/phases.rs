@@ -60,7 +60,7 @@ fn all(guest: &mut Guest, plan: &MachinePlan, action: &GuestAction, mut last: u3
         last = one(guest, index, phase, &functions, last)?;
     }
     note("waiting for the guest's report and its end");
-    guest.finish(last)
+    guest.finish(last, &action.interrupts)
 }
 
 /// Counts a transition; fails if it took too long.

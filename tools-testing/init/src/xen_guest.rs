@@ -3,7 +3,9 @@
 
 use crate::{channel, diagnose, exec, image};
 use anyhow::{bail, Context, Result};
-use protocol::{Event, GuestAction, GuestEvent, Round, GUEST_FINISH, GUEST_LOG, KLOG_TAG};
+use protocol::{
+    Event, GuestAction, GuestEvent, IrqLine, Round, Seen, GUEST_FINISH, GUEST_LOG, KLOG_TAG,
+};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Cursor, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -128,14 +130,17 @@ impl Guest {
     }
 
     /// Has the guest report and power off; returns the number of its last round, which `last` was
-    /// the last one known of.
-    pub fn finish(&mut self, mut last: u32) -> Result<u32> {
+    /// the last one known of. Fails where its interrupts are not what is `expected`.
+    pub fn finish(&mut self, mut last: u32, expected: &[Seen]) -> Result<u32> {
         self.tell(GUEST_FINISH)?;
         loop {
             match self.hear()? {
                 GuestEvent::Round(round) => last = round.number,
                 GuestEvent::Timer(_) => {}
-                GuestEvent::Report(_) => break,
+                GuestEvent::Report(report) => {
+                    check_interrupts(&report.interrupts, expected)?;
+                    break;
+                }
                 other => bail!("instead of a report the guest told {other:?}"),
             }
         }
@@ -228,6 +233,22 @@ fn listen(
     (receiver, listener)
 }
 
+/// Fails where the guest's interrupts are not what is expected of how it was set up.
+fn check_interrupts(lines: &[IrqLine], expected: &[Seen]) -> Result<()> {
+    for Seen { line, counted } in expected {
+        let is_meant = |irq: &&IrqLine| irq.irq == *line || irq.what.contains(line.as_str());
+        let count: u64 = lines
+            .iter()
+            .filter(is_meant)
+            .flat_map(|irq| &irq.counts)
+            .sum();
+        if (count > 0) != *counted {
+            bail!("the guest had {count} interrupts of {line}: it is not set up as it was to be");
+        }
+    }
+    Ok(())
+}
+
 /// Fails unless the log has a line that the guest has written to it itself, with the level of a
 /// warning: or no warning would be there either.
 fn check_log() -> Result<()> {
@@ -250,6 +271,22 @@ fn qemu_log() -> String {
 mod tests {
     use super::*;
     use std::io;
+
+    #[test]
+    fn interrupts_tell_how_a_guest_is_set_up() {
+        let lines = [
+            " HYP: 7 0 Hypervisor callback",
+            " 24: 0 0 xen-percpu -virq timer0",
+        ];
+        let lines = lines.map(|line| IrqLine::parse(line, 2).unwrap());
+        let check = |line: &str, counted| {
+            let line = line.to_owned();
+            check_interrupts(&lines, &[Seen { line, counted }]).is_ok()
+        };
+        assert!(check("HYP", true) && !check("HYP", false));
+        assert!(check("virq timer", false) && !check("virq timer", true));
+        assert!(check("gone", false) && !check("gone", true));
+    }
 
     #[test]
     fn another_qemu_ends_a_line() {

@@ -156,7 +156,7 @@ impl IrqLine {
 
     /// Whether this is a port that Xen delivers, or the line that counts their upcalls.
     pub fn is_xen(&self) -> bool {
-        self.irq == "HYP" || self.what.starts_with("xen-")
+        self.irq == "HYP" || self.what.contains("xen-")
     }
 
     /// Whether this is the port of a processor's own timer.
@@ -187,6 +187,8 @@ mod tests {
         assert!(hyp.is_xen() && !hyp.is_ipi());
         let timer = IrqLine::parse("  0:  131  0  IO-APIC   2-edge      timer", 2).unwrap();
         assert!(!timer.is_xen());
+        let pci = IrqLine::parse(" 10: 7 0 IO-APIC 10-fasteoi xen-platform-pci", 2).unwrap();
+        assert!(pci.is_xen() && !pci.is_ipi());
         let virq = IrqLine::parse(" 24: 1548 0 xen-percpu -virq timer0", 2).unwrap();
         assert!(virq.is_xen() && virq.is_timer() && !virq.is_ipi());
     }

@@ -20,7 +20,7 @@ pub use guest::{DiskPlan, GuestEvent, GuestPlan, GuestReport, GuestState, IrqLin
 pub use pattern::{fill_block, first_difference};
 pub use plan::{
     Action, ExecAction, Flaw, GuestAction, KvmModules, MachinePlan, MigrateAction, Output, Phase,
-    Plan, ShellAction, Side, Step, RUN_AGAIN,
+    Plan, Seen, ShellAction, Side, Step, RUN_AGAIN,
 };
 pub use tried::Tried;
 

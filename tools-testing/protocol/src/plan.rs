@@ -186,6 +186,17 @@ pub struct GuestAction {
     pub count: bool,
     /// Seconds that a transition may take with the guest running.
     pub transition_limit_s: u64,
+    /// What its interrupts have to say in the end of how it was set up.
+    pub interrupts: Vec<Seen>,
+}
+
+/// Of the lines of the guest's `/proc/interrupts` that are Xen's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Their number or short name, and the rest, have this in them.
+    pub line: String,
+    /// Whether one of them has counted something; else none has.
+    pub counted: bool,
 }
 
 /// One phase of a [`GuestAction`].

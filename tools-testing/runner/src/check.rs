@@ -3,15 +3,18 @@
 
 mod boots;
 mod catalog;
+mod context;
 mod host;
 mod judge;
 pub mod lock_order;
 mod machines;
 mod module;
+mod names;
 
 use crate::accel::Engine;
 use crate::build_steps;
 use crate::cli::Common;
+use crate::expected::HANGS_UNDER_RT;
 use crate::paths::{Group, Kernel, Kind, Paths};
 use crate::progress::Screen;
 use crate::report::{Report, Verdict};
@@ -19,22 +22,12 @@ use crate::select::Selection;
 use anyhow::{bail, Result};
 use boots::{Kernels, Modules, Wanted};
 use catalog::{Catalog, MAIN};
+use context::Context;
 use machines::Which;
-
-pub use machines::HANGS_UNDER_RT;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-
-/// What the tests share.
-pub struct Context<'a> {
-    paths: &'a Paths,
-    common: &'a Common,
-    selection: &'a Selection,
-    report: &'a Report,
-    screen: &'a Screen,
-}
 
 /// Runs the tests that `patterns` choose; whether all went well. A part of them runs on the kernels
 /// of the group `beside`, too.

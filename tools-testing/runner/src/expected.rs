@@ -3,9 +3,11 @@
 //!
 //! What C gets wrong is listed with our selftests: there it has to fail on C.
 
-use crate::check::HANGS_UNDER_RT;
 use crate::report::Verdict;
 use std::collections::BTreeMap;
+
+/// Why tests are left out that have timers, or pages that come and go, under `PREEMPT_RT`.
+pub const HANGS_UNDER_RT: &str = "under PREEMPT_RT C hangs the machine (c-bugs.rst)";
 
 /// What a test may come to that is not of Rust's making.
 struct Known {

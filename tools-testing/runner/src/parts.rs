@@ -13,7 +13,7 @@ use crate::upstream;
 use anyhow::{Context, Error, Result};
 use protocol::{
     DiskPlan, ExecAction, GuestAction, GuestPlan, MachinePlan, MigrateAction, Output, Phase, Plan,
-    ShellAction, Side,
+    Seen, ShellAction, Side,
 };
 use std::collections::HashMap;
 use std::fs;
@@ -39,6 +39,29 @@ const GUEST_APPEND: &str = "console=ttyS0 loglevel=5 panic=-1";
 
 /// A Xen guest takes virtio disks for emulated ones, which it turns off, unless told otherwise.
 const KEEP_EMULATED: &str = "xen_emul_unplug=never";
+
+/// How a Xen guest is set up.
+pub struct Setup {
+    /// What its kernel's command line has besides the usual.
+    pub append: &'static str,
+    /// Whether it is offered to have its upcalls by a vector of each local APIC, and to have no
+    /// interrupts of devices by event channels.
+    pub has_vapic: bool,
+    /// What its `/proc/interrupts` has to say, as in [`Seen`].
+    pub interrupts: &'static [(&'static str, bool)],
+}
+
+impl Setup {
+    /// As most are.
+    pub const USUAL: Setup = Setup {
+        append: "",
+        has_vapic: true,
+        interrupts: &[(VECTOR, true)],
+    };
+}
+
+/// Upcalls by a vector.
+pub const VECTOR: &str = "HYP";
 
 /// Size of a guest's disk.
 const DISK_MIB: u64 = 16;
@@ -265,7 +288,7 @@ impl<'a> Parts<'a> {
         MODULE
     }
 
-    /// A Xen guest, to run in the machine.
+    /// A Xen guest, to run in the machine, as QEMU and Linux set it up by default.
     pub fn xen_guest(
         &self,
         initramfs: &mut Initramfs,
@@ -273,10 +296,36 @@ impl<'a> Parts<'a> {
         phases: Vec<Phase>,
         count: bool,
     ) -> Result<GuestAction> {
+        self.xen_guest_set_up(initramfs, smp, phases, count, &Setup::USUAL)
+    }
+
+    /// The same, set up in another way.
+    pub fn xen_guest_set_up(
+        &self,
+        initramfs: &mut Initramfs,
+        smp: u32,
+        phases: Vec<Phase>,
+        count: bool,
+        setup: &Setup,
+    ) -> Result<GuestAction> {
         let guest = self.guest(initramfs, ("xen-blkfront", "/dev/xvda"), None)?;
         qemu::add_to(initramfs)?;
+        let append = format!("{GUEST_APPEND} {}", setup.append);
+        let seen = setup.interrupts.iter();
         Ok(GuestAction {
-            qemu: qemu::xen_guest(smp, GUEST_KERNEL, GUEST_INITRAMFS, GUEST_APPEND),
+            qemu: qemu::xen_guest(
+                smp,
+                GUEST_KERNEL,
+                GUEST_INITRAMFS,
+                append.trim_end(),
+                setup.has_vapic,
+            ),
+            interrupts: seen
+                .map(|&(line, counted)| Seen {
+                    line: line.to_owned(),
+                    counted,
+                })
+                .collect(),
             disk_mib: DISK_MIB,
             guest,
             phases,

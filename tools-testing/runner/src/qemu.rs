@@ -88,27 +88,44 @@ impl Machine<'_> {
 }
 
 /// QEMU and its arguments for a Xen guest with a paravirtual disk.
-pub fn xen_guest(smp: u32, kernel: &str, initrd: &str, append: &str) -> Vec<String> {
-    let mut line = without_disk(smp, kernel, initrd, append);
+pub fn xen_guest(
+    smp: u32,
+    kernel: &str,
+    initrd: &str,
+    append: &str,
+    has_vapic: bool,
+) -> Vec<String> {
+    let mut line = without_disk(smp, kernel, initrd, append, has_vapic);
     line.extend(["-device", "xen-disk,drive=disk,vdev=xvda"].map(str::to_owned));
     line
 }
 
 /// The same with a virtio disk, and with QMP. Only copies of QEMU migrate it: see [`migratable`].
 pub fn migratable_guest(smp: u32, kernel: &str, initrd: &str, append: &str) -> Vec<String> {
-    let mut line = without_disk(smp, kernel, initrd, append);
+    let mut line = without_disk(smp, kernel, initrd, append, true);
     let monitor = format!("unix:{GUEST_QMP},server=on,wait=off");
     let more = ["-device", "virtio-blk-pci,drive=disk", "-qmp", &monitor];
     line.extend(more.map(str::to_owned));
     line
 }
 
-fn without_disk(smp: u32, kernel: &str, initrd: &str, append: &str) -> Vec<String> {
+fn without_disk(
+    smp: u32,
+    kernel: &str,
+    initrd: &str,
+    append: &str,
+    has_vapic: bool,
+) -> Vec<String> {
     let mut line: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
     add(&[QEMU, "-name", "xen-guest", "-M", "pc"]);
     add(&["-accel", "kvm,xen-version=0x4000a,kernel-irqchip=split"]);
-    add(&["-cpu", "host,+xen-vapic"]);
+    let vapic = if has_vapic {
+        "+xen-vapic"
+    } else {
+        "-xen-vapic"
+    };
+    add(&["-cpu", &format!("host,{vapic}")]);
     add(&BARE);
     add(&["panic=exit-failure"]);
     add(&["-smp", &smp.to_string(), "-m", "256"]);

@@ -3,9 +3,9 @@
 
 use super::catalog::MAIN;
 use super::catalog::{self, Catalog};
+use super::context::Context;
 use super::judge::{self, Judge};
 use super::machines::{self, Machine, Test, Which};
-use super::Context;
 use crate::accel::{Accel, Engine};
 use crate::boot::{self, Boot, Ended};
 use crate::cli::Common;

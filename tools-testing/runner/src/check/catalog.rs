@@ -2,7 +2,7 @@
 //! All tests, by name, and those of them that are chosen.
 
 use super::machines::{self, Chosen, Facts, Machine, Test, Which, LEFT_OUT_UNDER_RT};
-use super::module::types;
+use super::names::{MODINFO, OF_FILE, OF_SOURCE};
 use crate::alarms::{self, Defect, IN_CHECK};
 use crate::cli::Common;
 use crate::parts::Programs;
@@ -11,27 +11,6 @@ use crate::select::Selection;
 use anyhow::{bail, Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Facts of the module file, and what each must be.
-pub const MODINFO: [(&str, Option<&str>); 5] = [
-    ("name", Some("kvm_xen_rs")),
-    ("description", None),
-    ("license", Some("GPL")),
-    ("version", None),
-    ("livepatch", Some("Y")),
-];
-
-/// Checks of the module file.
-const OF_FILE: [&str; 3] = ["no-panic", "no-tail-calls", "atomic-bits"];
-
-/// Checks of the module's source.
-const OF_SOURCE: [&str; 5] = [
-    "rustfmt",
-    "clippy",
-    types::NAMES[0],
-    types::NAMES[1],
-    types::NAMES[2],
-];
 
 /// The kernel that everything is run on.
 pub const MAIN: Which = Which::Main(Kind::Stock);

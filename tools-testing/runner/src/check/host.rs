@@ -2,7 +2,7 @@
 //! What is tested without a machine: the workspace's unit tests, its format and its lints.
 
 use super::catalog::{Catalog, Crate};
-use super::Context;
+use super::context::Context;
 use crate::build_steps::{cargo, run, Output};
 use crate::progress::seconds;
 use crate::report::Verdict;

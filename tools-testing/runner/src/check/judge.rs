@@ -2,7 +2,7 @@
 //! From what a boot told to the results of its tests.
 
 use super::lock_order;
-use super::machines::Machine;
+use super::machines::{Expected, Machine};
 use crate::boot::Ended;
 use crate::klog::{self, Splat};
 use crate::ktap;
@@ -11,16 +11,6 @@ use crate::report::{Report, Verdict};
 use protocol::{Action, Event, ExecAction, MachinePlan, Outcome, Output, Step, KLOG_TAG};
 use std::path::Path;
 use std::time::Duration;
-
-/// What must have come of a step when its boot is over.
-pub enum Expected {
-    /// The kernel has reported something in it, and the report has all these words.
-    Report(&'static [&'static str]),
-    /// The kernel reports something, which the step itself judges by its end.
-    ReportItTells,
-    /// What lockdep has seen, which is the step's output, is in the declared order.
-    LockOrder,
-}
 
 /// Judges a boot's steps, each as it ends.
 pub struct Judge<'a> {

@@ -3,14 +3,15 @@
 
 mod beside;
 mod debug;
+mod expected;
 mod fuzz;
 mod guest;
+mod guest_setups;
 mod migration;
 mod samples;
 mod short;
 mod storm;
 
-use super::judge::Expected;
 use crate::initramfs::Initramfs;
 use crate::parts::Parts;
 use crate::paths::{Kernel, Kind};
@@ -18,6 +19,7 @@ use anyhow::Result;
 use protocol::{Action, MachinePlan, Side, Step};
 
 pub use debug::{DEBUG_RUST, LOCK_ORDER};
+pub use expected::Expected;
 
 use beside::beside;
 use guest::Guest;
@@ -25,7 +27,7 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-const ALL: [&dyn Machine; 24] = [
+const ALL: [&dyn Machine; 25] = [
     &fuzz::Fuzz { sequences: None },
     &Takeover { kind: Kind::Stock },
     &guest::Takeover,
@@ -47,6 +49,7 @@ const ALL: [&dyn Machine; 24] = [
         kind: Kind::Debug,
     },
     &migration::Migration,
+    &guest_setups::GuestSetups,
     &Guest {
         machine: "xen-guest",
         test: "guest/xen-hvm",
@@ -90,11 +93,9 @@ pub fn all(kernels: &[(String, Kernel)]) -> Vec<Box<dyn Machine>> {
     own.chain(beside(kernels)).collect()
 }
 
-/// Groups of tests that are left out where the kernel has `PREEMPT_RT`, and why: they leave timers,
-/// or pages that come and go, to C.
+/// Groups of tests that are left out where the kernel has `PREEMPT_RT`: they leave timers, or pages
+/// that come and go, to C.
 pub const LEFT_OUT_UNDER_RT: [&str; 3] = ["selftests/c", "guest/migration", "takeover/xen-hvm"];
-/// See there.
-pub const HANGS_UNDER_RT: &str = "under PREEMPT_RT C hangs the machine (c-bugs.rst)";
 
 /// KASAN and kmemleak have memory of their own.
 const DEBUG_MEMORY_MIB: u32 = 1536;

@@ -6,7 +6,9 @@ mod tail_calls;
 pub mod types;
 
 use super::catalog::Catalog;
-use super::{host, Context};
+use super::context::Context;
+use super::host;
+use super::names::TYPES;
 use crate::build_steps::make;
 use crate::report::Verdict;
 use anyhow::{bail, Context as _, Result};
@@ -85,7 +87,7 @@ pub fn source(context: &Context, catalog: &Catalog) {
         rustfmt.args(["--check", "--edition", "2021"]).arg(root);
         host::whole(context, "module/rustfmt", &mut rustfmt);
     }
-    for name in types::NAMES {
+    for name in TYPES {
         if catalog.module.contains(&name) {
             let begun = Instant::now();
             let verdict = types::verdict(context, name);

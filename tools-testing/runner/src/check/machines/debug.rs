@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The debug kernel: all on Rust without a word from it, and C for a word that it must have.
 
-use super::{add_selftests, add_upstream, Chosen, Facts, Machine, Test, Wanted, Which};
+use super::{add_selftests, add_upstream, Chosen, Expected, Facts, Machine, Test, Wanted, Which};
 use super::{DEBUG_MEMORY_MIB, LIFECYCLE_LIMIT_S, SELFTESTS_LIMIT_S, UPSTREAM, UPSTREAM_LIMIT_S};
-use crate::check::judge::Expected;
 use crate::parts::Parts;
 use crate::paths::Kind;
 use anyhow::Result;

@@ -2,9 +2,8 @@
 //! The lock order broken on purpose: lockdep must report each mistake, and nothing of the same done
 //! by our module. Lockdep goes off with its first report, so each has a machine.
 
-use super::{Chosen, Facts, Machine, Test, Wanted, Which, DEBUG_MEMORY_MIB};
+use super::{Chosen, Expected, Facts, Machine, Test, Wanted, Which, DEBUG_MEMORY_MIB};
 use crate::build_steps;
-use crate::check::judge::Expected;
 use crate::parts::Parts;
 use crate::paths::Kind;
 use anyhow::{anyhow, Result};

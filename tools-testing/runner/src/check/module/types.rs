@@ -5,8 +5,9 @@
 //! A line that is to be refused has a mark, `//~`, and after it words of the compiler's message. A
 //! mark on a line of its own is for the line above.
 
-use super::super::Context;
 use crate::build_steps::{bare_make, copy, run};
+use crate::check::context::Context;
+use crate::check::names::TYPES;
 use crate::paths::Kind;
 use crate::report::Verdict;
 use anyhow::{bail, Context as _, Result};
@@ -27,27 +28,24 @@ struct Case {
 
 const CASES: [Case; 3] = [
     Case {
-        name: "types/refused",
+        name: TYPES[0],
         modules: &["refused"],
         is_rt: false,
         refuses: true,
     },
     Case {
-        name: "types/allowed",
+        name: TYPES[1],
         modules: &["allowed", "tries"],
         is_rt: false,
         refuses: false,
     },
     Case {
-        name: "types/preempt-rt",
+        name: TYPES[2],
         modules: &["allowed", "tries"],
         is_rt: true,
         refuses: true,
     },
 ];
-
-/// The names of the tests.
-pub const NAMES: [&str; 3] = [CASES[0].name, CASES[1].name, CASES[2].name];
 
 /// Lines of source, by file and number.
 type Lines = BTreeMap<(String, usize), Vec<String>>;
