@@ -32,7 +32,15 @@ pub fn verdict(lockdep: &[String], logs: &Path) -> Verdict {
         Err(error) => return Verdict::NotOk(format!("{error:#}"), Vec::new()),
     };
     let seen = comparison.seen.len();
+    let unexplained = comparison.unexplained.first();
     match comparison.undeclared.first() {
+        None if unexplained.is_some() => Verdict::NotOk(
+            format!(
+                "lockdep saw {} beside a level, which lockgraph/src/neighbours.rs does not explain",
+                unexplained.map_or("a lock", String::as_str)
+            ),
+            comparison.to_string().lines().map(str::to_owned).collect(),
+        ),
         None if seen < FLOOR => Verdict::NotOk(
             format!("lockdep saw {seen} of the declared edges, {FLOOR} at least were to be seen"),
             comparison.to_string().lines().map(str::to_owned).collect(),
