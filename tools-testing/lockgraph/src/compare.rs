@@ -102,7 +102,8 @@ fn edge(outer: &Class, inner: &Class) -> Option<Edge> {
 /// with the shortest way.
 ///
 /// A run queue's lock is of a level, so no way leads on from there: whoever is preempted has it
-/// taken, with all that he holds, and the notifier that KVM has for that enters a read section.
+/// taken, whatever it holds, and the notifier that KVM has for that enters a read-side critical
+/// section.
 fn reached(observed: &Observed, start: &Class) -> Vec<(Class, Path)> {
     let mut found = Vec::new();
     let mut known = BTreeSet::from([start.clone()]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Locks of KVM's that are no levels, though lockdep sees them inside of levels, or levels inside of
-//! them.
+//! Locks of KVM's that are no levels, though lockdep sees them inside of levels, or levels inside
+//! of them.
 
 use crate::declared::Edge;
 
@@ -104,7 +104,7 @@ pub const NEIGHBOURS: &[Neighbour] = &[
         inside: &["KvmSrcu"],
         around: &["IrqSrcu"],
         why: "The registers of KVM's I/O APIC. Who masks an interrupt there has its notifiers \
-              called, in their read section.",
+              called, in their read-side critical section.",
     },
     Neighbour {
         class: "&kvm->arch.apic_map_lock",
