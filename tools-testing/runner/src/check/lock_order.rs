@@ -95,4 +95,19 @@ mod tests {
         };
         assert!(reason.starts_with("lockdep saw 0 of"), "{reason}");
     }
+
+    #[test]
+    fn a_lock_that_nobody_explains_is_named() {
+        let logs = tempfile::tempdir().unwrap();
+        let lines = [
+            "all lock classes:",
+            "01 FD:    2 BD:    1 +.+.: &vcpu->mutex",
+            " -> [02] &vcpu->new_lock",
+        ];
+        let verdict = verdict(&lines.map(str::to_owned), logs.path());
+        let Verdict::NotOk(reason, _) = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert!(reason.contains("&vcpu->new_lock"), "{reason}");
+    }
 }
