@@ -45,7 +45,7 @@ pub(super) extern "C" fn post_patch(_object: *mut bindings::klp_object) {
 }
 
 /// The transition back is about to begin, or KVM is being removed. Not called when a transition to
-/// the patch is turned round.
+/// the patch is reversed.
 #[cold]
 pub(super) extern "C" fn pre_unpatch(_object: *mut bindings::klp_object) {
     IS_OVER.store(false, Relaxed);

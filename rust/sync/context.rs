@@ -328,9 +328,10 @@ callers! {
     /// the run queue, with interrupts off, when it calls `kvm_sched_out()`.
     SchedOut = Within<KvmSrcu, Within<RunQueue, Nothing>>, calls [kvm_xen_update_runstate];
 
-    /// Whatever sets an interrupt by `kvm_set_irq()`, which has left its read section of
-    /// `kvm->irq_srcu`: `irqfd_inject()` on a workqueue and `pit_do_work()` on a thread of KVM's,
-    /// neither of which has an address space, or `KVM_IRQ_LINE`. It may sleep and holds nothing.
+    /// Whatever sets an interrupt by `kvm_set_irq()`, which has left its read-side critical section
+    /// of `kvm->irq_srcu`: `irqfd_inject()` on a workqueue and `pit_do_work()` on a thread of
+    /// KVM's, neither of which has an address space, or `KVM_IRQ_LINE`. It may sleep and holds
+    /// nothing.
     SetIrq = Nothing, calls [evtchn_set_fn];
 
     /// Any context. `irqfd_wakeup()` delivers with interrupts off, the spinlock of a wait queue

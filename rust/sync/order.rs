@@ -204,7 +204,8 @@ in_order {
         then [SlotsArchLock XenLock GpcRefreshLock Invalidation GpcLock GpcLock2];
 
     /// What architectures allocate per memslot. Released before the grace period of a memslot
-    /// update, so that it can be taken inside a read section. Never taken by this module.
+    /// update, so that it can be taken inside a read-side critical section. Never taken by this
+    /// module.
     SlotsArchLock = "kvm->slots_arch_lock", Asleep, lockdep ["&kvm->slots_arch_lock"],
         keeps [MaySleep MaySpin MayTryLock MayWake InKvmSrcu InVmMm], unless_rt [],
         then [Invalidation GpcLock GpcLock2];

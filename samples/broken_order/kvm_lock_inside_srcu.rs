@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kvm->lock` inside a read section of `kvm->srcu`, as the hypercalls of v5.19 took it.
+//! `kvm->lock` inside a read-side critical section of `kvm->srcu`, as the hypercalls of v5.19 took
+//! it.
 //!
 //! Since commit 2fd6df2f2b47 a guest's `EVTCHNOP_send` was delivered in `KVM_RUN`, with
 //! `vcpu->mutex` held and inside the section, by a function that took `kvm->lock` to map the

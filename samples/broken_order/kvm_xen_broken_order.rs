@@ -9,7 +9,7 @@
 //!
 //! To commit a mistake is half of what takes a deadlock. The other half is the right order, which
 //! KVM itself takes, before, on another VM: lockdep goes by classes of locks and not by locks. A
-//! VM that may be in use is refused ([`vm::Vm`]), so that nothing ever waits in a circle.
+//! VM that may be in use is refused ([`vm::Vm`]), so that no two tasks ever wait for each other.
 
 use kernel::{ioctl::_IO, prelude::*};
 

@@ -13,13 +13,13 @@ pub(crate) const GROUP: u32 = 0xb0;
 /// What the device commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mistake {
-    /// `kvm->lock` inside a read section of `kvm->srcu`, in that of a vCPU that runs.
+    /// `kvm->lock` inside a read-side critical section of `kvm->srcu`, in that of a vCPU that runs.
     KvmLockInsideSrcu,
     /// `kvm->lock` inside `vcpu->mutex`.
     KvmLockInsideVcpuMutex,
     /// A grace period of `kvm->srcu` under the `xen_lock`, which readers take.
     SynchronizeUnderXenLock,
-    /// `kvm->slots_lock` inside a read section of `kvm->srcu`.
+    /// `kvm->slots_lock` inside a read-side critical section of `kvm->srcu`.
     SlotsLockInsideSrcu,
     /// To wait for a `gpc->lock` in a hard interrupt.
     GpcLockBlockingInTimer,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `kvm->slots_lock` inside a read section of `kvm->srcu`: the rule that the thread "clarify SRCU
-//! locking order" wrote down.
+//! `kvm->slots_lock` inside a read-side critical section of `kvm->srcu`: what KVM's document forbids
+//! since before the thread "clarify SRCU locking order", which moved that rule and said more of it.
 //!
 //! A vCPU that has to change a memslot in the middle of an exit is tempted, and has to leave its
 //! section first, as `kvm_inhibit_apic_access_page()` does.

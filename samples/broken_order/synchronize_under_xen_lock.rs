@@ -4,7 +4,8 @@
 //!
 //! `KVM_XEN_EVTCHN_RESET` waited for readers with Xen's lock held, which was `kvm->lock` then,
 //! until commit a79b53aaaa (v6.2) had it collect the ports first. Since Xen's lock is
-//! `xen_lock`, this is what that would be today.
+//! `xen_lock`, this is what that would be today, and so the answer to whether that commit may be
+//! reverted, which was asked in January 2023: Documentation/threads.rst.
 //!
 //! Lockdep: "possible circular locking dependency", where it has seen a guest write its hypercall
 //! page, which takes `xen_lock` inside the section of `KVM_RUN`. kvm_xen_rs: `MayWaitForSrcu`, and

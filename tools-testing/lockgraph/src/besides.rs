@@ -14,7 +14,8 @@ pub struct Besides {
     pub why: &'static str,
 }
 
-/// Each enters a read section, which never waits, so that none can be part of a deadlock.
+/// Each enters a read-side critical section, which never waits, so that none can be part of a
+/// deadlock.
 pub const BESIDES: &[Besides] = &[
     Besides {
         edge: Edge::new("XenLock", "KvmSrcu"),

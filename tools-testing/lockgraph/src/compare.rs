@@ -4,8 +4,9 @@
 
 use crate::{
     besides::BESIDES,
-    declared::{classed, Edge},
+    declared::{classed, ordered, row, Edge},
     lockdep::{Class, Observed},
+    neighbours::{is_of_kvm, neighbour},
     reasons::REASONS,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,6 +27,47 @@ pub struct Comparison {
     pub undeclared: BTreeSet<Edge>,
     /// Undeclared orders that follow by way of other classes. Lockdep checks these itself.
     pub indirect: BTreeMap<Edge, Path>,
+    /// The classes of no level that were seen directly beside a level, by name.
+    pub beside: BTreeMap<String, Beside>,
+    /// Those of them that are KVM's, and where they were seen is told by no entry.
+    pub unexplained: BTreeSet<String>,
+}
+
+/// Where a class of no level was seen.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// The levels that it was taken directly inside of.
+    pub inside: BTreeSet<&'static str>,
+    /// Those that were entered directly inside of it.
+    pub around: BTreeSet<&'static str>,
+}
+
+impl Beside {
+    /// Whether the class is one of the rest of the kernel, or has an entry that tells all of this.
+    fn is_explained(&self, class: &str) -> bool {
+        let Some(neighbour) = neighbour(class) else {
+            return !is_of_kvm(class);
+        };
+        let mut inside = self.inside.iter();
+        let mut around = self.around.iter();
+        inside.all(|level| neighbour.is_inside(level))
+            && around.all(|level| neighbour.is_around(level))
+    }
+}
+
+impl std::fmt::Display for Beside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = |levels: &BTreeSet<&str>| {
+            let names: Vec<_> = levels.iter().map(|level| row(level).name).collect();
+            names.join(", ")
+        };
+        let sides = [("inside", &self.inside), ("around", &self.around)];
+        let mut sides = sides.iter().filter(|(_, levels)| !levels.is_empty());
+        if let Some((side, levels)) = sides.next() {
+            write!(f, "{side} {}", names(levels))?;
+        }
+        sides.try_for_each(|(side, levels)| write!(f, "; {side} {}", names(levels)))
+    }
 }
 
 /// The levels that a class may be of.
@@ -60,7 +102,8 @@ fn edge(outer: &Class, inner: &Class) -> Option<Edge> {
 /// with the shortest way.
 ///
 /// A run queue's lock is of a level, so no way leads on from there: whoever is preempted has it
-/// taken, with all that he holds, and the notifier that KVM has for that enters a read section.
+/// taken, whatever it holds, and the notifier that KVM has for that enters a read-side critical
+/// section.
 fn reached(observed: &Observed, start: &Class) -> Vec<(Class, Path)> {
     let mut found = Vec::new();
     let mut known = BTreeSet::from([start.clone()]);
@@ -80,6 +123,31 @@ fn reached(observed: &Observed, start: &Class) -> Vec<(Class, Path)> {
         }
     }
     found
+}
+
+/// The classes of no level that are directly beside one with a place in the order.
+fn beside(observed: &Observed) -> BTreeMap<String, Beside> {
+    // A class that two levels share is told as the first.
+    let level = |class: &Class| {
+        let levels = levels(class);
+        let mut levels = levels.into_iter();
+        levels.find(|level| ordered().any(|row| row.level == *level))
+    };
+    let is_none = |class: &Class| levels(class).is_empty();
+    let mut beside = BTreeMap::<String, Beside>::new();
+    for (outer, inside) in &observed.after {
+        for inner in inside {
+            if let (Some(level), true) = (level(outer), is_none(inner)) {
+                let seen = beside.entry(inner.name.clone()).or_default();
+                seen.inside.insert(level);
+            }
+            if let (true, Some(level)) = (is_none(outer), level(inner)) {
+                let seen = beside.entry(outer.name.clone()).or_default();
+                seen.around.insert(level);
+            }
+        }
+    }
+    beside
 }
 
 impl Comparison {
@@ -118,6 +186,10 @@ impl Comparison {
         result.unseen = with_reasons()
             .filter(|edge| !result.seen.contains_key(edge))
             .collect();
+        result.beside = beside(observed);
+        let unexplained = result.beside.iter();
+        let unexplained = unexplained.filter(|(class, seen)| !seen.is_explained(class));
+        result.unexplained = unexplained.map(|(class, _)| class.clone()).collect();
         result
     }
 }
@@ -149,16 +221,25 @@ impl std::fmt::Display for Comparison {
         for edge in &self.unseen {
             writeln!(f, "not seen    {edge}")?;
         }
+        for (class, seen) in &self.beside {
+            let kind = match self.unexplained.contains(class) {
+                true => "UNEXPLAINED",
+                false if is_of_kvm(class) => "beside",
+                false => "not of KVM",
+            };
+            writeln!(f, "{kind:<11} {class}: {seen}")?;
+        }
         for edge in &self.undeclared {
             writeln!(f, "UNDECLARED  {edge}")?;
         }
         let all = with_reasons().count();
         write!(
             f,
-            "{} of {all} declared edges seen, {} in C alone, {} undeclared",
+            "{} of {all} declared edges seen, {} in C alone, {} undeclared, {} unexplained",
             all - self.unseen.len(),
             self.besides.len(),
-            self.undeclared.len()
+            self.undeclared.len(),
+            self.unexplained.len()
         )
     }
 }

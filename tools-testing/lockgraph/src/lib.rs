@@ -8,6 +8,7 @@ pub mod compare;
 pub mod declared;
 pub mod doc;
 pub mod lockdep;
+pub mod neighbours;
 pub mod picture;
 pub mod reasons;
 pub mod rules;

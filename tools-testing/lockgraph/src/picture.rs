@@ -79,7 +79,7 @@ pub fn draw(comparison: Option<&Comparison>) -> String {
         legend.push((
             Sign::Arrow,
             IN_C,
-            "in C alone: enters a read section, which never waits",
+            "in C alone: enters a read-side critical section, which never waits",
         ));
     }
     legend.extend([

@@ -66,16 +66,16 @@ pub const REASONS: &[Reason] = reasons! {
         "An interrupt controller puts its registers on the I/O bus, which `slots_lock` protects.";
     KvmLock > KvmSrcu, "`kvm_pic_destroy()` where `KVM_CREATE_IRQCHIP` fails",
         "A device is taken off the bus, and a grace period awaited, with `kvm->lock` held. So that \
-         is never taken in a read section.",
+         is never taken in a read-side critical section.",
         SrcuOrder;
     VcpuMutex > SlotsLock, "`kvm_inhibit_apic_access_page()`",
         "A vCPU that does without AVIC removes a memslot, in the middle of `KVM_RUN`, which leaves \
-         its read section for that.";
+         its read-side critical section for that.";
     VcpuMutex > IrqSrcu, "`kvm_notify_acked_irq()`",
         "The guest ends an interrupt, and whoever waits for that is told.";
     VcpuMutex > KvmSrcu, "`kvm_arch_vcpu_ioctl_run()`",
         "`KVM_RUN` reads memslots all the time, and leaves the section only to enter the guest or \
-         to sleep. So `vcpu->mutex` is never taken in a read section.",
+         to sleep. So `vcpu->mutex` is never taken in a read-side critical section.",
         OutOfKvmLock;
     SlotsLock > SlotsArchLock, "`kvm_set_memslot()`",
         "The new memslots are made under both, and `slots_arch_lock` is released before the grace \
@@ -83,10 +83,11 @@ pub const REASONS: &[Reason] = reasons! {
         SrcuOrder;
     SlotsLock > KvmSrcu, "`kvm_swap_active_memslots()`",
         "The grace period of a memslot update is awaited under `slots_lock`. So that is never \
-         taken in a read section.",
+         taken in a read-side critical section.",
         SrcuOrder;
     IrqSrcu > KvmSrcu, "`irqfd_wakeup()`",
-        "The route is looked up, and the event delivered, with the read section of the route held.";
+        "The route is looked up, and the event delivered, inside the read-side critical section \
+         of the route.";
     KvmSrcu > SlotsArchLock, "`mmu_first_shadow_root_alloc()`",
         "A vCPU allocates what the shadow MMU keeps per memslot in the middle of an exit. It can, \
          as nobody waits for readers with this lock held.",

@@ -28,19 +28,19 @@ macro_rules! rules {
 
 /// All of them.
 pub const RULES: &[Rule] = rules! {
-    "`kvm->lock` is taken outside of `vcpu->mutex`, and neither inside a read section of \
-     `kvm->srcu` (T2, T3, T4).",
+    "`kvm->lock` is taken outside of `vcpu->mutex`, and neither inside a read-side critical \
+     section of `kvm->srcu` (T2, T3, T4).",
         "`VcpuMutex: Before<KvmLock>` and `KvmSrcu: Before<KvmLock>`, `Before<VcpuMutex>` are not \
          implemented.",
         refused [kvm_lock_inside_srcu kvm_lock_inside_vcpu_mutex vcpu_mutex_inside_srcu],
         allowed [];
-    "`kvm->slots_lock` is not taken inside a read section of `kvm->srcu`, as a grace period is \
-     awaited under it; `kvm->slots_arch_lock` may be, as it is released before (T2).",
+    "`kvm->slots_lock` is not taken inside a read-side critical section of `kvm->srcu`, as a \
+     grace period is awaited under it; `kvm->slots_arch_lock` may be, as it is released before (T2).",
         "`KvmSrcu: Before<SlotsLock>` is not implemented, `Before<SlotsArchLock>` is.",
         refused [slots_lock_inside_srcu],
         allowed [slots_arch_lock_inside_srcu];
     "A grace period of `kvm->srcu` is awaited under `kvm->lock`, `vcpu->mutex` and `slots_lock`, \
-     not under what readers take, nor in a read section (T2, T3).",
+     not under what readers take, nor in a read-side critical section (T2, T3).",
         "`MayWaitForSrcu`",
         refused [synchronize_inside_srcu synchronize_under_xen_lock
                  synchronize_under_slots_arch_lock],
@@ -77,7 +77,7 @@ pub const RULES: &[Rule] = rules! {
         refused [wake_in_sched_out],
         allowed [];
     "Nobody sleeps for as long as a guest likes with something held that others wait for: \
-     `SCHEDOP_poll` leaves its read section, as `vcpu_block()` does.",
+     `SCHEDOP_poll` leaves its read-side critical section, as `vcpu_block()` does.",
         "`MayWaitForGuest`, `Ctx::leave()`",
         refused [sleep_for_guest sender_kept_over_halt section_left_by_safe_code],
         allowed [poll_outside_of_srcu];
@@ -86,8 +86,8 @@ pub const RULES: &[Rule] = rules! {
         "`GpcLock: Before<GpcLock2>`",
         refused [gpc_locks_in_wrong_order gpc_refresh_lock_inside_gpc_lock],
         allowed [runstate_across_two_pages];
-    "A mapping is checked and refreshed inside a read section of `kvm->srcu`, and is not used \
-     after it.",
+    "A mapping is checked and refreshed inside a read-side critical section of `kvm->srcu`, and \
+     is not used after it.",
         "`InKvmSrcu`; the mapping borrows the context.",
         refused [map_outside_srcu fault_in_outside_srcu mapping_kept_over_refresh
                  runstate_kept_over_allocation],

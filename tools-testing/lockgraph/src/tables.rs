@@ -5,6 +5,7 @@
 use crate::{
     besides::BESIDES,
     declared::{row, rows},
+    neighbours::NEIGHBOURS,
     reasons::REASONS,
     rules::RULES,
     trusted::TRUSTED,
@@ -23,6 +24,7 @@ pub const BLOCKS: &[(&str, Generator)] = &[
     ("levels", levels),
     ("order", order),
     ("besides", besides),
+    ("neighbours", neighbours),
     ("contexts", contexts),
     ("rules", rules),
     ("trusted", trusted),
@@ -147,6 +149,29 @@ fn besides() -> String {
     table(
         &[16, 16, 44, 24],
         &["Outer", "Inner", "Why it is not declared", "Where"],
+        lines,
+    )
+}
+
+fn neighbours() -> String {
+    let names = |levels: &[&str]| {
+        let names: Vec<_> = levels
+            .iter()
+            .map(|level| literal(row(level).name))
+            .collect();
+        names.join(", ")
+    };
+    let lines = NEIGHBOURS.iter().map(|neighbour| {
+        vec![
+            literal(neighbour.class),
+            names(neighbour.inside),
+            names(neighbour.around),
+            rst(neighbour.why),
+        ]
+    });
+    table(
+        &[18, 18, 16, 48],
+        &["Lock", "Taken inside", "Around", "What it is"],
         lines,
     )
 }

@@ -39,7 +39,8 @@ pub const TRUSTED: &[Trusted] = trusted! {
          kvm_xen_rs_srcu_read_unlock] "Any context. Left by the task that entered, once.",
             by ["struct Guard"];
         [synchronize_srcu_expedited]
-            "May sleep. In no read section, nor with a lock held that is taken in one.",
+            "May sleep. In no read-side critical section, nor with a lock held that is taken in \
+                one.",
             by ["pub(crate) unsafe fn synchronize_expedited"];
     }
     "sync/srcu/call.rs" {

@@ -80,6 +80,11 @@ fn an_undeclared_edge_fails() {
     assert!(output.status.success(), "{}", stderr(&output));
     let output = draw(&[("&kvm->srcu", "&kvm->lock")]);
     assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        draw(&[("&kvm->srcu", "&kvm->new_lock")]).status.code(),
+        Some(1)
+    );
+    let output = draw(&[("&kvm->srcu", "&kvm->lock")]);
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
         stdout.contains("UNDECLARED  kvm->srcu (read) > kvm->lock"),

@@ -4,7 +4,8 @@
 
 use lockgraph::{
     besides::BESIDES,
-    declared::{ordered, row, Edge},
+    declared::{classed, ordered, row, Edge},
+    neighbours::NEIGHBOURS,
     reasons::REASONS,
     rules::RULES,
     trusted::TRUSTED,
@@ -42,6 +43,28 @@ fn what_c_has_besides_enters_sections_alone() {
         assert_eq!(row(besides.edge.inner).entry, "AtOnce", "{}", besides.edge);
         assert!(!besides.edge.is_declared(), "{}", besides.edge);
     }
+}
+
+/// So that leaving them out of the order leaves no order out.
+#[test]
+fn what_follows_by_way_of_a_neighbour_is_declared() {
+    for neighbour in NEIGHBOURS {
+        let class = neighbour.class;
+        assert!(
+            !classed().any(|row| row.lockdep.contains(&class)),
+            "{class}"
+        );
+        assert!(!neighbour.inside.is_empty() || !neighbour.around.is_empty());
+        for inside in neighbour.inside {
+            for around in neighbour.around {
+                let edge = Edge::new(row(inside).level, row(around).level);
+                let in_c = BESIDES.iter().any(|besides| besides.edge == edge);
+                assert!(edge.is_declared() || in_c, "{class}: {edge}");
+            }
+        }
+    }
+    let unique: BTreeSet<_> = NEIGHBOURS.iter().map(|neighbour| neighbour.class).collect();
+    assert_eq!(unique.len(), NEIGHBOURS.len());
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod declaration;
 mod doc;
 mod lockdep;
 mod picture;
+mod threads;

@@ -32,7 +32,15 @@ pub fn verdict(lockdep: &[String], logs: &Path) -> Verdict {
         Err(error) => return Verdict::NotOk(format!("{error:#}"), Vec::new()),
     };
     let seen = comparison.seen.len();
+    let unexplained = comparison.unexplained.first();
     match comparison.undeclared.first() {
+        None if unexplained.is_some() => Verdict::NotOk(
+            format!(
+                "lockdep saw {} beside a level, which lockgraph/src/neighbours.rs does not explain",
+                unexplained.map_or("a lock", String::as_str)
+            ),
+            comparison.to_string().lines().map(str::to_owned).collect(),
+        ),
         None if seen < FLOOR => Verdict::NotOk(
             format!("lockdep saw {seen} of the declared edges, {FLOOR} at least were to be seen"),
             comparison.to_string().lines().map(str::to_owned).collect(),
@@ -86,5 +94,20 @@ mod tests {
             panic!("{verdict:?}");
         };
         assert!(reason.starts_with("lockdep saw 0 of"), "{reason}");
+    }
+
+    #[test]
+    fn a_lock_that_nobody_explains_is_named() {
+        let logs = tempfile::tempdir().unwrap();
+        let lines = [
+            "all lock classes:",
+            "01 FD:    2 BD:    1 +.+.: &vcpu->mutex",
+            " -> [02] &vcpu->new_lock",
+        ];
+        let verdict = verdict(&lines.map(str::to_owned), logs.path());
+        let Verdict::NotOk(reason, _) = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert!(reason.contains("&vcpu->new_lock"), "{reason}");
     }
 }
