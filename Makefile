@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell fmt clippy clean help
+.PHONY: modules modules_install deb samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -50,6 +50,10 @@ endif
 modules_install:
 	@[ -e '$(MO)/kvm_xen_rs.ko' ] || { echo 'kvm_xen_rs.ko is not built yet: make modules' >&2; exit 1; }
 	@$(MAKE) --no-print-directory -C '$(KDIR)' M='$(CURDIR)' MO='$(abspath $(MO))' modules_install
+
+## deb: a Debian package with the module for KERNEL, in build/deb
+deb:
+	@$(BUILDROOT)/provision '$(KERNEL)' && $(BUILDROOT)/enter tools-testing/deb/build '$(KERNEL)'
 
 ## samples: build kvm_xen_broken_order.ko, which breaks the lock order on purpose, for KDIR
 samples: MO = $(CURDIR)/build/samples

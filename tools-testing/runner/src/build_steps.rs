@@ -164,6 +164,21 @@ pub fn module_in(
     Ok(module)
 }
 
+/// Packs a module that was built, for Debian; returns the package.
+pub fn package(paths: &Paths, module: &Path) -> Result<PathBuf> {
+    let directory = module.parent().context("a module is in a directory")?;
+    let output = Command::new(paths.workspace().join("deb/pack"))
+        .arg(module)
+        .arg(directory)
+        .output()
+        .context("starting deb/pack")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let path = String::from_utf8_lossy(&output.stdout);
+    Ok(PathBuf::from(path.trim()))
+}
+
 /// What that kernel has of what kernels differ in, by the names that the module is built with.
 pub fn differences(paths: &Paths, kernel: &Kernel) -> Result<Vec<String>> {
     let output = Command::new(paths.source.join("rust/kernels/differences"))

@@ -40,6 +40,18 @@ const GUEST_APPEND: &str = "console=ttyS0 loglevel=5 panic=-1";
 /// A Xen guest takes virtio disks for emulated ones, which it turns off, unless told otherwise.
 const KEEP_EMULATED: &str = "xen_emul_unplug=never";
 
+/// What installs a Debian package; busybox has the rest.
+const DPKG: [&str; 4] = [
+    "/usr/bin/dpkg",
+    "/usr/bin/dpkg-deb",
+    "/usr/bin/dpkg-split",
+    "/usr/bin/tar",
+];
+
+/// Where our module's package is in a machine, and what tries it.
+const PACKAGE: &str = "/kvm-xen-rs.deb";
+const TRY_PACKAGE: &str = "/tests/try-package";
+
 /// How a Xen guest is set up.
 pub struct Setup {
     /// What its kernel's command line has besides the usual.
@@ -210,6 +222,28 @@ impl<'a> Parts<'a> {
     /// What tells our tests which kernel's ABI to expect.
     fn kernel_has(&self) -> String {
         format!("--kernel-has={}", self.has.join(","))
+    }
+
+    /// The Debian package of our module, which is installed in the machine, used and removed.
+    pub fn package(&self, initramfs: &mut Initramfs) -> Result<ExecAction> {
+        let module = self
+            .module
+            .as_ref()
+            .context("without a module there is none")?;
+        let package = build_steps::package(self.paths, module)?;
+        self.selftests(initramfs, &[], &[])?;
+        initramfs.busybox()?;
+        for program in DPKG {
+            initramfs.program(program)?;
+        }
+        initramfs.file(PACKAGE, &package)?;
+        let script = self.paths.workspace().join("deb/try");
+        initramfs.file(TRY_PACKAGE, &script)?;
+        Ok(ExecAction {
+            argv: ["/bin/sh", TRY_PACKAGE, PACKAGE].map(str::to_owned).into(),
+            output: Output::Text,
+            flaws: Vec::new(),
+        })
     }
 
     /// Random sequences on C and on Rust, to run in the machine.

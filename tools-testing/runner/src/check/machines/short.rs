@@ -10,11 +10,12 @@ use protocol::{Action, Side};
 /// How often the module is inserted and removed.
 const REINSERT: u32 = 10;
 
-const LIFECYCLE: [&str; 4] = [
+const LIFECYCLE: [&str; 5] = [
     "lifecycle/reinsert",
     "lifecycle/insert-before-kvm",
     "lifecycle/another-build",
     "lifecycle/xen-poll-timeout",
+    "lifecycle/package",
 ];
 
 /// The machine.
@@ -54,7 +55,7 @@ impl Machine for Short {
                 wanted.step(hello(side), Some(side), HELLO_LIMIT_S, Action::Exec(exec));
             }
         }
-        let [reinsert, before_kvm, another_build, poll_timeout] = LIFECYCLE;
+        let [reinsert, before_kvm, another_build, poll_timeout, package] = LIFECYCLE;
         if chosen.has(reinsert) {
             let action = Action::Reinsert { times: REINSERT };
             wanted.step(reinsert, None, LIFECYCLE_LIMIT_S, action);
@@ -83,6 +84,18 @@ impl Machine for Short {
                 proof,
             };
             wanted.step(poll_timeout, None, LIFECYCLE_LIMIT_S, action);
+        }
+        if chosen.has(package) {
+            match parts.package(&mut wanted.initramfs) {
+                // It inserts the module itself.
+                Ok(exec) => wanted.step(
+                    package,
+                    Some(Side::C),
+                    LIFECYCLE_LIMIT_S,
+                    Action::Exec(exec),
+                ),
+                Err(error) => wanted.failed.push((package.into(), format!("{error:#}"))),
+            }
         }
         Ok(wanted)
     }
