@@ -16,6 +16,7 @@ use kernel::{
     ffi::{c_char, c_void},
     prelude::*,
     str::CStr,
+    sync::atomic::{Atomic, Relaxed},
 };
 
 /// One function replaced by another.
@@ -42,6 +43,8 @@ impl Replacement {
 /// A patch of one object, with room for `N` entries: the functions and the empty one that ends
 /// them.
 pub(crate) struct Patch<const N: usize> {
+    /// How often it was to be enabled.
+    calls: Atomic<i32>,
     patch: UnsafeCell<bindings::klp_patch>,
     objects: UnsafeCell<[bindings::klp_object; 2]>,
     funcs: UnsafeCell<[bindings::klp_func; N]>,
@@ -83,6 +86,7 @@ impl<const N: usize> Patch<N> {
         objects[0].callbacks.post_unpatch = Some(transition::post_unpatch);
 
         Self {
+            calls: Atomic::new(0),
             patch: UnsafeCell::new(zeroed()),
             objects: UnsafeCell::new(objects),
             funcs: UnsafeCell::new(funcs),
@@ -97,13 +101,17 @@ impl<const N: usize> Patch<N> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` when a function to replace is not in the object, or when called again.
+    /// `EINVAL` when a function to replace is not in the object; `EBUSY` when called again, as
+    /// livepatch would begin to initialize anew what it has in its lists.
     pub(crate) fn enable(&'static self, module: &'static ThisModule) -> Result {
+        if self.calls.fetch_add(1, Relaxed) != 0 {
+            return Err(EBUSY);
+        }
         let patch = self.patch.get();
         let objects = self.objects.get().cast::<bindings::klp_object>();
 
-        // SAFETY: The pointer is that of a static. Nobody else has it: the core gets it below, and
-        // refuses a patch that it has got before without looking inside.
+        // SAFETY: The pointer is that of a static. Nobody else has it: this is the first call, and
+        // livepatch gets it below.
         unsafe { (*objects).funcs = self.funcs.get().cast() };
         // SAFETY: As above.
         let to = unsafe { &mut *patch };
