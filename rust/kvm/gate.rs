@@ -14,7 +14,7 @@ use crate::{
     sync::{
         gpc::{Locked, Mapping},
         order::GpcLock,
-        Ctx, InKvmSrcu, MayEnter, MayWake,
+        Ctx, InKvmSrcu, InVmMm, MayEnter, MayWake,
     },
 };
 
@@ -32,7 +32,8 @@ impl<'a> Vm<'a> {
     pub(crate) fn gate<'g, H>(self, cx: &'g mut Ctx<'_, H>) -> Gate<'a, 'g, H>
     where
         'a: 'g,
-        H: InKvmSrcu + MayEnter<GpcLock>,
+        // Until the gate is left the VM's address space stays, and with it the page.
+        H: InKvmSrcu + InVmMm + MayEnter<GpcLock>,
     {
         Gate {
             vm: self,

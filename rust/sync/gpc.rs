@@ -151,7 +151,8 @@ impl<'a, S> Gpc<'a, S> {
     pub(crate) fn lock<'g, H>(self, _cx: &'g mut Ctx<'_, H>) -> Locked<'g, S>
     where
         'a: 'g,
-        H: InKvmSrcu + MayEnter<GpcLock>,
+        // What is mapped stays as long as the VM's address space.
+        H: InKvmSrcu + InVmMm + MayEnter<GpcLock>,
     {
         // SAFETY: The lock is initialized with the cache; the lock order allows to wait for it.
         let saved = unsafe { lock::lock(self.raw) };

@@ -152,6 +152,11 @@ fn keep_mm<H: Held>(gpc: Raw<'_>) -> Option<bool> {
     if has::<H>(Id::VmMm) || is_in(gpc.mm()) {
         return Some(false);
     }
+    // To let go of it may wake a worker, which must not be with the run queue locked. It is a vCPU's
+    // own task that is scheduled out, which is in the VM's address space.
+    if has::<H>(Id::RunQueue) {
+        return None;
+    }
     // SAFETY: The VM has a reference to the structure; the count in it is atomic.
     unsafe { bindings::kvm_xen_rs_mm_get(gpc.mm()) }.then_some(true)
 }
