@@ -113,8 +113,9 @@ where
     T: LeadsOut + Send + 'static,
 {
     // C's hypercalls do not look senders up inside of the gate, nor are eventfds signalled there.
-    if transition::is_over() && !senders.get().leads_out() {
-        if let Ok(callback) = Callback::new(cx) {
+    if transition::is_over() {
+        let callback = senders.get().inside().map(|count| Callback::new(cx, count));
+        if let Some(Ok(callback)) = callback {
             vm.shared_info().wait_for_readers(cx);
             return senders.free_later(callback);
         }

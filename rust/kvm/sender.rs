@@ -223,13 +223,13 @@ impl Drop for Owned {
 
 /// What is sent through may be more than ports of the guest's.
 pub(crate) trait LeadsOut {
-    /// Whether it leads to an eventfd.
-    fn leads_out(&self) -> bool;
+    /// How many senders it is, at most 4095, if none of them leads to an eventfd.
+    fn inside(&self) -> Option<u16>;
 }
 
 impl LeadsOut for Owned {
-    fn leads_out(&self) -> bool {
-        self.port() == 0
+    fn inside(&self) -> Option<u16> {
+        (self.port() != 0).then_some(1)
     }
 }
 
@@ -260,19 +260,26 @@ impl Senders {
 }
 
 impl LeadsOut for Senders {
-    fn leads_out(&self) -> bool {
-        /// Not 0 for one that does.
+    fn inside(&self) -> Option<u16> {
+        /// Counts one that leads to a port; not 0 for another.
         ///
         /// # Safety
         ///
-        /// `sender` is one that stays meanwhile.
-        unsafe extern "C" fn leads_out(_port: c_int, sender: *mut c_void, _: *mut c_void) -> c_int {
+        /// `sender` is one that stays meanwhile, and `count` a number of the caller's.
+        unsafe extern "C" fn count(_port: c_int, sender: *mut c_void, count: *mut c_void) -> c_int {
             // SAFETY: By the safety requirement. What others write to meanwhile is in a cell.
             let sender = unsafe { &*sender.cast::<Sender>() };
+            // SAFETY: By the safety requirement.
+            let count = unsafe { &mut *count.cast::<u16>() };
+            // There are no more than 4095 ports.
+            *count = count.wrapping_add(1);
             (sender.port() == 0).into()
         }
+        let mut inside = 0_u16;
+        let argument = (&raw mut inside).cast();
         // SAFETY: By the invariant the table has senders alone; nobody changes it.
-        unsafe { bindings::idr_for_each(self.0.get(), Some(leads_out), ptr::null_mut()) != 0 }
+        let leads_out = unsafe { bindings::idr_for_each(self.0.get(), Some(count), argument) != 0 };
+        (!leads_out).then_some(inside)
     }
 }
 

@@ -89,7 +89,7 @@ fn poll_outside_of_srcu(mut cx: Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>) {
 /// What is taken out of the table under `xen_lock` is freed after it, and after the readers.
 fn reset_of_ports(mut cx: Ctx<'_, VmIoctl>, vm: Vm<'_>) -> Result {
     let senders = vm.lock_xen(&mut cx).remove_all_senders();
-    senders.free_later(Callback::new(&mut cx)?);
+    senders.free_later(Callback::new(&mut cx, 1)?);
     let senders = vm.lock_xen(&mut cx).remove_all_senders();
     senders.free(&mut cx);
     Ok(())

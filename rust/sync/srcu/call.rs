@@ -21,11 +21,12 @@ use kernel::{
     sync::atomic::{Atomic, Relaxed},
 };
 
-/// How many callbacks may be outstanding. They wait for the slowest reader, who may be as slow as
-/// a user likes, and another user may hand over one after the other meanwhile.
-const MOST_PENDING: i32 = 1024;
+/// How many objects may wait in callbacks, some hundred bytes each. They wait for the slowest reader,
+/// who may be as slow as a user likes, and another user may hand over one after the other meanwhile.
+/// A table that is full is fewer.
+const MOST_PENDING: u32 = 8192;
 
-/// How many callbacks are outstanding, or are allocated.
+/// How many objects wait, or may come to.
 static PENDING: Atomic<i32> = Atomic::new(0);
 
 /// A payload that waits for a grace period.
@@ -33,29 +34,34 @@ static PENDING: Atomic<i32> = Atomic::new(0);
 struct Deferred<T> {
     // The first field, as the callback gets its address for that of the whole.
     head: bindings::callback_head,
+    objects: u16,
     payload: T,
 }
 
-/// One of the callbacks that may be outstanding, and a reference to this module.
-struct Slot(());
+/// Room for objects that wait, and a reference to this module.
+struct Slot {
+    objects: u16,
+}
 
 impl Slot {
-    /// A slot, if there is one.
-    fn take() -> Option<Self> {
-        if PENDING.fetch_add(1, Relaxed) < MOST_PENDING {
+    /// Room for so many, if there is some.
+    fn take(objects: u16) -> Option<Self> {
+        let before = PENDING.fetch_add(objects.into(), Relaxed);
+        // Others who find no room may be about to take theirs back: never below 0.
+        if (before as u32).saturating_add(objects.into()) <= MOST_PENDING {
             // SAFETY: It is this module.
             if unsafe { bindings::try_module_get(this_module().as_ptr()) } {
-                return Some(Self(()));
+                return Some(Self { objects });
             }
         }
-        PENDING.fetch_sub(1, Relaxed);
+        PENDING.fetch_sub(objects.into(), Relaxed);
         None
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        PENDING.fetch_sub(1, Relaxed);
+        PENDING.fetch_sub(self.objects.into(), Relaxed);
         // SAFETY: `take` has got the reference.
         unsafe { bindings::module_put(this_module().as_ptr()) }
     }
@@ -69,14 +75,15 @@ pub(crate) struct Callback<T> {
 }
 
 impl<T: Send + 'static> Callback<T> {
-    /// Allocates one. May sleep.
+    /// Allocates one for a payload of so many objects. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EBUSY` when too much is waiting already. The caller can wait for the grace
     /// period instead.
-    pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>) -> Result<Self> {
-        let slot = Slot::take().ok_or(EBUSY)?;
+    pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>, objects: u16) -> Result<Self> {
+        // The callback is one, too.
+        let slot = Slot::take(objects.saturating_add(1)).ok_or(EBUSY)?;
         let memory = KBox::new_uninit(GFP_KERNEL)?;
         Ok(Self { memory, slot })
     }
@@ -88,12 +95,14 @@ impl Srcu<'_> {
     /// It is dropped with bottom halves off, so where it must not sleep.
     pub(in crate::sync) fn call<T: Send + 'static>(self, callback: Callback<T>, payload: T) {
         let Callback { memory, slot } = callback;
+        let objects = slot.objects;
         // It goes with the callback, which drops it.
         core::mem::forget(slot);
         let deferred = KBox::into_raw(KBox::write(
             memory,
             Deferred {
                 head: bindings::callback_head::default(),
+                objects,
                 payload,
             },
         ));
@@ -112,8 +121,11 @@ impl Srcu<'_> {
 /// As SRCU calls it, once for each head that [`Srcu::call`] has handed over.
 unsafe extern "C" fn finish<T>(head: *mut bindings::callback_head) {
     const { assert!(offset_of!(Deferred<()>, head) == 0) };
-    // Dropped last.
-    let _slot = Slot(());
     // SAFETY: By the safety requirement the head is that of a box that is nobody else's any more.
-    drop(unsafe { KBox::from_raw(head.cast::<Deferred<T>>()) });
+    let deferred = unsafe { KBox::from_raw(head.cast::<Deferred<T>>()) };
+    // Dropped last.
+    let _slot = Slot {
+        objects: deferred.objects,
+    };
+    drop(deferred);
 }

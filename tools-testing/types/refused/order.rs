@@ -143,14 +143,14 @@ fn gfp_kernel_in_interrupts(
     mut poll: Ctx<'_, TimerSoftirq>,
     mut timer: Ctx<'_, TimerHardIrq>,
 ) {
-    let _ = Callback::<u32>::new(&mut irqfd); //~ may not sleep
-    let _ = Callback::<u32>::new(&mut poll); //~ may not sleep
-    let _ = Callback::<u32>::new(&mut timer); //~ may not sleep
+    let _ = Callback::<u32>::new(&mut irqfd, 1); //~ may not sleep
+    let _ = Callback::<u32>::new(&mut poll, 1); //~ may not sleep
+    let _ = Callback::<u32>::new(&mut timer, 1); //~ may not sleep
 }
 
 /// An allocation with `GFP_KERNEL` sleeps.
 fn gfp_kernel_while_atomic(mut cx: Ctx<'_, Within<PreemptOff, VmIoctl>>) {
-    let _ = Callback::<u32>::new(&mut cx); //~ may not sleep
+    let _ = Callback::<u32>::new(&mut cx, 1); //~ may not sleep
 }
 
 /// A hard interrupt sleeps for nothing, a mutex included.

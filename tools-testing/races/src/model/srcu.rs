@@ -89,7 +89,7 @@ pub(crate) struct OfVm<'a>(pub(super) Vm<'a>);
 pub(crate) struct Callback<T>(PhantomData<T>);
 
 impl<T> Callback<T> {
-    pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>) -> Result<Self> {
+    pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>, _objects: u16) -> Result<Self> {
         if Host::current().out_of_memory {
             return Err(ENOMEM);
         }

@@ -168,12 +168,12 @@ impl Owned {
 
 /// As the module has it.
 pub(crate) trait LeadsOut {
-    fn leads_out(&self) -> bool;
+    fn inside(&self) -> Option<u16>;
 }
 
 impl LeadsOut for Owned {
-    fn leads_out(&self) -> bool {
-        self.port() == 0
+    fn inside(&self) -> Option<u16> {
+        (self.port() != 0).then_some(1)
     }
 }
 
@@ -186,8 +186,8 @@ unsafe impl Send for Owned {}
 unsafe impl Send for Senders {}
 
 impl LeadsOut for Senders {
-    fn leads_out(&self) -> bool {
-        self.0.iter().any(LeadsOut::leads_out)
+    fn inside(&self) -> Option<u16> {
+        self.0.iter().map(LeadsOut::inside).sum()
     }
 }
 
