@@ -36,7 +36,6 @@ void kvm_xen_rs_write_unlock_irq(rwlock_t *lock);
 void *kvm_xen_rs_alloc_sender(gfp_t gfp);
 void kvm_xen_rs_idr_take(struct idr *from, struct idr *taken);
 
-bool kvm_xen_rs_sched_info_on(void);
 unsigned int kvm_xen_rs_req_clock_update(void);
 void kvm_xen_rs_request_clock_update(struct kvm_vcpu *vcpu);
 

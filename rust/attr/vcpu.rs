@@ -20,7 +20,6 @@ use crate::{
     },
     kernels::vcpu_info_may_be_at,
     kvm::{
-        sched_info,
         uapi::{VcpuAttr, INVALID_GPA, NO_STATE, PRIO_2LEVEL},
         OwnVcpu,
     },
@@ -36,27 +35,14 @@ use crate::{
 ///
 /// # Errors
 ///
-/// `ENOENT` for an attribute that is none; `EOPNOTSUPP` for the runstate on a kernel without
-/// scheduler statistics; `ENXIO` for a `vcpu_info` at an address that is none for it on this
-/// kernel; `EINVAL`, `EFAULT` as the attribute's own function says.
+/// `ENOENT` for an attribute that is none; `ENXIO` for a `vcpu_info` at an address that is none
+/// for it on this kernel; `EINVAL`, `EFAULT` as the attribute's own function says.
 pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: OwnVcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
-    check(attr.kind())?;
     set_in_section(
         &mut vcpu.vm().srcu().read(cx).cx().may_refresh(),
         vcpu,
         attr,
     )
-}
-
-/// The kernel counts what the attribute is made of.
-fn check(kind: u32) -> Result {
-    match kind {
-        KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR
-        | KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT
-        | KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_DATA
-        | KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST => sched_info::required(),
-        _ => Ok(()),
-    }
 }
 
 /// As [`set`].
@@ -158,14 +144,12 @@ fn place(
 /// # Errors
 ///
 /// `ENOENT` for an attribute that is none, or a runstate that is nowhere; `EINVAL` for the shift
-/// of the runstate, which can't be read; `EOPNOTSUPP` for the runstate on a kernel without
-/// scheduler statistics.
+/// of the runstate, which can't be read.
 pub(crate) fn get(
     cx: &mut Ctx<'_, VcpuIoctl>,
     vcpu: OwnVcpu<'_>,
     attr: &mut VcpuAttr<'_>,
 ) -> Result {
-    check(attr.kind())?;
     match attr.kind() {
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => attr.set_gpa(gpa_of(vcpu.vcpu_info())),
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA => attr.set_hva(match vcpu.vcpu_info().place() {

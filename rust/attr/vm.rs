@@ -15,7 +15,6 @@ use crate::{
     },
     evtchn::ports,
     kvm::{
-        sched_info,
         uapi::{HvmAttr, INVALID_GFN},
         Vm,
     },
@@ -63,7 +62,6 @@ pub(crate) fn set(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &HvmAttr<'_>) -> 
             Ok(())
         }
         KVM_XEN_ATTR_TYPE_RUNSTATE_UPDATE_FLAG => {
-            sched_info::required()?;
             let on = attr.runstate_update_flag() != 0;
             vm.lock_xen(cx).set_runstate_update_flag(on);
             Ok(())
@@ -85,8 +83,7 @@ fn set_word_size(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, size: WordSize) -> Resul
 ///
 /// # Errors
 ///
-/// `ENOENT` for an attribute that is none or can't be read; `EOPNOTSUPP` for the runstate update
-/// flag on a kernel without scheduler statistics.
+/// `ENOENT` for an attribute that is none or can't be read.
 pub(crate) fn get(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &mut HvmAttr<'_>) -> Result {
     let xen = vm.lock_xen(cx);
     match attr.kind() {
@@ -106,7 +103,6 @@ pub(crate) fn get(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &mut HvmAttr<'_>)
         KVM_XEN_ATTR_TYPE_UPCALL_VECTOR => attr.set_vector(xen.upcall_vector()),
         KVM_XEN_ATTR_TYPE_XEN_VERSION => attr.set_xen_version(xen.xen_version()),
         KVM_XEN_ATTR_TYPE_RUNSTATE_UPDATE_FLAG => {
-            sched_info::required()?;
             attr.set_runstate_update_flag(xen.runstate_update_flag().into());
         }
         _ => return Err(ENOENT),

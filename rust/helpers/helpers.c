@@ -92,11 +92,6 @@ void *kvm_xen_rs_alloc_sender(gfp_t gfp)
 	return kmalloc(KVM_XEN_RS_SENDER_SIZE, gfp);
 }
 
-bool kvm_xen_rs_sched_info_on(void)
-{
-	return sched_info_on();
-}
-
 unsigned int kvm_xen_rs_req_clock_update(void)
 {
 	return KVM_REQ_CLOCK_UPDATE;

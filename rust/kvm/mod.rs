@@ -16,7 +16,6 @@ pub(crate) mod mm;
 mod nospec;
 pub(crate) mod params;
 pub(crate) mod routing;
-pub(crate) mod sched_info;
 pub(crate) mod sender;
 mod target;
 pub(crate) mod task;

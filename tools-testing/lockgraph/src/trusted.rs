@@ -65,7 +65,8 @@ pub const TRUSTED: &[Trusted] = trusted! {
             by ["pub(super) unsafe fn refresh", "active"];
         [mark_page_dirty_in_slot] "In `kvm->srcu`; the memslot is that of the section.",
             by ["pub(super) unsafe fn mark_dirty"];
-        [kvm_xen_rs_mm_get mmput_async] "Any context.", by [];
+        [kvm_xen_rs_mm_get mmput_async] "Any context without a run queue's lock.",
+            by ["has::<H>(Id::RunQueue)"];
     }
     "sync/gpc/rwlock.rs" {
         [kvm_xen_rs_read_lock_irqsave queued_read_lock_slowpath] "Spins.",
@@ -159,9 +160,6 @@ pub const TRUSTED: &[Trusted] = trusted! {
     }
     "kvm/task.rs" {
         [kvm_xen_rs_may_sleep kvm_xen_rs_may_try_lock] "Any context.", by [];
-    }
-    "kvm/sched_info.rs" {
-        [kvm_xen_rs_sched_info_on] "Any context.", by [];
     }
     "kvm/witness.rs" {
         [kvm_xen_rs_mutex_is_held kvm_xen_rs_srcu_is_held kvm_xen_rs_in_mm
