@@ -391,7 +391,9 @@ pub(crate) unsafe extern "C" fn xen_timer_callback(timer: *mut hrtimer) -> hrtim
     let vcpu = timers::vcpu_of(timer);
     // SAFETY: The timer is that of a vCPU, which cancels it before it is destroyed, and a hard one.
     let (mut cx, vcpu) = unsafe { enter_vcpu::<TimerHardIrq>(vcpu) };
-    framed(|| timer::fire_in_hardirq(&mut cx, vcpu));
+    // SAFETY: This is the callback.
+    let state = unsafe { timers::TimerState::in_callback(vcpu) };
+    framed(|| timer::fire_in_hardirq(&mut cx, state));
     HRTIMER_NORESTART
 }
 

@@ -4,6 +4,7 @@
 
 use super::{
     deliver::{deliver, try_deliver, Delivery},
+    poll,
     port::Port,
 };
 use crate::{
@@ -75,6 +76,7 @@ pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route)
     };
     let mut section = vm.srcu().read(cx);
     match task::may_deliver_now(&mut section.cx()) {
+        Some(_) if poll::are_many(vm) => Delivery::NOT_NOW,
         Some(mut cx) => try_deliver(&mut cx, vm, port, route.target, None),
         None => Delivery::NOT_NOW,
     }

@@ -12,6 +12,7 @@ use crate::{
     object::{container_of, field},
     sync::{Ctx, MaySleep, MayWake},
 };
+use core::ops::Deref;
 use kernel::ffi::c_ulong;
 
 /// The vCPU whose singleshot timer this is.
@@ -32,14 +33,63 @@ impl Vcpu<'_> {
     pub(crate) fn timer_pending(self) -> bool {
         field!(self.xen(), timer_pending.counter).read_once() > 0
     }
+}
 
-    /// Notes that the singleshot timer's event is to be delivered, or is no more.
+/// What there is to note of a vCPU's singleshot timer, for those who may: its callback, and the vCPU's
+/// own task.
+///
+/// # Invariants
+///
+/// The caller is the callback; or the task that a vCPU belongs to, and the timer is stopped, has fired,
+/// or is about to be started.
+#[derive(Clone, Copy)]
+pub(crate) struct TimerState<'a>(Vcpu<'a>);
+
+impl<'a> TimerState<'a> {
+    /// That of the vCPU whose timer has fired.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the timer's callback.
+    #[inline(always)]
+    pub(crate) const unsafe fn in_callback(vcpu: Vcpu<'a>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self(vcpu)
+    }
+
+    /// Notes that the timer's event is to be delivered, or is no more.
     #[inline]
-    pub(crate) fn set_timer_pending(self, pending: bool) {
-        let counter = field!(self.xen(), timer_pending.counter);
-        // SAFETY: Its writers exclude each other: the callback that sets it, and the vCPU's task that
-        // clears it while the timer is stopped or has fired. Others only ask whether it is above 0.
+    pub(crate) fn set_pending(self, pending: bool) {
+        let counter = field!(self.0.xen(), timer_pending.counter);
+        // SAFETY: By the invariant its writers exclude each other. Others only ask whether it is above 0.
         unsafe { counter.write_once(pending.into()) }
+    }
+
+    /// Notes when the timer fires, in system time, or that it does not: 0.
+    #[inline]
+    pub(crate) fn set_expires(self, expires: u64) {
+        let field = field!(self.0.xen(), timer_expires);
+        // SAFETY: By the invariant its writers exclude each other. Others take it for what it is.
+        unsafe { field.write_once(expires) }
+    }
+}
+
+impl<'a> Deref for TimerState<'a> {
+    type Target = Vcpu<'a>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Vcpu<'a> {
+        &self.0
+    }
+}
+
+impl<'a> OwnVcpu<'a> {
+    /// What there is to note of its singleshot timer, which is stopped, has fired, or is about to be
+    /// started.
+    #[inline(always)]
+    pub(crate) fn timer_state(self) -> TimerState<'a> {
+        // INVARIANT: The vCPU is this task's own.
+        TimerState(*self)
     }
 }
 

@@ -33,9 +33,8 @@ macro_rules! accessors {
         #[inline]
         $vis fn $set(self, value: $type) {
             let field = field!(self.xen(), $field);
-            // SAFETY: Whoever writes the field, here as in C, is the vCPU's own task, but as said
-            // below. Who else reads it takes any number for what it is, and checks it for what it is
-            // used for.
+            // SAFETY: Whoever writes the field, here as in C, is the vCPU's own task. Who else reads it
+            // takes any number for what it is, and checks it for what it is used for.
             unsafe { field.write_once(value) }
         }
     )*};
@@ -55,10 +54,6 @@ impl<'a> Vcpu<'a> {
         pub(crate) timer_virq, timer_virq: u32;
         /// When its timer fires, in system time, or 0 when it does not.
         pub(crate) timer_expires, timer_expires: u64;
-    }
-    accessors! {set
-        // By the timer's callback, or by the vCPU's own task while there is none.
-        pub(crate) set_timer_expires, timer_expires: u64;
     }
 }
 
@@ -153,9 +148,11 @@ impl<'a> OwnVcpu<'a> {
         interrupts::without(|| {
             let waited = run_delay();
             let stolen = waited.wrapping_sub(self.last_steal()) as i64;
-            self.set_last_steal(waited);
             let entry_time = self.runstate_entry_time();
+            // None for a task that was preempted between `now` and here: what it has waited since is
+            // part of the next account.
             if let Some(spent) = Spent::new(self.state(), entry_time, now, stolen) {
+                self.set_last_steal(waited);
                 self.add_time(State::Runnable, spent.stolen);
                 self.add_time(spent.state, spent.time);
                 self.set_runstate_entry_time(now);

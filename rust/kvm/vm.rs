@@ -223,8 +223,33 @@ impl<'a> Vm<'a> {
         field!(self.xen(), poll_mask).item(0).read_once() != 0 || self.online_vcpus() > u64::BITS
     }
 
+    /// Whether more than `few` vCPUs poll.
+    #[inline(always)]
+    pub(crate) fn has_more_pollers_than(self, few: u32) -> bool {
+        self.may_have_pollers() && self.count_pollers(few) > few
+    }
+
+    /// How many vCPUs poll, counted until there are more than `few`.
+    #[cold]
+    fn count_pollers(self, few: u32) -> u32 {
+        let mut count = 0_u32;
+        self.any_poller(|_| {
+            count = count.wrapping_add(1);
+            count > few
+        });
+        count
+    }
+
     /// Calls `f` for each vCPU that polls, until now.
     pub(crate) fn for_each_poller(self, mut f: impl FnMut(Vcpu<'a>)) {
+        self.any_poller(|vcpu| {
+            f(vcpu);
+            false
+        });
+    }
+
+    /// Calls `f` for each vCPU that polls, until now or until it says that it is enough.
+    fn any_poller(self, mut f: impl FnMut(Vcpu<'a>) -> bool) {
         let end = self.online_vcpus().min(bindings::KVM_MAX_VCPUS) as usize;
         let mut nr = 0;
         loop {
@@ -235,8 +260,8 @@ impl<'a> Vm<'a> {
             if nr >= end {
                 return;
             }
-            if let Some(vcpu) = self.vcpu(nr as u32) {
-                f(vcpu);
+            if self.vcpu(nr as u32).is_some_and(&mut f) {
+                return;
             }
             nr = nr.wrapping_add(1);
         }

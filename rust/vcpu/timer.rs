@@ -9,9 +9,10 @@ use crate::{
     },
     evtchn::{
         deliver::{deliver, try_deliver, Delivery},
+        poll,
         port::Port,
     },
-    kvm::{clock, OwnVcpu, Target, Vcpu},
+    kvm::{clock, timers::TimerState, OwnVcpu, Target},
     prelude::*,
     sync::{
         order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep, MayWake,
@@ -103,10 +104,11 @@ pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, mut timeout
     if vcpu.timer_expires() != 0 {
         vcpu.cancel_timer(cx);
     }
-    vcpu.set_timer_pending(false);
-    vcpu.set_timer_expires(timeout);
+    let state = vcpu.timer_state();
+    state.set_pending(false);
+    state.set_expires(timeout);
     if delta <= 0 {
-        fire(&mut cx.may_deliver(), *vcpu);
+        fire(&mut cx.may_deliver(), state);
     } else {
         vcpu.start_timer(cx, now.host.wrapping_add(delta));
     }
@@ -115,42 +117,46 @@ pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, mut timeout
 /// Stops the timer. May sleep.
 pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: OwnVcpu<'_>) {
     vcpu.cancel_timer(cx);
-    vcpu.set_timer_expires(0);
-    vcpu.set_timer_pending(false);
+    vcpu.timer_state().set_expires(0);
+    vcpu.timer_state().set_pending(false);
 }
 
 /// Delivers the timer's event, or leaves that to the vCPU where it would have to wait.
-fn fire(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) {
-    if vcpu.timer_pending() {
+fn fire(cx: &mut Ctx<'_, MayDeliver>, timer: TimerState<'_>) {
+    if timer.timer_pending() {
         return;
     }
-    let vm = vcpu.vm();
+    let (vm, vcpu) = (timer.vm(), *timer);
     let port = Port::new(vcpu.timer_virq(), vm.word_size());
     let target = Target::of(vcpu);
     match port.map(|port| try_deliver(cx, vm, port, target, Some(vcpu))) {
-        Some(Delivery::NOT_NOW) => leave_to_vcpu(cx, vcpu),
-        _ => vcpu.set_timer_expires(0),
+        Some(Delivery::NOT_NOW) => leave_to_vcpu(cx, timer),
+        _ => timer.set_expires(0),
     }
 }
 
 /// Has the vCPU deliver the timer's event, when it is next in [`inject_pending`].
-fn leave_to_vcpu<H: MayWake>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
-    vcpu.set_timer_pending(true);
-    vcpu.unblock(cx);
+fn leave_to_vcpu<H: MayWake>(cx: &mut Ctx<'_, H>, timer: TimerState<'_>) {
+    timer.set_pending(true);
+    timer.unblock(cx);
 }
 
 /// The timer fires, in hard interrupt context.
 #[cfg(not(CONFIG_PREEMPT_RT))]
-pub(crate) fn fire_in_hardirq(cx: &mut Ctx<'_, TimerHardIrq>, vcpu: Vcpu<'_>) {
-    fire(&mut vcpu.vm().srcu().read(cx).cx().may_deliver(), vcpu);
+pub(crate) fn fire_in_hardirq(cx: &mut Ctx<'_, TimerHardIrq>, timer: TimerState<'_>) {
+    if !poll::are_many(timer.vm()) {
+        fire(&mut timer.vm().srcu().read(cx).cx().may_deliver(), timer);
+    } else if !timer.timer_pending() {
+        leave_to_vcpu(cx, timer);
+    }
 }
 
 /// The timer fires, in hard interrupt context. No lock may even be tried here under `PREEMPT_RT`, so
 /// that the event is left to the vCPU.
 #[cfg(CONFIG_PREEMPT_RT)]
-pub(crate) fn fire_in_hardirq(cx: &mut Ctx<'_, TimerHardIrq>, vcpu: Vcpu<'_>) {
-    if !vcpu.timer_pending() {
-        leave_to_vcpu(cx, vcpu);
+pub(crate) fn fire_in_hardirq(cx: &mut Ctx<'_, TimerHardIrq>, timer: TimerState<'_>) {
+    if !timer.timer_pending() {
+        leave_to_vcpu(cx, timer);
     }
 }
 
@@ -178,11 +184,11 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
         let delivery = deliver(cx, vm, port, Target::of(*vcpu), Some(*vcpu));
         delivery.result().is_err()
     });
-    vcpu.set_timer_pending(false);
+    vcpu.timer_state().set_pending(false);
     if failed {
         vcpu.start_timer(cx, clock::monotonic_ns().wrapping_add(RETRY));
     } else {
-        vcpu.set_timer_expires(0);
+        vcpu.timer_state().set_expires(0);
     }
 }
 

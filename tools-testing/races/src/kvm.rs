@@ -39,6 +39,10 @@ pub(crate) mod vcpu {
     pub(crate) use crate::model::vcpu::Polled;
 }
 
+pub(crate) mod timers {
+    pub(crate) use crate::model::vcpu::TimerState;
+}
+
 pub(crate) mod task {
     use super::Vm;
     use crate::sync::{order::KvmSrcu, Anywhere, Ctx, MayDeliver, MayRefresh, Within};

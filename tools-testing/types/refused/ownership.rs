@@ -5,6 +5,7 @@
 use crate::{
     kvm::{
         sender::{Destination, NewDestination, Owned},
+        timers::TimerState,
         OwnVcpu, Target, Vcpu, Vm,
     },
     sync::{retired::Retired, srcu::Callback, *},
@@ -46,14 +47,14 @@ fn context_sent_to_another_task(cx: Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>) {
 fn mapping_kept_over_refresh(mut cx: Ctx<'_, InKvmRun>, vm: Vm<'_>) {
     let page = vm.shared_info().try_read(&mut cx);
     let _ = vm.shared_info().refresh(&mut cx); //~ cannot borrow `cx` as mutable more than once
-    let _ = Callback::<u32>::new(&mut cx); //~ cannot borrow `cx` as mutable more than once
+    let _ = Callback::<u32>::new(&mut cx, 1); //~ cannot borrow `cx` as mutable more than once
     drop(page);
 }
 
 /// The same of a runstate, in one page or in two.
 fn runstate_kept_over_allocation(mut cx: Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>) {
     let bytes = vcpu.runstate_info().try_read_bytes(&mut cx, 8);
-    let _ = Callback::<u32>::new(&mut cx); //~ cannot borrow `cx` as mutable more than once
+    let _ = Callback::<u32>::new(&mut cx, 1); //~ cannot borrow `cx` as mutable more than once
     drop(bytes);
 }
 
@@ -92,6 +93,10 @@ fn state_of_another_vcpu(mut cx: Ctx<'_, MayDeliver>, vm: Vm<'_>, target: Target
     vcpu.runstate(); //~ no method named `runstate`
     vcpu.set_timer_virq(5); //~ no method named `set_timer_virq`
     vcpu.set_upcall_vector(5); //~ no method named `set_upcall_vector`
+    vcpu.set_expires(0); //~ no method named `set_expires`
+    vcpu.set_pending(true); //~ no method named `set_pending`
+    vcpu.timer_state(); //~ no method named `timer_state`
+    TimerState::in_callback(vcpu); //~ is unsafe and requires unsafe
     vcpu.set_polled(None); //~ no method named `set_polled`
     vcpu.clear_pending_sel(1); //~ no method named `clear_pending_sel`
     vcpu.start_timer(&mut cx, 1); //~ no method named `start_timer`

@@ -122,6 +122,34 @@ pub(crate) struct Vcpu<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct OwnVcpu<'a>(Vcpu<'a>);
 
+/// As the module has it.
+#[derive(Clone, Copy)]
+pub(crate) struct TimerState<'a>(Vcpu<'a>);
+
+impl TimerState<'_> {
+    pub(crate) fn set_pending(self, pending: bool) {
+        self.set_timer_pending(pending);
+    }
+
+    pub(crate) fn set_expires(self, expires: u64) {
+        self.set_timer_expires(expires);
+    }
+}
+
+impl<'a> Deref for TimerState<'a> {
+    type Target = Vcpu<'a>;
+
+    fn deref(&self) -> &Vcpu<'a> {
+        &self.0
+    }
+}
+
+impl<'a> OwnVcpu<'a> {
+    pub(crate) fn timer_state(self) -> TimerState<'a> {
+        TimerState(self.0)
+    }
+}
+
 impl<'a> Deref for OwnVcpu<'a> {
     type Target = Vcpu<'a>;
 
@@ -295,7 +323,8 @@ impl<'a> Vcpu<'a> {
     pub(crate) fn timer_fires(self) {
         self.note(|done| done.fired += 1);
         // SAFETY: A thread of the test may do more than an interrupt.
-        timer::fire_in_hardirq(&mut unsafe { Ctx::<TimerHardIrq>::assert() }, self);
+        let mut cx = unsafe { Ctx::<TimerHardIrq>::assert() };
+        timer::fire_in_hardirq(&mut cx, TimerState(self));
     }
 
     pub(crate) fn has_master_clock(self) -> bool {

@@ -173,6 +173,12 @@ impl<'a> Vm<'a> {
         self.0.poll_mask.load(Relaxed) != 0
     }
 
+    pub(crate) fn has_more_pollers_than(self, few: u32) -> bool {
+        let mut count = 0;
+        self.for_each_poller(|_| count += 1);
+        count > few
+    }
+
     pub(crate) fn for_each_poller(self, f: impl FnMut(Vcpu<'a>)) {
         let bits = self.0.poll_mask.load(Relaxed);
         let set = (0..u64::BITS).filter(|nr| bits & (1 << nr) != 0);

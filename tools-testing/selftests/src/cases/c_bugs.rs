@@ -13,18 +13,20 @@ use nix::errno::Errno;
 
 use crate::topic;
 use harness::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND};
+use harness::abi::sched::{SCHEDOP_POLL, SCHED_OP};
 use harness::abi::{Abi, VcpuInfo, PAGE_SIZE};
 use harness::attr::INVALID_GPA;
 use harness::check::{check, check_eq, check_err, eventually};
 use harness::guest_code::Entry;
 use harness::guest_cpu::DATA;
 use harness::host_cpu::hypercall_instruction;
+use harness::irqfd::Route;
 use harness::machine::{Machine, VCPU_INFO_PAGE};
 use harness::memory::Area;
 use harness::memslot_thread::add_and_remove_slot;
 use harness::orphan::Orphan;
 use harness::outcome::{fail, Outcome, Stop};
-use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
+use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE, POLL};
 use harness::port::Port;
 use harness::vcpu::Exit;
 use harness::vm::errno;
@@ -85,6 +87,35 @@ fn port_of_another_vcpu_wakes(abi: Abi) -> Outcome {
             machine.vm.send(5, 1)?;
             poll_ends(poll, &mut machine, AWAKE)?;
         }
+    }
+    Ok(())
+}
+
+/// More pollers than an event may wake with interrupts off: it is left to a task.
+fn each_of_many_pollers_wakes() -> Outcome {
+    const POLLERS: u32 = 24;
+    const GSI: u32 = 7;
+    let ids: Vec<u32> = (0..POLLERS).collect();
+    let mut machine = polling_guest(Abi::Bits64, &ids)?;
+    machine.vm.set_routes(&[Route::new(GSI, 5, 0)])?;
+    let irqfd = machine.vm.irqfd(GSI)?;
+    machine.shared_info().set_masked(5, true);
+    machine.write_poll(&[5, 6], 0)?;
+    let mut polls = Vec::new();
+    for index in 0..ids.len() {
+        if index > 0 {
+            machine.boot_with_hypercalls(index)?;
+        }
+        polls.push(machine.detach(index, |vcpu| {
+            vcpu.hypercall(SCHED_OP, &[SCHEDOP_POLL, POLL])
+        })?);
+    }
+    for poll in &polls {
+        poll.stays(Duration::from_millis(5))?;
+    }
+    irqfd.signal()?;
+    for poll in polls {
+        poll_ends(poll, &mut machine, AWAKE)?;
     }
     Ok(())
 }
@@ -351,6 +382,8 @@ topic! { "c_bugs";
     each_abi unmasked_port_wakes_when_its_selector_is_set
         better_in_rust("an unmasked port does not wake its poller without an upcall"),
     each_abi port_of_another_vcpu_wakes
+        better_in_rust("a port wakes the vCPU that it is bound to only"),
+    once each_of_many_pollers_wakes
         better_in_rust("a port wakes the vCPU that it is bound to only"),
     once no_event_goes_to_the_old_vcpu
         better_in_rust("a sender may undo an update of its port"),
