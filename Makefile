@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install deb samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell fmt clippy clean help
+.PHONY: modules modules_install deb samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell htmldocs fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -124,6 +124,11 @@ takeover:
 ## shell: a prompt in a machine with KVM and the module
 shell:
 	@$(RUN) shell
+
+## htmldocs: Documentation/ as HTML, in build/htmldocs
+htmldocs:
+	@$(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/htmldocs build/htmldocs
+	@echo 'made build/htmldocs/index.html'
 
 ## fmt: format all Rust
 fmt:
