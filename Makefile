@@ -125,9 +125,13 @@ takeover:
 shell:
 	@$(RUN) shell
 
-## htmldocs: Documentation/ as HTML, in build/htmldocs
+## htmldocs: Documentation/ as HTML, in build/htmldocs (SPHINXBUILD=sphinx-build: by that of this machine)
 htmldocs:
+ifdef SPHINXBUILD
+	@SPHINXBUILD='$(SPHINXBUILD)' tools-testing/htmldocs build/htmldocs
+else
 	@$(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/htmldocs build/htmldocs
+endif
 	@echo 'made build/htmldocs/index.html'
 
 ## rustdoc: the module's own documentation, from its source, in build/rustdoc/html, for KDIR
@@ -159,7 +163,7 @@ clippy:
 
 ## clean: remove what was built here; the cache outside stays
 clean:
-	rm -rf build
+	rm -rf build rust-project.json
 
 ## help: this list; KERNEL=7.2, 7.2.9, 7.3-rt, newest… is for all that boot machines
 help:
