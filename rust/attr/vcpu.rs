@@ -48,7 +48,7 @@ pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: OwnVcpu<'_>, attr: &VcpuAtt
     )
 }
 
-/// The kernel counts what the attribute is made of.
+/// Fails where the attribute is made of what this kernel does not count.
 fn check(kind: u32) -> Result {
     match kind {
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR
