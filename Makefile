@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install deb samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell fmt clippy clean help
+.PHONY: modules modules_install deb samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell htmldocs rustdoc rust-analyzer fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -125,6 +125,31 @@ takeover:
 shell:
 	@$(RUN) shell
 
+## htmldocs: Documentation/ as HTML, in build/htmldocs (SPHINXBUILD=sphinx-build: by that of this machine)
+htmldocs:
+ifdef SPHINXBUILD
+	@SPHINXBUILD='$(SPHINXBUILD)' tools-testing/htmldocs build/htmldocs
+else
+	@$(BUILDROOT)/provision && $(BUILDROOT)/enter tools-testing/htmldocs build/htmldocs
+endif
+	@echo 'made build/htmldocs/index.html'
+
+## rustdoc: the module's own documentation, from its source, in build/rustdoc/html, for KDIR
+rustdoc: MO = $(CURDIR)/build/rustdoc
+rustdoc: export KVM_XEN_RS_ONLY = html/done
+rustdoc:
+	@$(call kbuild,$(CURDIR))
+	@echo 'made $(MO)/html/kvm_xen_rs/index.html'
+
+## rust-analyzer: rust-project.json, by which rust-analyzer knows the module and the kernel crate, for KDIR
+rust-analyzer: MO = $(CURDIR)/build/rust-analyzer
+rust-analyzer: export KVM_XEN_RS_ONLY = cfgs
+rust-analyzer:
+	@$(call kbuild,$(CURDIR))
+	@$(MAKE) --no-print-directory -C '$(KDIR)' M='$(CURDIR)' MO='$(abspath $(MO))' rust-analyzer
+	@tools-testing/kbuild/rust-project '$(MO)' >rust-project.json
+	@echo 'made $(CURDIR)/rust-project.json'
+
 ## fmt: format all Rust
 fmt:
 	cd tools-testing && $(CARGO) fmt
@@ -138,7 +163,7 @@ clippy:
 
 ## clean: remove what was built here; the cache outside stays
 clean:
-	rm -rf build
+	rm -rf build rust-project.json
 
 ## help: this list; KERNEL=7.2, 7.2.9, 7.3-rt, newest… is for all that boot machines
 help:

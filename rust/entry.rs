@@ -4,8 +4,8 @@
 //!
 //! Each has the name and the signature of the original, so that `perf`, `ftrace` and `grep` find
 //! it, and does three things: it states the context that KVM calls it in, it hands over to the
-//! logic, and it turns what comes back into KVM's return value. No other context comes from
-//! nothing: elsewhere one is asserted only where another has been left for it.
+//! logic, and it turns what comes back into KVM's return value. Elsewhere a context is asserted
+//! only where another has been left for it.
 //!
 //! The pointers are KVM's: to a VM or vCPU that the caller keeps alive, and to structures that are
 //! the caller's own. That is what "as KVM calls it" stands for below.
@@ -54,8 +54,8 @@ pub(crate) type SetFn =
 /// What the logic returns, with the replaced function on the stack until then.
 ///
 /// Livepatch lets go of a task, and of this module, when it finds none of these functions on the
-/// task's stack. A call in the last place, made by a jump, would hide that the task sleeps in what
-/// was called, and has yet to return to the module. `make check` looks for such jumps.
+/// task's stack. A tail call would hide that the task sleeps in what was called, and has yet to
+/// return to the module. `make check` looks for such jumps.
 #[inline(always)]
 fn framed<T>(call: impl FnOnce() -> T) -> T {
     let result = call();
@@ -157,8 +157,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_set_evtchn_fast(
 ) -> c_int {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
     let (mut cx, vm) = unsafe { enter_vm::<Anywhere>(kvm) };
-    // SAFETY: As KVM calls it: the caller's own, or in a routing table or a sender that the caller is
-    // in a read section for, which nobody changes but by words.
+    // SAFETY: As KVM calls it: the caller's own, or in a routing table or a sender that the caller
+    // is in a read-side critical section for, which nobody changes but by words.
     let route = routing::from_kernel(unsafe { Object::from_raw(xe) });
     framed(|| route::set_inatomic(&mut cx, vm, route)).into_raw()
 }
@@ -181,7 +181,8 @@ pub(crate) unsafe extern "C" fn evtchn_set_fn(
     if level == 0 {
         return EINVAL.to_errno();
     }
-    // SAFETY: As KVM calls it: `kvm_set_irq()` has left the read section of `irq_srcu`.
+    // SAFETY: As KVM calls it: `kvm_set_irq()` has left the read-side critical section of
+    // `irq_srcu`.
     let (mut cx, vm) = unsafe { enter_vm::<SetIrq>(kvm) };
     // SAFETY: As KVM calls it, with the entry copied out of the table.
     let e = unsafe { Object::from_raw(e) };
@@ -322,8 +323,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, sta
     let own = unsafe { OwnVcpu::assert(known) };
     framed(|| runstate::account(own, state));
     if state == State::Runnable {
-        // SAFETY: KVM calls it so when the vCPU's task is scheduled out: it may not sleep, and
-        // the caller is in a read section of `kvm->srcu`.
+        // SAFETY: KVM calls it so when the vCPU's task is scheduled out: it may not sleep, and the
+        // caller is in a read-side critical section of `kvm->srcu`.
         let (mut cx, vcpu) = unsafe { enter_own_vcpu::<SchedOut>(vcpu) };
         framed(|| runstate::update_preempted(&mut cx, vcpu));
     } else {
@@ -421,7 +422,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_write_hypercall_page(
     vcpu: *mut kvm_vcpu,
     data: u64,
 ) -> c_int {
-    // SAFETY: As KVM calls it: inside `KVM_RUN`, or in an ioctl that enters a read section too.
+    // SAFETY: As KVM calls it: inside `KVM_RUN`, or in an ioctl that enters a read-side critical
+    // section too.
     let (mut cx, vcpu) = unsafe { enter_own_vcpu::<InKvmRun>(vcpu) };
     match framed(|| page::write(&mut cx, vcpu, data)) {
         Ok(()) => 0,

@@ -12,7 +12,7 @@ use crate::{
     sync::{Ctx, VmIoctl},
 };
 
-/// What a VMM may ask for; the other flags only tell it what there is.
+/// The flags that a VMM may set; the others only report to it what there is.
 const PERMITTED: u32 = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL
     | KVM_XEN_HVM_CONFIG_EVTCHN_SEND
     | KVM_XEN_HVM_CONFIG_PVCLOCK_TSC_UNSTABLE;

@@ -25,7 +25,7 @@ pub(super) fn handle(
     if vcpu.read_guest(cx, param, &mut port).is_err() {
         return Some(to_guest(Err(EFAULT)));
     }
-    // Whatever is wrong with the port, the VMM may know better.
+    // A port that is not assigned, or that fails, is left to the VMM, which may know it.
     send::from_guest(&mut cx.may_refresh(), vcpu.vm(), u32::from_le_bytes(port))?.ok()?;
     Some(0)
 }

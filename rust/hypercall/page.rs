@@ -26,7 +26,7 @@ const SLOT: usize = 32;
 /// Writes the page: `value` is its guest-physical address, with the number of the page in the bits
 /// below. May sleep.
 ///
-/// The mode that the vCPU is in tells the word size of the guest, from here on.
+/// From here on the guest has the word size of the mode that the vCPU is in.
 ///
 /// # Errors
 ///

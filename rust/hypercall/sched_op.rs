@@ -55,7 +55,7 @@ fn poll(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, size: WordSize, param: u6
     let sched_poll = SchedPoll::from_bytes(&bytes, size);
 
     let (mut few, mut many);
-    // To clear memory takes longer than to poll.
+    // Room for the most ports is not cleared where there are few: that takes longer than to poll.
     let bytes = if sched_poll.nr_ports <= FEW {
         few = [[0; 4]; FEW as usize];
         &mut few[..]

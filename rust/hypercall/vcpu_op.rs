@@ -26,7 +26,7 @@ pub(super) fn handle(
     xen_id: u32,
     param: u64,
 ) -> Handled {
-    // A vCPU that has no number can't name itself, and is the VMM's to tell from others.
+    // A vCPU that has no number can't name itself. The VMM knows which one it is.
     if vcpu.timer_virq() == 0 || vcpu.xen_id() == XEN_ID_UNSET {
         return None;
     }

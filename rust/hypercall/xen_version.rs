@@ -5,7 +5,7 @@
 use super::Handled;
 use crate::{abi::hypercall::XENVER_VERSION, kvm::OwnVcpu};
 
-/// Tells the version of Xen, if the VMM has said which.
+/// Returns the version of Xen, if the VMM has set one.
 pub(super) fn handle(vcpu: OwnVcpu<'_>, cmd: u64) -> Handled {
     if cmd != XENVER_VERSION {
         return None;

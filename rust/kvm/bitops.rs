@@ -96,7 +96,7 @@ pub(crate) unsafe fn clear_mask(word: *mut u64, mask: u64) {
     }
 }
 
-/// Has a word be `new` if it is `old`. Fully ordered.
+/// Writes `new` to a word if that is `old`. Fully ordered.
 ///
 /// # Safety
 ///

@@ -17,8 +17,7 @@ pub(crate) fn inc<H: MayEnter<XenLock>>(_cx: &mut Ctx<'_, H>) {
     unsafe { bindings::kvm_xen_rs_static_branch_inc(key) }
 }
 
-/// One VM less is a Xen guest. The code is patched when it has been so for a while, as the
-/// deferred key asks for.
+/// One VM less is a Xen guest. The code is patched some time later, as the key is a deferred one.
 pub(crate) fn dec_deferred() {
     let key = &raw mut kvm_xen_enabled;
     // SAFETY: As above; the caller gives back a count of its own.

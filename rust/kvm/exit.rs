@@ -57,10 +57,12 @@ pub(crate) fn to_vmm(_cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, call: &Call
 /// The type of `complete_userspace_io`.
 type Complete = unsafe extern "C" fn(*mut bindings::kvm_vcpu) -> c_int;
 
-/// What the vCPU's task and the VMM tell each other, which the VMM has mapped.
+/// `struct kvm_run`, in which the vCPU's task and the VMM exchange what an exit is about; the VMM
+/// has it mapped.
 fn run(vcpu: OwnVcpu<'_>) -> Object<'_, bindings::kvm_run> {
     let run = field!(vcpu.object(), run).read_once();
-    // SAFETY: The field is set before anybody has the vCPU, and never changes. It is pages of its own, zeroed at first, which go with the vCPU.
+    // SAFETY: The field is set before anybody has the vCPU, and never changes. It leads to pages of
+    // its own, zeroed at first, which go with the vCPU.
     unsafe { Object::from_raw(run) }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The gate of a VM, held inside of a read section of its `kvm->srcu`.
+/// The gate of a VM, held inside of a read-side critical section of its `kvm->srcu`.
 pub(crate) struct Gate<'a, 'g, H> {
     vm: Vm<'a>,
     locked: Locked<'g, SharedInfo>,
@@ -49,12 +49,12 @@ impl<'a, 'g, H> Gate<'a, 'g, H> {
     /// Where events go that are sent through `port`.
     ///
     /// The port may be taken out of the table at any time. Who does that waits until the gate is
-    /// left if it leads to a port, and until the read section ends if it leads to an eventfd; it is
-    /// freed only after that section in either case.
+    /// left if it leads to a port, and until the read-side critical section ends if it leads to an
+    /// eventfd; it is freed only after that section in either case.
     #[inline(always)]
     pub(crate) fn find(&self, port: u32) -> Option<Destination<'g>> {
-        // SAFETY: The lock is that of the VM's `shared_info`, taken in a read section that lasts
-        // longer than `'g`.
+        // SAFETY: The lock is that of the VM's `shared_info`, taken in a read-side critical section
+        // that lasts longer than `'g`.
         unsafe { sender::find(&self.locked, self.vm, port) }
     }
 
@@ -77,8 +77,9 @@ impl<'a, 'g, H> Gate<'a, 'g, H> {
         self.locked.map()
     }
 
-    /// Leaves the gate, and signals an eventfd, which stays as long as the read section: there may
-    /// be much behind one, the locks of other VMs included, and nobody waits for the gate for that.
+    /// Leaves the gate, and signals an eventfd, which stays as long as the read-side critical
+    /// section: there may be much behind one, the locks of other VMs included, and nobody waits for
+    /// the gate for that.
     #[inline(always)]
     pub(crate) fn signal(self, eventfd: &EventFdRef<'g>)
     where

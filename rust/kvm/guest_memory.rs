@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Guest memory, which changes under us.
+//! Guest memory, which the guest and others may change at any time.
 //!
 //! There is never a reference to it. A structure that is mapped ([`Mapping`]) is reached by the
 //! places declared in `abi/`, which lie inside of it by their invariants; each access is one load,

@@ -106,8 +106,8 @@ impl OwnVcpu<'_> {
         }
     }
 
-    /// Hands a hypercall of Hyper-V's over, for a guest that has both: it is told by bit 31 of the
-    /// number, which Xen's never have.
+    /// Has KVM handle a hypercall of Hyper-V's, for a guest that has both interfaces: bit 31 of the
+    /// number is set in these alone.
     pub(crate) fn take_hyperv_hypercall(self, _cx: &mut Ctx<'_, InKvmRun>) -> Option<Next> {
         if self.register(Register::Rax) & 0x8000_0000 == 0 {
             return None;
@@ -127,8 +127,8 @@ impl OwnVcpu<'_> {
         efer & u64::from(bindings::EFER_LMA) != 0
     }
 
-    /// Whether the guest runs 64-bit code now. One whose registers are hidden from us can't make
-    /// hypercalls in another mode.
+    /// Whether the guest runs 64-bit code now. A guest whose registers are encrypted (SEV-ES) makes
+    /// hypercalls from 64-bit code alone.
     fn is_64bit_code(self) -> bool {
         if field!(self.object(), arch.guest_state_protected).is_set() {
             return true;
@@ -149,7 +149,8 @@ impl OwnVcpu<'_> {
         match vendor().get_cpl {
             // SAFETY: The vCPU is the task's own, and so are its registers.
             Some(get_cpl) => unsafe { get_cpl(self.as_raw()) as u8 },
-            // Never: with no level known, none that is trusted.
+            // The vendor module always has the function. Without it the guest's code is not
+            // trusted.
             None => 3,
         }
     }
@@ -179,8 +180,9 @@ impl OwnVcpu<'_> {
     #[inline(never)]
     pub(crate) fn read_guest(self, _cx: &mut Ctx<'_, InKvmRun>, gva: u64, to: &mut [u8]) -> Result {
         let mut exception = MaybeUninit::<bindings::x86_exception>::uninit();
-        // SAFETY: The vCPU is the task's own, inside `KVM_RUN`, so in a read section for the memslots,
-        // and may sleep. KVM fills in the exception, which nobody looks at, and no more than `to`.
+        // SAFETY: The vCPU is the task's own, inside `KVM_RUN`, so in a read-side critical section
+        // for the memslots, and may sleep. KVM fills in the exception, which nobody looks at, and
+        // no more than `to`.
         let failed = unsafe {
             symbols::kvm_read_guest_virt(
                 self.as_raw(),
@@ -203,8 +205,8 @@ impl OwnVcpu<'_> {
     ///
     /// `EFAULT` when there is no page.
     pub(crate) fn write_guest(self, _cx: &mut Ctx<'_, InKvmRun>, gpa: u64, from: &[u8]) -> Result {
-        // SAFETY: The vCPU is the task's own, inside a read section for the memslots, and may sleep.
-        // KVM reads no more than `from`.
+        // SAFETY: The vCPU is the task's own, inside a read-side critical section for the memslots,
+        // and may sleep. KVM reads no more than `from`.
         let failed = unsafe {
             symbols::kvm_vcpu_write_guest(
                 self.as_raw(),
@@ -228,9 +230,10 @@ impl OwnVcpu<'_> {
     }
 
     /// Halts the vCPU until there is something for it to do. Sleeps as long as the guest likes, so
-    /// outside of the read section of `kvm->srcu`: memslots can change meanwhile.
+    /// outside of the read-side critical section of `kvm->srcu`: memslots can change meanwhile.
     pub(crate) fn halt(self, cx: &mut Ctx<'_, InKvmRun>) {
-        // Nobody may wait for what is still held then but who waits for this vCPU.
+        // What is held during the sleep may keep nobody waiting but those who wait for this vCPU
+        // anyway.
         const fn as_long_as_the_guest_likes<H: MayWaitForGuest>(_cx: &Ctx<'_, H>) {}
 
         // The local APIC's timer may be the hypervisor's (VMX has such), which runs only while the
@@ -263,18 +266,20 @@ impl OwnVcpu<'_> {
         unsafe { bindings::kvm_xen_rs_set_mp_state(self.as_raw(), state as c_int) };
     }
 
-    /// Leaves the read section that `KVM_RUN` is in for the time of `f`.
+    /// Leaves the read-side critical section that `KVM_RUN` is in for the time of `f`.
     fn outside_of_srcu<R>(
         self,
         cx: &mut Ctx<'_, InKvmRun>,
         f: impl FnOnce(&mut Ctx<'_, VcpuIoctl>) -> R,
     ) -> R {
-        // SAFETY: This is the vCPU's task, in the read section that the vCPU keeps the index of.
-        // The context of that section is borrowed, so nothing that was looked up in it is used.
+        // SAFETY: This is the vCPU's task, in the read-side critical section that the vCPU keeps
+        // the index of. The context of that section is borrowed, so nothing that was looked up in
+        // it is used.
         unsafe { bindings::kvm_xen_rs_vcpu_srcu_read_unlock(self.as_raw()) };
-        // SAFETY: The read section was left just above, and is entered again just below.
+        // SAFETY: The read-side critical section was left just above, and is entered again just
+        // below.
         let result = f(&mut unsafe { cx.leave() });
-        // SAFETY: As above, and in no read section now.
+        // SAFETY: As above, and in no read-side critical section now.
         unsafe { bindings::kvm_xen_rs_vcpu_srcu_read_lock(self.as_raw()) };
         result
     }

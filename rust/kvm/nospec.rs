@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bounds that a CPU's guesses keep to as well.
+//! Bounds that hold under speculation, too.
 //!
 //! Source: `array_index_nospec()`, Documentation/staging/speculation.rst.
 
 use core::arch::asm;
 
-/// `index` if it is below `size`, and 0 otherwise, also where the CPU guesses.
+/// `index` if it is below `size`, and 0 otherwise, also under speculation.
 #[inline(always)]
 pub(super) fn index_nospec(index: u64, size: u64) -> u64 {
     let mask: u64;

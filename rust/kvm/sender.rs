@@ -110,8 +110,8 @@ impl Sender {
         }
     }
 
-    /// Has what leads to a port lead to the vCPU with the VMM's number `id`, of which no index is
-    /// known.
+    /// Binds a sender that leads to a port to the vCPU with the VMM's number `id`, whose index is
+    /// not known.
     ///
     /// # Safety
     ///
@@ -221,7 +221,7 @@ impl Drop for Owned {
     }
 }
 
-/// What is sent through may be more than ports of the guest's.
+/// What may lead to eventfds, and not to the guest's ports alone.
 pub(crate) trait LeadsOut {
     /// How many senders it is, at most 4095, if none of them leads to an eventfd.
     fn inside(&self) -> Option<u16>;
@@ -313,7 +313,8 @@ pub(crate) enum Destination<'s> {
     EventFd(EventFdRef<'s>),
 }
 
-/// A sender that leads to a port, while the caller is in its read section of `kvm->srcu`.
+/// A sender that leads to a port, while the caller is in its read-side critical section of
+/// `kvm->srcu`.
 ///
 /// # Invariants
 ///
@@ -334,7 +335,8 @@ impl SenderRef<'_> {
     }
 }
 
-/// An eventfd that stays for `'s`, while the caller is in its read section of `kvm->srcu`.
+/// An eventfd that stays for `'s`, while the caller is in its read-side critical section of
+/// `kvm->srcu`.
 pub(crate) struct EventFdRef<'s> {
     ctx: NonNull<bindings::eventfd_ctx>,
     _section: PhantomData<&'s ()>,
@@ -344,8 +346,8 @@ impl EventFdRef<'_> {
     /// Adds one to the eventfd's counter, and wakes who waits for it, which may take the locks of
     /// other VMs' caches.
     pub(super) fn signal<H: MayWake + MayEnter<GpcLock>>(&self, _cx: &mut Ctx<'_, H>) {
-        // SAFETY: The sender that `find` got this from has a reference, and is freed only after
-        // the read section that the caller is in for `'s`.
+        // SAFETY: The sender that `find` got this from has a reference, and is freed only after the
+        // read-side critical section that the caller is in for `'s`.
         unsafe { bindings::eventfd_signal_mask(self.ctx.as_ptr(), 0) }
     }
 }
@@ -354,8 +356,8 @@ impl EventFdRef<'_> {
 ///
 /// # Safety
 ///
-/// `gate` is the lock of the `shared_info` of `vm`, taken in a read section of its `kvm->srcu` that
-/// the caller is in for `'s`.
+/// `gate` is the lock of the `shared_info` of `vm`, taken in a read-side critical section of its
+/// `kvm->srcu` that the caller is in for `'s`.
 #[inline(always)]
 pub(super) unsafe fn find<'s>(
     gate: &Locked<'s, SharedInfo>,
@@ -367,8 +369,8 @@ pub(super) unsafe fn find<'s>(
     let found = unsafe { xarray::load_locked(gate, array, port as c_ulong) };
     let found = found.unwrap_or_else(|| find_by_c(vm, port));
     let found = NonNull::new(found.cast::<Sender>())?;
-    // SAFETY: It is freed only after the read section of `kvm->srcu` that the caller is in. Who
-    // changes what leads to a port, C or `bind`, does so by words.
+    // SAFETY: It is freed only after the read-side critical section of `kvm->srcu` that the caller
+    // is in. Who changes what leads to a port, C or `bind`, does so by words.
     let sender = unsafe { Object::from_raw(found.as_ptr()) };
     let deliver = Sender::deliver(sender);
     // Whether it leads to a port never changes, nor does an eventfd.

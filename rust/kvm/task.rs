@@ -8,7 +8,8 @@ use crate::{
     sync::{current::mm_of_current, order::KvmSrcu, Anywhere, Ctx, MayDeliver, MayRefresh, Within},
 };
 
-/// A read section of `kvm->srcu` that was entered where nothing is known of the caller.
+/// A read-side critical section of `kvm->srcu` that was entered where nothing is known of the
+/// caller.
 pub(crate) type Unknown = Within<KvmSrcu, Anywhere>;
 
 /// A context in which an event can be delivered, if the task can do so just now: under `PREEMPT_RT`,
@@ -21,9 +22,9 @@ pub(crate) fn may_deliver_now<'g>(_cx: &'g mut Ctx<'_, Unknown>) -> Option<Ctx<'
     #[cfg(CONFIG_PREEMPT_RT)]
     // SAFETY: The helper looks at the current task and CPU alone.
     let can = unsafe { bindings::kvm_xen_rs_may_try_lock() };
-    // SAFETY: The task is in the read section. `Anywhere` may try locks, or, under `PREEMPT_RT`, the
-    // task is preemptible, so that the release of a lock may take a raw spinlock and wake another
-    // task. All else that follows from `Spinlock` is what may not be done.
+    // SAFETY: The task is in the read-side critical section. `Anywhere` may try locks, or, under
+    // `PREEMPT_RT`, the task is preemptible, so that the release of a lock may take a raw spinlock
+    // and wake another task. All else that follows from `Spinlock` only forbids.
     can.then(|| unsafe { Ctx::assert() })
 }
 
@@ -37,8 +38,9 @@ pub(crate) fn may_refresh_now<'g>(
 ) -> Option<Ctx<'g, MayRefresh>> {
     // SAFETY: The helper looks at the current task and CPU alone.
     let can = unsafe { bindings::kvm_xen_rs_may_sleep() } && mm_of_current() == vm.mm();
-    // SAFETY: The task may sleep, its address space is the VM's, and it is in a read section. By the
-    // type of `_cx` it has taken no lock of this module's since KVM called; and where KVM calls a
-    // thread that may sleep, that holds no more of KVM's locks than `vcpu->mutex`.
+    // SAFETY: The task may sleep, its address space is the VM's, and it is in a read-side critical
+    // section. By the type of `_cx` it has taken no lock of this module's since KVM called; and
+    // where KVM calls a thread that may sleep, that holds no more of KVM's locks than
+    // `vcpu->mutex`.
     can.then(|| unsafe { Ctx::assert() })
 }

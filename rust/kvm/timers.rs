@@ -28,7 +28,7 @@ pub(crate) fn vcpu_of_poll(timer: *mut bindings::timer_list) -> *mut bindings::k
 }
 
 impl Vcpu<'_> {
-    /// Whether the singleshot timer has fired without that its event could be delivered.
+    /// Whether the singleshot timer has fired and its event is yet to be delivered.
     #[inline]
     pub(crate) fn timer_pending(self) -> bool {
         field!(self.xen(), timer_pending.counter).read_once() > 0
@@ -57,7 +57,7 @@ impl<'a> TimerState<'a> {
         Self(vcpu)
     }
 
-    /// Notes that the timer's event is to be delivered, or is no more.
+    /// Notes whether the timer's event is yet to be delivered.
     #[inline]
     pub(crate) fn set_pending(self, pending: bool) {
         let counter = field!(self.0.xen(), timer_pending.counter);
@@ -98,8 +98,8 @@ impl OwnVcpu<'_> {
         field!(self.xen(), timer).as_ptr()
     }
 
-    /// Has the singleshot timer fire at `at`, in nanoseconds of `CLOCK_MONOTONIC`, in hard
-    /// interrupt context.
+    /// Starts the singleshot timer, which fires at `at`, in nanoseconds of `CLOCK_MONOTONIC`, in
+    /// hard interrupt context.
     pub(crate) fn start_timer<H: MayWake>(self, _cx: &mut Ctx<'_, H>, at: i64) {
         // SAFETY: The timer is initialized with the vCPU, as one that fires in hard interrupt context;
         // the lock of its CPU is what protects it against its callback and others.
@@ -113,7 +113,7 @@ impl OwnVcpu<'_> {
         }
     }
 
-    /// Has the singleshot timer fire when it was to before it was cancelled.
+    /// Starts the singleshot timer again, which fires when it was to before it was cancelled.
     pub(crate) fn restart_timer<H: MayWake>(self, _cx: &mut Ctx<'_, H>) {
         // SAFETY: As in `start_timer`. It reads when the timer was to fire before it has that lock: this
         // is the vCPU's own task, and no other sets it.
@@ -142,7 +142,7 @@ impl OwnVcpu<'_> {
         unsafe { bindings::mod_timer(self.poll_timer(), now.wrapping_add(span)) };
     }
 
-    /// Forgets to end the poll.
+    /// Stops the timer that ends a poll, without waiting for its callback.
     pub(crate) fn stop_poll_timer(self) {
         // SAFETY: As for `mod_timer()` above.
         unsafe { bindings::timer_delete(self.poll_timer()) };

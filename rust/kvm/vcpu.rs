@@ -24,8 +24,8 @@ pub(crate) struct Vcpu<'a> {
 ///
 /// # Invariants
 ///
-/// The task holds `vcpu->mutex`; or it does so in what the scheduler has interrupted, and has called
-/// this from; or nobody else has the vCPU any more.
+/// The task holds `vcpu->mutex`, also where it is the scheduler that has called this, in a task
+/// that it switches from; or nobody else has the vCPU any more.
 #[derive(Clone, Copy)]
 pub(crate) struct OwnVcpu<'a> {
     vcpu: Vcpu<'a>,

@@ -127,7 +127,8 @@ impl<'a> OwnVcpu<'a> {
     /// The accounts of its runstate.
     ///
     /// A task that may be preempted meanwhile gets a mixture of what was before and after that. It
-    /// makes another change of the state before the guest runs again, and tells of that.
+    /// changes the state once more before the guest runs again, and the guest is told of that
+    /// change.
     pub(crate) fn runstate(self) -> Runstate {
         Runstate {
             state: self.state(),
@@ -174,7 +175,7 @@ impl<'a> OwnVcpu<'a> {
         });
     }
 
-    /// Has time that is stolen be counted from now on.
+    /// Counts stolen time from now on.
     pub(crate) fn restart_steal(self) {
         self.set_last_steal(run_delay());
     }

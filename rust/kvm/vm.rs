@@ -161,18 +161,18 @@ impl<'a> Vm<'a> {
         if index >= online {
             return None;
         }
-        // The CPU must not guess its way past the check with a number from outside.
+        // The check has to hold under speculation too, as the number is from outside.
         let index = index_nospec(index.into(), online.into());
         // A vCPU is in the array before it is counted.
         smp_rmb();
         let vcpu = load(field!(self.raw, vcpu_array), index as c_ulong);
-        // SAFETY: A vCPU that is counted is fully created, and stays until the VM is destroyed. Then
-        // nobody looks for one any more: the timers of those that are left know their own.
+        // SAFETY: A vCPU that is counted is fully created, and stays until the VM is destroyed.
+        // Then nobody looks one up any more: a timer that still fires has its vCPU already.
         NonNull::new(vcpu.cast()).map(|vcpu| unsafe { Vcpu::from_raw(vcpu.as_ptr()) })
     }
 
-    /// The vCPU that the VMM gave the number `id`. Any context; in no time when that is also its
-    /// index, as it mostly is.
+    /// The vCPU that the VMM gave the number `id`. Any context; without a search when that is also
+    /// its index, as it mostly is.
     pub(crate) fn vcpu_by_id(self, id: u32) -> Option<Vcpu<'a>> {
         if let Some(vcpu) = self.vcpu(id).filter(|vcpu| vcpu.id() == id) {
             return Some(vcpu);
@@ -216,8 +216,8 @@ impl<'a> Vm<'a> {
         vcpu.filter(|vcpu| vcpu.id() == target.id())
     }
 
-    /// Whether there may be a vCPU that polls. In no time: of VMs with more than 64 vCPUs no more
-    /// is known.
+    /// Whether there may be a vCPU that polls. Only the first word of the list is read: for a VM
+    /// with more than 64 vCPUs the answer is always yes.
     #[inline(always)]
     pub(crate) fn may_have_pollers(self) -> bool {
         field!(self.xen(), poll_mask).item(0).read_once() != 0 || self.online_vcpus() > u64::BITS

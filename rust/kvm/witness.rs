@@ -37,7 +37,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// From a helper, below 0 of which nothing is known.
+/// What a helper returns: below 0 where it can't tell, else whether the task is inside.
 #[cfg(CONFIG_PROVE_LOCKING)]
 fn known(held: i32) -> Option<bool> {
     (held >= 0).then_some(held != 0)
@@ -103,7 +103,7 @@ impl Witness for Call<'_> {
     }
 
     fn might_sleep(&self) {
-        // SAFETY: It complains where the task may not sleep, and does nothing else of note.
+        // SAFETY: It warns where the task may not sleep, and changes nothing.
         unsafe { bindings::kvm_xen_rs_might_sleep() }
     }
 

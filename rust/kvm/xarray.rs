@@ -20,8 +20,8 @@ const SLOTS: usize = (offset_of!(bindings::xa_node, __bindgen_anon_2)
     - offset_of!(bindings::xa_node, slots))
     / size_of::<*mut c_void>();
 
-/// As [`load`], with a lock held that has interrupts off, and so is in RCU; where it has not, C
-/// has to tell.
+/// As [`load`], with a lock held that has interrupts off, and so in RCU. `None` where the lock
+/// leaves them on: C's function has to look then.
 ///
 /// # Safety
 ///
@@ -39,7 +39,7 @@ pub(super) unsafe fn load_locked<S>(
     unsafe { load(array, index) }
 }
 
-/// What is at `index`: null where nothing is; `None` where C has to tell.
+/// What is at `index`: null where nothing is; `None` where C's function has to look.
 ///
 /// # Safety
 ///
@@ -71,11 +71,11 @@ pub(super) unsafe fn load(
             break;
         }
     }
-    // What is internal tells it by these bits: a node that is being freed has such entries.
+    // An internal entry has one of these bits. A node that is being freed is full of such.
     (entry.addr() & INTERNAL == 0).then_some(entry)
 }
 
-/// The bits by which an entry tells what it is; a pointer has none.
+/// The bits of which an internal entry has one or both, and a pointer none.
 const INTERNAL: usize = 3;
 
 /// The node that an entry stands for.

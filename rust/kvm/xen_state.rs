@@ -172,8 +172,8 @@ impl<'a, H> XenState<'a, '_, H> {
         Some(Retired::new(sender, self.vm.srcu()))
     }
 
-    /// Binds the sender of `port` to another vCPU, if it leads to a port: that is for `target` to
-    /// tell, which names the vCPU by the VMM's number.
+    /// Binds the sender of `port` to another vCPU, if `target` accepts it, which returns the VMM's
+    /// number of the vCPU, and has to refuse what leads to an eventfd.
     ///
     /// Senders are looked up and used with `shared_info` locked for reading, so that none goes to
     /// the old vCPU after this.

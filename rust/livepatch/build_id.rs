@@ -30,8 +30,8 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// A copy of memory in which not every byte is some object's: what is in between is not to be
-/// read, says KASAN, which doesn't look after assembly. May sleep.
+/// A copy of memory that has gaps between its objects. KASAN would report a read of the gaps, but
+/// does not see assembly. May sleep.
 ///
 /// # Safety
 ///
@@ -70,8 +70,8 @@ unsafe fn copy(from: NonNull<u8>, len: usize) -> Result<KVVec<u8>> {
 ///
 /// `ENOEXEC` when it is another build than was expected; `ENOMEM`. They are negative numbers.
 pub(super) unsafe fn check(object: *const bindings::klp_object) -> Result<(), c_int> {
-    // SAFETY: The array is there, and nothing writes to it once the module is loaded. Volatile, as the
-    // compiler has another value in mind than is in the file that comes of it.
+    // SAFETY: The array is there, and nothing writes to it once the module is loaded. Volatile, as
+    // the compiler knows another value than klp-link writes to the file.
     let expected = unsafe { (&raw const EXPECTED).read_volatile() };
     let [len, bytes @ ..] = &expected;
     let Some(expected) = bytes.get(..usize::from(*len)).filter(|id| !id.is_empty()) else {

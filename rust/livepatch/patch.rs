@@ -2,7 +2,7 @@
 
 //! A safe builder for `struct klp_patch`.
 //!
-//! [`livepatch!`](crate::livepatch) makes a patch of one object from a list of functions, each
+//! [`livepatch!`](crate::livepatch!) makes a patch of one object from a list of functions, each
 //! replaced by one of the same type: the types are those of the kernel's headers, so that a
 //! replacement with another signature does not compile.
 //!
@@ -123,7 +123,7 @@ impl<const N: usize> Patch<N> {
     }
 }
 
-/// Makes a [`Patch`](crate::livepatch::patch::Patch) of the functions listed.
+/// Makes a [`Patch`] of the functions listed.
 ///
 /// A function `as declared` has a prototype in a header, one `as` a type is static in C, where
 /// the type stands for its prototype.

@@ -42,8 +42,8 @@ pub(super) fn end() {
 #[no_mangle]
 unsafe extern "C" fn kvm_xen_rs_stragglers_interrupt() {
     let (head, lock) = (&raw mut symbols::vm_list, &raw mut symbols::kvm_lock);
-    // Who ends the transition may wait for this to be done, and holds locks: so don't wait for
-    // who has the list now, in a second it is tried again.
+    // At the end of a transition livepatch waits for this work with locks held, so this must not
+    // wait for whoever has the list. It is tried again in a second.
     // SAFETY: It is a mutex of KVM's, initialized with it, and nothing is held here.
     if unsafe { bindings::mutex_trylock(lock) } == 0 {
         return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether all of what runs of KVM's Xen code is ours.
+//! Whether no task runs C's Xen code any more.
 //!
 //! A transition takes one task after the other out of C, and while it lasts both sides serve the
 //! same VMs. What holds among functions of ours alone may be relied on when it is over.

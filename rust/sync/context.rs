@@ -5,16 +5,16 @@
 //! A [`Ctx`] is a token without size. Its type lists the levels that the task is inside of,
 //! innermost first, and bounds on that list say what a function needs: `H: MaySleep`,
 //! `H: MayEnter<XenLock>`, `H: InKvmSrcu`. To enter a level borrows the token for as long as the
-//! level is held, and hands out the token of the inside; so a context can't be used, nor
-//! outlived, behind the back of a guard.
+//! level is held, and hands out the token of the inside; so a context can't be used while a guard
+//! made from it lives, and no guard outlives its context.
 //!
 //! Unsafe code relies on what the traits here say of a list, so they are unsafe to implement: only
 //! the table in `order.rs` and the rules below do. Each says, as its safety requirement, what is
 //! then so of every task with a [`Ctx`] of that list.
 //!
 //! The C boundary asserts a context ([`Ctx::assert`]), one of those at the end of this file, and
-//! others are derived from it. Where one is exchanged for another that allows no more
-//! (`weaken.rs`, and few places that find out what is so), that is asserted there.
+//! others are derived from it. Where one is exchanged for another that allows no more (`weaken.rs`,
+//! and few places that look it up at run time), that is asserted there.
 
 use super::order::{
     Asleep, AtOnce, Atomic, Before, GpcRefreshLock, HardIrq, Invalidation, KvmSrcu, Level,
@@ -170,12 +170,12 @@ pub(crate) unsafe trait MayWake: Held {}
 // SAFETY: Inside of nothing, nothing forbids it.
 unsafe impl MayWake for Nothing {}
 
-/// The task is inside a read section of `kvm->srcu`: memslots and sending ports that were looked
-/// up stay.
+/// The task is inside a read-side critical section of `kvm->srcu`: memslots and sending ports that
+/// were looked up stay.
 ///
 /// # Safety
 ///
-/// A task inside of the list is inside a read section of the `kvm->srcu` of its VM.
+/// A task inside of the list is inside a read-side critical section of the `kvm->srcu` of its VM.
 #[diagnostic::on_unimplemented(
     message = "the context `{Self}` is not inside a read section of `kvm->srcu`",
     label = "this reads what `kvm->srcu` protects"
@@ -212,7 +212,7 @@ pub(crate) struct Ctx<'c, H> {
 }
 
 impl<H: Held> Ctx<'_, H> {
-    /// Takes the caller's word for the context.
+    /// Makes a context, as the caller promises it.
     ///
     /// # Safety
     ///
@@ -252,14 +252,14 @@ impl<H: Held> Ctx<'_, H> {
 }
 
 impl<H: Held> Ctx<'_, Within<KvmSrcu, H>> {
-    /// The context outside of the read section, which the task has left for a while.
+    /// The context outside of the read-side critical section, which the task has left for a while.
     ///
     /// What was looked up inside borrows `self` too, and so can't be kept over this.
     ///
     /// # Safety
     ///
-    /// The task has left the read section, enters one again before `self` is next used, and in
-    /// between stays inside of `H`.
+    /// The task has left the read-side critical section, enters one again before `self` is next
+    /// used, and in between stays inside of `H`.
     #[inline(always)]
     pub(crate) unsafe fn leave(&mut self) -> Ctx<'_, H> {
         // INVARIANT: By the safety requirement. `self` is borrowed, so that nobody relies on its

@@ -62,7 +62,7 @@ pub(crate) enum Place {
 /// # Invariants
 ///
 /// `gpc->lock` of `gpc` is held for reading, with `saved` from before. During `'g` the task is in a
-/// read section of `kvm->srcu` and may try other locks.
+/// read-side critical section of `kvm->srcu` and may try other locks.
 pub(crate) struct Locked<'g, S> {
     gpc: Gpc<'g, S>,
     saved: Saved,
@@ -115,9 +115,9 @@ impl<'a, S> Gpc<'a, S> {
     ///
     /// # Safety
     ///
-    /// The task is in a read section of `kvm->srcu`, may try locks, and stays in its context during
-    /// `'g`, of which the invariant of [`Ctx`] holds with `H`. Without `len`, the cache is for one
-    /// structure.
+    /// The task is in a read-side critical section of `kvm->srcu`, may try locks, and stays in its
+    /// context during `'g`, of which the invariant of [`Ctx`] holds with `H`. Without `len`, the
+    /// cache is for one structure.
     #[inline(always)]
     unsafe fn try_map<'g, H: Held>(self, len: Option<usize>) -> Option<Mapping<'g, S>>
     where
@@ -156,7 +156,8 @@ impl<'a, S> Gpc<'a, S> {
     {
         // SAFETY: The lock is initialized with the cache; the lock order allows to wait for it.
         let saved = unsafe { lock::lock(self.raw) };
-        // INVARIANT: Just taken; the context is inside a read section, and borrowed for as long.
+        // INVARIANT: Just taken; the context is inside a read-side critical section, and borrowed
+        // for as long.
         self.locked(saved)
     }
 
@@ -263,8 +264,9 @@ impl<'a, S: Structure> Gpc<'a, S> {
     where
         'a: 'g,
     {
-        // SAFETY: The context is inside a read section, may try locks, and is borrowed as long as the
-        // mapping. C and Rust activate the cache for the structure as a whole.
+        // SAFETY: The context is inside a read-side critical section, may try locks, and is
+        // borrowed as long as the mapping. C and Rust activate the cache for the structure as a
+        // whole.
         unsafe { self.try_map::<H>(None) }
     }
 
@@ -295,8 +297,8 @@ impl<'a, S: Structure> Gpc<'a, S> {
         'a: 'g,
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
-        // SAFETY: The cache is initialized; the context is inside a read section, may sleep, take
-        // the cache's locks and fault in pages, and is borrowed as long as the mapping.
+        // SAFETY: The cache is initialized; the context is inside a read-side critical section, may
+        // sleep, take the cache's locks and fault in pages, and is borrowed as long as the mapping.
         let (base, saved) = unsafe { lock::lock_refreshed(self.raw, S::SIZE) }?;
         // INVARIANT: `lock_refreshed` returns an address with the lock held.
         Ok(Mapping {
@@ -343,8 +345,8 @@ impl<'g, S: Structure> Locked<'g, S> {
     /// The mapping, if the cache is valid; else the lock is released.
     #[inline(always)]
     pub(crate) fn map(self) -> Option<Mapping<'g, S>> {
-        // SAFETY: By the invariant the lock is held, in a read section. C and Rust activate the
-        // cache for the structure as a whole.
+        // SAFETY: By the invariant the lock is held, in a read-side critical section. C and Rust
+        // activate the cache for the structure as a whole.
         let base = unsafe { lock::base(self.gpc.raw, None) }?;
         // INVARIANT: `base` returns an address where the cache is valid.
         Some(Mapping { lock: self, base })
@@ -355,8 +357,9 @@ impl<'g, S> Mapping<'g, S> {
     /// The context inside the lock, where another cache can be tried.
     #[inline(always)]
     pub(crate) fn cx(&mut self) -> Ctx<'_, Within<GpcLock, InSection>> {
-        // SAFETY: By the invariant of `Locked`, the lock is held and the task in a read section,
-        // where it may try others; all else that `InSection` implies is what may not be done.
+        // SAFETY: By the invariant of `Locked`, the lock is held and the task in a read-side
+        // critical section, where it may try others; all else that follows from `InSection`
+        // only forbids.
         unsafe { Ctx::assert() }
     }
 
@@ -374,7 +377,8 @@ impl<'g, S> Mapping<'g, S> {
 
     /// Notes that the page has been written to, for a VMM that copies what changes.
     pub(crate) fn mark_dirty(&self) {
-        // SAFETY: By the invariants the lock is held, and the cache valid, in a read section.
+        // SAFETY: By the invariants the lock is held, and the cache valid, in a read-side critical
+        // section.
         unsafe { lock::mark_dirty(self.lock.gpc.raw) }
     }
 }

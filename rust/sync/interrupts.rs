@@ -2,8 +2,9 @@
 
 //! Interrupts switched off for a few instructions.
 //!
-//! In a machine that Xen runs without hardware virtualization the instructions do nothing, but there
-//! KVM runs no VM. Lockdep is told nothing, so that inside of this it must not be asked.
+//! In a machine that Xen runs without hardware virtualization the instructions do nothing, but
+//! there KVM runs no VM. Lockdep does not hear of it, so nothing in here may depend on what lockdep
+//! knows of interrupts.
 
 use crate::bindings;
 use core::arch::asm;
@@ -32,7 +33,7 @@ pub(super) fn restore(Flags(flags): Flags) {
     }
 }
 
-/// Does something that is neither interrupted nor preempted. It takes no lock.
+/// Calls a function with interrupts off, so that it is not preempted either. It takes no lock.
 #[inline(always)]
 pub(crate) fn without<R>(f: impl FnOnce() -> R) -> R {
     let flags = save();

@@ -224,8 +224,8 @@ in_order {
     /// notifier's start to its end. A memslot update and a refresh of a pfn cache wait until
     /// there is none, and an allocation may cause one. It may come where nothing may sleep. This
     /// module is never called in it.
-    // "srcu" is the read section that mm/mmu_notifier.c calls all notifiers in. The count has a
-    // spinlock, which a memslot update holds while it looks whether it must wait.
+    // "srcu" is the read-side critical section that mm/mmu_notifier.c calls all notifiers in. The
+    // count has a spinlock, which a memslot update holds while it looks whether it must wait.
     Invalidation = "mn_active_invalidate_count", Asleep,
             lockdep ["mmu_notifier_invalidate_range_start", "srcu", "&kvm->mn_invalidate_lock"],
         keeps [MaySpin MayTryLock MayWake], unless_rt [],

@@ -7,8 +7,8 @@ use core::mem::ManuallyDrop;
 
 /// What new readers in `kvm->srcu` do not find any more, but older ones may still look at.
 ///
-/// Dropped as it is, it is leaked rather than freed under them: only a grace period leads to the
-/// value's own drop.
+/// If it is dropped without a grace period, the value is leaked, and not freed while they may look
+/// at it.
 #[must_use = "it is leaked unless it is freed"]
 pub(crate) struct Retired<'a, T> {
     value: ManuallyDrop<T>,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sleepable RCU: readers may sleep, and who changes what they read waits for them, or has
-//! something done when they are gone.
+//! Sleepable RCU: readers may sleep, and whoever changes what they read waits for them, or has a
+//! callback run when they are gone.
 //!
-//! Nothing in here is KVM's. Who waits for a grace period must not be inside a read section, nor
-//! hold what is waited for in one; that depends on what the SRCU protects and can't be told here,
-//! so [`Srcu::synchronize_expedited`] is unsafe and a user wraps it: see `vm_srcu.rs`. Nobody has to wait
-//! for [`Srcu::call`].
+//! Nothing in here is KVM's. Who waits for a grace period must not be inside a read-side critical
+//! section, nor hold what is waited for in one; that depends on what the SRCU protects, which is
+//! not known here, so [`Srcu::synchronize_expedited`] is unsafe and a user wraps it: see
+//! `vm_srcu.rs`. Nobody has to wait for [`Srcu::call`].
 //!
 //! C header: `include/linux/srcu.h`; Documentation/RCU/checklist.rst.
 
@@ -48,7 +48,7 @@ impl<'a> Srcu<'a> {
     pub(crate) fn read_lock(self) -> Guard<'a> {
         // SAFETY: `raw` is initialized by the contract of `from_raw`.
         let idx = unsafe { read_lock(self.raw.as_ptr()) };
-        // INVARIANT: The read section was entered just above.
+        // INVARIANT: The read-side critical section was entered just above.
         Guard {
             srcu: self,
             idx,
@@ -56,12 +56,12 @@ impl<'a> Srcu<'a> {
         }
     }
 
-    /// Waits, without sparing the CPUs, until all read sections that are there now have ended.
+    /// Waits, expedited, until all read-side critical sections that are there now have ended.
     ///
     /// # Safety
     ///
-    /// The task may sleep, is in no read section of this SRCU, and holds no lock that is taken in
-    /// one.
+    /// The task may sleep, is in no read-side critical section of this SRCU, and holds no lock that
+    /// is taken in one.
     #[inline]
     pub(crate) unsafe fn synchronize_expedited(self) {
         // SAFETY: `raw` is initialized by the contract of `from_raw`; the rest is the caller's.
@@ -73,7 +73,7 @@ impl<'a> Srcu<'a> {
 ///
 /// # Invariants
 ///
-/// The task is in a read section of `srcu` that it entered with the index `idx`.
+/// The task is in a read-side critical section of `srcu` that it entered with the index `idx`.
 pub(crate) struct Guard<'a> {
     srcu: Srcu<'a>,
     idx: c_int,
@@ -83,7 +83,8 @@ pub(crate) struct Guard<'a> {
 impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: By the invariant, `idx` is that of a read section that this task is in.
+        // SAFETY: By the invariant, `idx` is that of a read-side critical section that this task is
+        // in.
         unsafe { read_unlock(self.srcu.raw.as_ptr(), self.idx) }
     }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Contexts that C is trusted for, checked on kernels that can tell.
+//! Contexts that are asserted of C's callers, checked on kernels that can.
 //!
-//! A context says more than what it lists: the task is inside of nothing else, and that matters as
-//! much, as it is what allows to wait. Only an interrupt, or the scheduler, came on top of
-//! whatever there was.
+//! A context says more than what it lists: that the task is inside of nothing else, which is what
+//! allows it to wait. What an interrupt, or the scheduler, came on top of is not known.
 
 use super::{
     context::{Ctx, Held},
@@ -32,7 +31,7 @@ pub(crate) const fn claim<H: Held>(level: Id) -> Claim {
     if H::LEVELS & (1 << level as u32) != 0 {
         Claim::Inside
     } else if H::LEVELS & on_top != 0 || matches!(level, Id::VmMm) {
-        // To have an address space that one does not need is no harm.
+        // An address space that is not needed does no harm.
         Claim::Nothing
     } else {
         Claim::Outside
@@ -49,14 +48,14 @@ pub(crate) trait Witness {
     /// `srcu_read_lock_held()`, `in_hardirq()` and the like.
     fn is_inside(&self, level: Id) -> Option<bool>;
 
-    /// Complains if the task may not sleep: `might_sleep()`.
+    /// Warns if the task may not sleep: `might_sleep()`.
     fn might_sleep(&self);
 
-    /// Complains, once, that the task is inside of `level`, or is not, against the claim.
+    /// Warns, once, that the task is inside of `level`, or is not, against the claim.
     fn contradict(&self, level: Id, claim: Claim);
 }
 
-/// Holds what `H` says against what the witness finds.
+/// Compares what `H` says with what the witness finds.
 #[inline(always)]
 pub(crate) fn verify<H: Held, W: Witness>(witness: &W) {
     if !W::ENABLED {
@@ -76,7 +75,7 @@ pub(crate) fn verify<H: Held, W: Witness>(witness: &W) {
 }
 
 impl<H: Held> Ctx<'_, H> {
-    /// Takes the caller's word for the context, and the witness's where there is one.
+    /// Makes a context, as the caller promises it and, where there is a witness, as that finds it.
     ///
     /// # Safety
     ///

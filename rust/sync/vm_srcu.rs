@@ -12,7 +12,7 @@ use super::{
 #[derive(Clone, Copy)]
 pub(crate) struct OfVm<'a>(Srcu<'a>);
 
-/// A read section of `kvm->srcu`, and the context inside it.
+/// A read-side critical section of `kvm->srcu`, and the context inside it.
 pub(crate) struct VmGuard<'g, H> {
     outside: Ctx<'g, H>,
     _guard: Guard<'g>,
@@ -29,7 +29,7 @@ impl<'a> OfVm<'a> {
         Self(srcu)
     }
 
-    /// Enters a read section. Any context that is not in one.
+    /// Enters a read-side critical section. Any context that is not in one.
     #[inline(always)]
     pub(crate) fn read<'g, H: MayEnter<KvmSrcu>>(self, cx: &'g mut Ctx<'_, H>) -> VmGuard<'g, H>
     where
@@ -41,19 +41,20 @@ impl<'a> OfVm<'a> {
         }
     }
 
-    /// Waits until no read section is left that could have seen what was unpublished before.
+    /// Waits until no read-side critical section is left that could have seen what was unpublished
+    /// before.
     ///
     /// Expedited, as KVM waits for memslots: readers are short, or sleep as the guest likes, and
     /// then waiting in the ordinary way is no cheaper for anybody. May sleep.
     #[inline]
     pub(crate) fn wait_for_readers<H: MayWaitForSrcu>(self, _cx: &mut Ctx<'_, H>) {
         // SAFETY: `MayWaitForSrcu` is implemented for contexts that may sleep and are inside of no
-        // level that is, or is taken in, a read section of `kvm->srcu`.
+        // level that is, or is taken in, a read-side critical section of `kvm->srcu`.
         unsafe { self.0.synchronize_expedited() }
     }
 
-    /// Has `payload` dropped when no read section is left that could have seen what was
-    /// unpublished before: see [`Srcu::call`]. Any context.
+    /// Has `payload` dropped when no read-side critical section is left that could have seen what
+    /// was unpublished before: see [`Srcu::call`]. Any context.
     #[inline]
     pub(super) fn call<T: Send + 'static>(self, callback: Callback<T>, payload: T) {
         self.0.call(callback, payload);
@@ -61,12 +62,12 @@ impl<'a> OfVm<'a> {
 }
 
 impl<H: Held> VmGuard<'_, H> {
-    /// The context inside the read section.
+    /// The context inside the read-side critical section.
     #[inline(always)]
     pub(crate) fn cx(&mut self) -> Ctx<'_, Within<KvmSrcu, H>> {
         // By value, for as long as the guard is borrowed: a reference could be swapped for that of
         // another guard, and outlive this one.
-        // SAFETY: The read section lasts as long as the guard, which is borrowed.
+        // SAFETY: The read-side critical section lasts as long as the guard, which is borrowed.
         unsafe { self.outside.enter() }
     }
 }

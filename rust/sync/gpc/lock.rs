@@ -68,7 +68,8 @@ impl<'a> Raw<'a> {
         unsafe { (*self.vm().as_ptr()).mm }
     }
 
-    /// Whether KVM tells the cache what becomes of its page: not when nobody has the VM any more.
+    /// Whether KVM still invalidates the cache when its page goes: not when nobody has the VM any
+    /// more.
     #[inline(always)]
     fn has_notifier(self) -> bool {
         field!(self.vm(), users_count.refs.counter).read_once() != 0
@@ -106,17 +107,19 @@ pub(super) struct Saved {
 /// The address of what a cache maps, of `len` bytes where that is not known to fit, with its lock
 /// held for reading; nothing, and nothing held, if it is not valid, or is being changed.
 ///
-/// When the VMM's address space goes, no one tells the cache that its page is gone: KVM's notifier
-/// does not, and `exit_mmap()` calls it no more after that. The VM may stay, as long as somebody has
-/// its file, and so may its timers and irqfds. So a task of another process, or an interrupt, keeps
-/// the address space for as long as it uses the page. Nor is a cache told anything once its VM is
-/// being destroyed: KVM takes its notifier off first, and vCPUs with their timers later.
+/// When the VMM's address space goes, nothing invalidates the cache: KVM's notifier for that does
+/// not, and is off the list when `exit_mmap()` unmaps the page. The VM may stay, as long as
+/// somebody has its file, and so may its timers and irqfds. So a task of another process, or an
+/// interrupt, keeps the address space for as long as it uses the page. Nor is a cache invalidated
+/// once its VM is being destroyed: KVM takes its notifier off first, and vCPUs with their timers
+/// later.
 ///
 /// # Safety
 ///
-/// The invariant of [`Ctx`](crate::sync::Ctx) holds of `H`, where the task may try locks. `len` may be
-/// left out where each activation of the cache is for the same structure. Who writes to the page is
-/// in a read section of the `kvm->srcu` of its VM: a change of the memslots waits for that.
+/// The invariant of [`Ctx`](crate::sync::Ctx) holds of `H`, where the task may try locks. `len` may
+/// be left out where each activation of the cache is for the same structure. Who writes to the page
+/// is in a read-side critical section of the `kvm->srcu` of its VM: a change of the memslots waits
+/// for that.
 #[inline(always)]
 pub(super) unsafe fn try_lock<H: Held>(
     gpc: Raw<'_>,
@@ -233,24 +236,25 @@ pub(super) unsafe fn base(gpc: Raw<'_>, len: Option<usize>) -> Option<NonNull<u8
 ///
 /// # Safety
 ///
-/// The task is in a read section of the `kvm->srcu` of the cache's VM and in the VM's address space.
-/// It may sleep and take the locks of the cache.
+/// The task is in a read-side critical section of the `kvm->srcu` of the cache's VM and in the VM's
+/// address space. It may sleep and take the locks of the cache.
 #[inline(never)]
 pub(super) unsafe fn refresh(gpc: Raw<'_>, len: usize) -> Result {
-    // KVM warns, and a host that panics on warnings is lost, when asked to refresh a cache
-    // that has never been active: a VMM need only send an event before it maps a page.
+    // KVM warns when it is asked to refresh a cache that was never active, which a host with
+    // `panic_on_warn` does not survive: a VMM need only send an event before it maps a page.
     if !gpc.is_active() {
         return Err(EINVAL);
     }
-    // Gone for good: to KVM the cache may be as valid as before.
+    // The VM is being destroyed. KVM itself may still take the cache for valid.
     if !gpc.has_notifier() {
         return Err(EFAULT);
     }
-    // Whoever was only in the way of another takes the lock for reading here. As a writer it
-    // would be in the way of the next.
+    // The lock may have been held just for a moment, and the cache be valid. That is found out as a
+    // reader: a writer would make the next one come here, too.
     // SAFETY: The context may take the lock.
     let saved = unsafe { lock(gpc) };
-    // SAFETY: It is held, by a task in a read section; nothing is written to the page.
+    // SAFETY: It is held, by a task in a read-side critical section; nothing is written to the
+    // page.
     let is_valid = unsafe { base(gpc, Some(len)) }.is_some();
     // SAFETY: It was taken above.
     unsafe { unlock(gpc, saved) };
@@ -284,13 +288,14 @@ pub(super) unsafe fn lock_refreshed(gpc: Raw<'_>, len: usize) -> Result<(NonNull
 ///
 /// # Safety
 ///
-/// `gpc` is valid and locked, and the task in a read section of the `kvm->srcu` of its VM.
+/// `gpc` is valid and locked, and the task in a read-side critical section of the `kvm->srcu` of
+/// its VM.
 #[inline(never)]
 pub(super) unsafe fn mark_dirty(gpc: Raw<'_>) {
     let memslot = field!(gpc.0, memslot).read_once();
     if !memslot.is_null() {
-        // SAFETY: The lock is held, so that the memslot is the one that the page was found by, and is
-        // that of the read section, as the cache is valid: it stays as long.
+        // SAFETY: The lock is held, so that the memslot is the one that the page was found by, and
+        // is that of the read-side critical section, as the cache is valid: it stays as long.
         unsafe {
             symbols::mark_page_dirty_in_slot(gpc.vm().as_ptr(), memslot, gpc.gpa() >> PAGE_SHIFT)
         };

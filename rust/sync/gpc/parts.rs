@@ -32,8 +32,8 @@ impl<'a> Gpc<'a, Bytes> {
     where
         'a: 'g,
     {
-        // SAFETY: The context is inside a read section, may try locks, and is borrowed as long as the
-        // mapping.
+        // SAFETY: The context is inside a read-side critical section, may try locks, and is
+        // borrowed as long as the mapping.
         unsafe { self.try_map::<H>(Some(len)) }
     }
 
@@ -51,8 +51,9 @@ impl<'a> Gpc<'a, Bytes> {
     where
         'a: 'g,
     {
-        // SAFETY: The context is inside a read section, may try locks, and is borrowed as long as
-        // both mappings. A lock that is tried inside of another one waits for nobody.
+        // SAFETY: The context is inside a read-side critical section, may try locks, and is
+        // borrowed as long as both mappings. A lock that is tried inside of another one waits for
+        // nobody.
         let map = |(gpc, len): Part<'a>| unsafe { gpc.try_map_seldom(len) };
         let first = map(first).ok_or(Unmapped::First)?;
         let second = map(second).ok_or(Unmapped::Second)?;

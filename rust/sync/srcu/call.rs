@@ -90,7 +90,8 @@ impl<T: Send + 'static> Callback<T> {
 }
 
 impl Srcu<'_> {
-    /// Has `payload` dropped when all read sections that are there now have ended. Any context.
+    /// Has `payload` dropped when all read-side critical sections that are there now have ended.
+    /// Any context.
     ///
     /// It is dropped with bottom halves off, so where it must not sleep.
     pub(in crate::sync) fn call<T: Send + 'static>(self, callback: Callback<T>, payload: T) {

@@ -2,7 +2,7 @@
 //! All tests, by name, and those of them that are chosen.
 
 use super::machines::{self, Chosen, Facts, Machine, Test, Which, LEFT_OUT_UNDER_RT};
-use super::names::{MODINFO, OF_FILE, OF_SOURCE};
+use super::names::{LINT, MODINFO, OF_FILE, OF_SOURCE};
 use crate::alarms::{self, Defect, IN_CHECK};
 use crate::cli::Common;
 use crate::parts::Programs;
@@ -33,7 +33,7 @@ pub struct Catalog {
     pub module: Vec<&'static str>,
     /// Crates of the workspace whose unit tests run.
     pub crates: Vec<Crate>,
-    /// Checks of the workspace's source.
+    /// Checks of the workspace's source and of the documents.
     pub lint: Vec<&'static str>,
     /// What the module is broken by on purpose.
     pub alarms: Vec<Defect>,
@@ -100,7 +100,7 @@ impl Catalog {
                 .into_iter()
                 .filter(|of| selection.may_have_in(&join("host", &of.name)))
                 .collect(),
-            lint: chosen("", &["fmt", "clippy"]),
+            lint: chosen("", &LINT),
             alarms: match selection {
                 _ if !module || !selection.may_have_in("alarms") => Vec::new(),
                 all if all.is_all() => {

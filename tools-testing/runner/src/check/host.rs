@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is tested without a machine: the workspace's unit tests, its format and its lints.
+//! What is tested without a machine: the workspace's unit tests, its format and its lints, and the
+//! documents.
 
 use super::catalog::{Catalog, Crate};
 use super::context::Context;
+use super::names::HTMLDOCS;
 use crate::build_steps::{cargo, run, Output};
 use crate::progress::seconds;
 use crate::report::Verdict;
@@ -17,6 +19,13 @@ const TAIL: usize = 40;
 /// Runs what is chosen, and adds the results.
 pub fn tests(context: &Context, catalog: &Catalog) {
     for lint in &catalog.lint {
+        if *lint == HTMLDOCS {
+            let source = &context.paths.source;
+            let mut htmldocs = Command::new(source.join("tools-testing/htmldocs"));
+            htmldocs.arg(source.join("build/htmldocs"));
+            whole(context, lint, &mut htmldocs);
+            continue;
+        }
         let arguments: &[&str] = match *lint {
             "fmt" => &["fmt", "--all", "--check"],
             _ => &[

@@ -10,6 +10,12 @@ pub const MODINFO: [(&str, Option<&str>); 5] = [
     ("livepatch", Some("Y")),
 ];
 
+/// Checks of the workspace's source and of the documents.
+pub const LINT: [&str; 3] = ["fmt", "clippy", HTMLDOCS];
+
+/// Whether Sphinx reads the documents without a warning.
+pub const HTMLDOCS: &str = "docs/htmldocs";
+
 /// Checks of the module file.
 pub const OF_FILE: [&str; 3] = ["no-panic", "no-tail-calls", "atomic-bits"];
 
