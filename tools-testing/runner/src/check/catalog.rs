@@ -6,6 +6,7 @@ use super::module::types;
 use crate::alarms::{self, Defect, IN_CHECK};
 use crate::cli::Common;
 use crate::parts::Programs;
+use crate::patches;
 use crate::paths::{Kernel, Kind, Paths};
 use crate::select::Selection;
 use anyhow::{bail, Context, Result};
@@ -56,6 +57,8 @@ pub struct Catalog {
     pub crates: Vec<Crate>,
     /// Checks of the workspace's source.
     pub lint: Vec<&'static str>,
+    /// Checks of the C patches.
+    pub patches: Vec<String>,
     /// What the module is broken by on purpose.
     pub alarms: Vec<Defect>,
 }
@@ -103,6 +106,10 @@ impl Catalog {
                 .filter(|of| selection.may_have_in(&join("host", &of.name)))
                 .collect(),
             lint: chosen("", &["fmt", "clippy"]),
+            patches: patches::checks(paths)?
+                .into_iter()
+                .filter(|check| selection.has(&join(patches::GROUP, check)))
+                .collect(),
             alarms: match selection {
                 _ if !module || !selection.may_have_in("alarms") => Vec::new(),
                 all if all.is_all() => {
@@ -171,6 +178,7 @@ impl Catalog {
         names.extend(self.module.iter().map(|name| join("module", name)));
         names.extend(self.crates.iter().map(|of| join("host", &of.name)));
         names.extend(self.lint.iter().map(|name| (*name).to_owned()));
+        names.extend(self.patches.iter().map(|check| join(patches::GROUP, check)));
         names.extend(self.alarms.iter().map(Defect::test));
         names
     }
