@@ -121,6 +121,30 @@ fn ports_change_beside_a_reader() -> Outcome {
     Ok(())
 }
 
+/// To take a port away waits for no guest that polls.
+fn ports_go_beside_a_poller(abi: Abi) -> Outcome {
+    let mut machine = polling_guest(abi, &[0])?;
+    machine.shared_info().set_masked(5, true);
+    machine.vm.assign(Port::ipi(6, 0))?;
+    let poll = machine.begin_poll(&[5], 0)?;
+    poll.stays(ASLEEP)?;
+    let vm = &machine.vm;
+    thread::scope(|scope| {
+        let (done, gone) = mpsc::channel();
+        // Nobody listens when the case has failed.
+        scope.spawn(move || done.send(vm.deassign(6)));
+        let gone = gone.recv_timeout(AWAKE);
+        // Who waits for the poller goes on now, so that the thread ends.
+        vm.send(5, 0)?;
+        match gone {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(fail("the deassign waits for the poller")),
+        }
+    })?;
+    poll_ends(poll, &mut machine, AWAKE)?;
+    Ok(())
+}
+
 /// What a guest has no word for must not keep it awake.
 fn halted_vcpu_sleeps_after_a_change_of_word_size() -> Outcome {
     let mut machine = Machine::new(Abi::Bits64)?;
@@ -223,6 +247,8 @@ topic! { "c_bugs";
         better_in_rust("a sender undoes an update of its port for good"),
     once ports_change_beside_a_reader
         better_in_rust("a deassign awaits a grace period"),
+    each_abi ports_go_beside_a_poller
+        better_in_rust("a deassign waits for a guest that polls"),
     once event_after_the_vmm_goes_nowhere
         better_in_rust("an event is written to a page that the VMM has left behind"),
     once halted_vcpu_sleeps_after_a_change_of_word_size

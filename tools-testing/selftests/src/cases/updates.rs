@@ -4,10 +4,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use harness::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND};
 use harness::abi::{Abi, VcpuInfo, PAGE_SIZE};
 use harness::check::{check, eventually};
 use harness::guest_cpu::DATA;
+use harness::host::{go_first, pin};
 use harness::host_cpu::hypercall_instruction;
 use harness::machine::{Machine, VCPU_INFO_PAGE};
 use harness::memory::Area;
@@ -42,18 +45,20 @@ fn write_sending_loop(machine: &Machine) -> Outcome {
 
 /// After an update no event goes to the old vCPU, however it met with a sender.
 pub fn no_event_goes_to_the_old_vcpu() -> Outcome {
-    updates_against_a_sender(0)
+    updates_against_a_sender(0, false)
 }
 
 /// Who was sending already may still reach the old vCPU after an update, but whoever begins later
 /// does not.
 pub fn an_update_is_not_undone_by_a_sender() -> Outcome {
-    updates_against_a_sender(4)
+    updates_against_a_sender(4, true)
 }
 
 /// Updates a port back and forth under a guest that sends to it. After an update the old vCPU may
 /// have no more than so many events, one after the other.
-fn updates_against_a_sender(strays: usize) -> Outcome {
+///
+/// On one CPU the sender is interrupted by each update, wherever it is, and goes on afterwards.
+fn updates_against_a_sender(strays: usize, on_one_cpu: bool) -> Outcome {
     const PORT: u32 = 9;
     let mut machine = Machine::new(Abi::Bits64)?;
     machine.boot(0)?;
@@ -75,7 +80,10 @@ fn updates_against_a_sender(strays: usize) -> Outcome {
     machine.ram.write(DATA, &5_u32.to_le_bytes())?;
     machine.vm.assign(Port::interdomain(5, PORT, OLD))?;
     write_sending_loop(&machine)?;
-    let sender = machine.detach(0, |vcpu| {
+    let sender = machine.detach(0, move |vcpu| {
+        if on_one_cpu && pin(0).is_err() {
+            return Err(Errno::EINVAL);
+        }
         let mut regs = vcpu.fd.get_regs().map_err(errno)?;
         regs.rip = LOOP;
         regs.rflags = 2;
@@ -88,12 +96,22 @@ fn updates_against_a_sender(strays: usize) -> Outcome {
     };
     eventually("the first event", || machine.shared_info().pending(PORT))?;
 
+    if on_one_cpu {
+        pin(0)?;
+        // Whoever may not do this is in the sender's way less often.
+        let _ = go_first();
+    }
     let mut seed = 12345_u64;
     let mut nap = || {
         seed = seed
             .wrapping_mul(6364136223846793005)
             .wrapping_add(1442695040888963407);
-        let until = Instant::now() + Duration::from_nanos((seed >> 33) % 100_000);
+        let random = seed >> 33;
+        if on_one_cpu {
+            let longest = if random % 2 == 0 { 20_000 } else { 300_000 };
+            return thread::sleep(Duration::from_nanos(random / 2 % longest));
+        }
+        let until = Instant::now() + Duration::from_nanos(random % 100_000);
         if seed >> 63 == 0 {
             thread::sleep(Duration::from_nanos(1));
         }
@@ -102,9 +120,10 @@ fn updates_against_a_sender(strays: usize) -> Outcome {
         }
     };
     let start = Instant::now();
+    let long = Duration::from_secs(if on_one_cpu { 10 } else { 3 });
     let mut rounds = 0;
     // However slow the machine is, there is something to see.
-    while start.elapsed() < Duration::from_secs(3) || rounds < 20 {
+    while start.elapsed() < long || rounds < 20 {
         let target = rounds % 2;
         let ids = [OLD, NEW];
         // Updates that a sender meets at any point of its way.

@@ -77,10 +77,10 @@ pub const BUGS: &[Bug] = &[
         right: "an event for a VM whose address space is gone changes no memory",
     },
     Bug {
-        name: "deassign-beside-reader",
-        cases: &["c_bugs/ports_change_beside_a_reader"],
-        who: "nobody on purpose: a VMM whose guest's memory is slow to come",
-        right: "a port is taken away, or bound to another vCPU, while another ioctl waits for a page",
+        name: "deassign-beside-poller",
+        cases: &["c_bugs/ports_go_beside_a_poller"],
+        who: GUEST,
+        right: "a port is taken away while the guest sleeps in SCHEDOP_poll",
     },
     Bug {
         name: "timer-in-hard-interrupt",
