@@ -82,10 +82,11 @@ check:
 alarms:
 	@$(RUN_DEBUG) alarms $(addprefix --seed ,$(SEED)) $(NAME)
 
-## check-upstream: build the debug kernel's KVM with each C patch of samples/upstream, and see that what
-##        it mends fails without and passes with it (PATCH=name for one); writes Documentation/upstream.rst
+## check-upstream: build the debug kernel's KVM with each C patch of samples/upstream, and see that
+##        what it mends fails without it and passes with it (PATCH=name: one of them; RT=1: with
+##        PREEMPT_RT); writes Documentation/upstream.rst
 check-upstream:
-	@$(RUN_DEBUG) check-upstream $(PATCH)
+	@$(RUN_DEBUG) check-upstream $(if $(RT),--rt) $(PATCH)
 
 ## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
 lockgraph:

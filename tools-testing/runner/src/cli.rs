@@ -151,6 +151,10 @@ pub enum Command {
         /// as it is
         #[arg(value_name = "PATCH")]
         patches: Vec<String>,
+
+        /// On the debug kernel with PREEMPT_RT; Documentation/upstream.rst stays as it is
+        #[arg(long)]
+        rt: bool,
     },
 
     /// Give a prompt in a machine with KVM; our module lies at /kvm_xen_rs.ko

@@ -55,7 +55,7 @@ mod tests {
         let document = format!("before\n{BEGIN}old{END}after\n");
         let new = with(&document, &[tried()], "7.3.4", "emulation").unwrap();
         assert!(new.starts_with("before\n") && new.ends_with("after\n"));
-        assert!(new.contains("   * - ``do-it``\n     - `A thing <c-bugs.rst>`_\n"));
+        assert!(new.contains("   * - ``do-it``\n     - `A thing <c-bugs.rst>`__\n"));
         assert!(!new.contains("old"));
         assert_eq!(with(&new, &[tried()], "7.3.4", "emulation").unwrap(), new);
         assert!(with("no place", &[], "7.3.4", "emulation").is_err());

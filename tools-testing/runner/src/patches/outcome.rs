@@ -27,6 +27,8 @@ pub struct Tried {
     pub upstream: Option<Vec<Seen>>,
     /// What the kernel has reported with it that it should not.
     pub splats: Vec<Splat>,
+    /// How often `xen_shinfo_test` was run again, as C had lost its timer.
+    pub again: usize,
 }
 
 impl Tried {
@@ -54,6 +56,7 @@ impl Tried {
             reproducers: reproducers.collect(),
             upstream: after.map(|shown| UPSTREAM.map(|test| shown.of(test)).into()),
             splats: splats.filter(|splat| !is_known(splat)).cloned().collect(),
+            again: 0,
             patch,
         }
     }
@@ -105,7 +108,7 @@ impl Tried {
         [
             format!("``{}``", patch.name),
             match &patch.bug {
-                Some(bug) => format!("`{bug} <c-bugs.rst>`_"),
+                Some(bug) => format!("`{bug} <c-bugs.rst>`__"),
                 None => "none".into(),
             },
             match &patch.without {
@@ -115,7 +118,11 @@ impl Tried {
             column(0),
             column(1),
             column(2),
-            upstream.map_or_else(|| "not run".into(), |seen| each(seen.iter())),
+            match (upstream.map(|seen| each(seen.iter())), self.again) {
+                (None, _) => "not run".into(),
+                (Some(seen), 0) => seen,
+                (Some(seen), again) => format!("{seen}, after {again} without the timer's event"),
+            },
             match &self.checkpatch {
                 Verdict::Ok => "clean".into(),
                 Verdict::Skip(why) | Verdict::NotOk(why, _) => why.clone(),
@@ -220,5 +227,10 @@ pub mod tests {
             ["fails, skipped: no", "passes", "passes", "passes"]
         );
         assert_eq!(cells[8], "7.2, 7.3; a word");
+        tried.again = 2;
+        assert_eq!(
+            tried.cells()[6],
+            "passes, after 2 without the timer's event"
+        );
     }
 }

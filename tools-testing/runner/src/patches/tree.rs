@@ -42,11 +42,11 @@ impl Tree {
             .parent()
             .and_then(Path::file_name)
             .unwrap_or_default();
+        let key = key.to_string_lossy();
         let above = paths.source.join("build/upstream");
-        let directory = above.join("source").join(key);
+        let directory = above.join("source").join(&*key);
         if !directory.exists() {
-            // Those of other kernels: two and a half gigabytes each.
-            remove(&above.join("source"))?;
+            remove_others(&above.join("source"), &key)?;
             let partial = above.join("source.partial");
             remove(&partial)?;
             fs::create_dir_all(above.join("source"))?;
@@ -66,7 +66,7 @@ impl Tree {
             fs::rename(&partial, &directory).with_context(|| directory.display().to_string())?;
         }
         Ok(Tree {
-            touched: above.join(TOUCHED),
+            touched: above.join(format!("{TOUCHED}-{key}")),
             logs: paths.logs.join("host"),
             directory,
             source,
@@ -126,9 +126,45 @@ fn jobs() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Removes the copies of what was that kernel's source before: two and a half gigabytes each.
+fn remove_others(directory: &Path, key: &str) -> Result<()> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let entry = entry?;
+        if stem(&entry.file_name().to_string_lossy()) == stem(key) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// A name without what is behind its last hyphen.
+fn stem(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(stem, _)| stem)
+}
+
 fn remove(directory: &Path) -> Result<()> {
     if directory.exists() {
         fs::remove_dir_all(directory).with_context(|| directory.display().to_string())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_the_same_kernel_go_and_no_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let make = |name: &str| fs::create_dir(directory.path().join(name)).unwrap();
+        ["k-7.3-debug-1", "k-7.3-debug-2", "k-7.3-debug-rt-1"].map(make);
+        remove_others(directory.path(), "k-7.3-debug-3").unwrap();
+        let left = fs::read_dir(directory.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["k-7.3-debug-rt-1"]);
+        remove_others(&directory.path().join("none"), "k").unwrap();
+    }
 }
