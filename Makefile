@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install deb samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell htmldocs rustdoc rust-analyzer fmt clippy clean help
+.PHONY: modules modules_install deb samples port detour demo sample check check-upstream alarms bench lockgraph fuzz soak coverage takeover mutants shell htmldocs rustdoc rust-analyzer fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -90,6 +90,12 @@ check:
 ##        (NAME=pattern for some of the ways; they are in tools-testing/runner/alarms.toml)
 alarms:
 	@$(RUN_DEBUG) alarms $(addprefix --seed ,$(SEED)) $(NAME)
+
+## check-upstream: build the debug kernel's KVM with each C patch of samples/upstream, and see that
+##        what it mends fails without it and passes with it (PATCH=name: one of them; RT=1: with
+##        PREEMPT_RT); writes Documentation/upstream.rst
+check-upstream:
+	@$(RUN_DEBUG) check-upstream $(if $(RT),--rt) $(PATCH)
 
 ## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
 lockgraph:

@@ -144,6 +144,19 @@ pub enum Command {
     /// Measure which lines of our module run in the tests on Rust
     Coverage(Coverage),
 
+    /// Try the C patches of samples/upstream: KVM of the debug kernel is built with each, and its
+    /// reproducer has to fail without it, and to pass with it and on Rust
+    CheckUpstream {
+        /// Only these, by the names of their files without .patch; Documentation/upstream.rst stays
+        /// as it is
+        #[arg(value_name = "PATCH")]
+        patches: Vec<String>,
+
+        /// On the debug kernel with PREEMPT_RT; Documentation/upstream.rst stays as it is
+        #[arg(long)]
+        rt: bool,
+    },
+
     /// Give a prompt in a machine with KVM; our module lies at /kvm_xen_rs.ko
     Shell,
 }

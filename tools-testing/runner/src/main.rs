@@ -21,6 +21,7 @@ mod migratable;
 mod modules;
 mod narrate;
 mod parts;
+mod patches;
 mod paths;
 mod progress;
 mod qemu;
@@ -82,6 +83,7 @@ fn run(cli: &Cli) -> Result<bool> {
         } => check::run(&cli.common, tests, beside.as_deref(), *list),
         Command::Alarms { names, count } => alarms::run(&cli.common, names, *count),
         Command::Bench(options) => bench::run(&cli.common, options),
+        Command::CheckUpstream { patches, rt } => patches::run(&cli.common, patches, *rt),
         Command::Coverage(options) => coverage::run(&cli.common, options),
         Command::Lockgraph => check::lock_order::run(&cli.common),
         Command::Sample => sample::run(&cli.common).map(|()| true),

@@ -13,6 +13,8 @@ pub struct Modules {
     needs: HashMap<String, Vec<String>>,
     by_name: HashMap<String, String>,
     builtin: Vec<String>,
+    /// Files that are taken in place of modules, by these's names.
+    replaced: HashMap<String, PathBuf>,
 }
 
 impl Modules {
@@ -46,7 +48,14 @@ impl Modules {
             needs,
             by_name,
             builtin: builtin.lines().map(name_of).collect(),
+            replaced: HashMap::new(),
         }
+    }
+
+    /// Takes this file in place of the module of its name.
+    pub fn replace(&mut self, file: &Path) {
+        let name = name_of(&file.to_string_lossy());
+        self.replaced.insert(name, file.to_owned());
     }
 
     /// Paths, as in modules.dep, of `name` and what it needs, in the order of loading. Empty for
@@ -66,7 +75,12 @@ impl Modules {
 
     /// The module itself, decompressed.
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {
-        let file = self.dir.join(path);
+        let own = || self.dir.join(path);
+        let file = self
+            .replaced
+            .get(&name_of(path))
+            .cloned()
+            .unwrap_or_else(own);
         let decompressor = match file.extension().and_then(|e| e.to_str()) {
             Some("xz") => "xz",
             Some("zst") => "zstd",
@@ -119,6 +133,18 @@ mod tests {
             .collect();
         assert_eq!(names, ["irqbypass", "kvm", "ccp", "kvm_amd"]);
         assert_eq!(modules().closure("irqbypass").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_replaced_module_is_read_from_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("kvm-amd.ko");
+        fs::write(&file, "patched").unwrap();
+        let mut modules = modules();
+        modules.replace(&file);
+        let path = "kernel/arch/x86/kvm/kvm-amd.ko.xz";
+        assert_eq!(modules.read(path).unwrap(), b"patched");
+        assert!(modules.read("kernel/arch/x86/kvm/kvm.ko").is_err());
     }
 
     #[test]

@@ -182,6 +182,11 @@ impl<'a> Parts<'a> {
         Ok((initramfs, plan))
     }
 
+    /// Has machines load this file in place of the kernel's module of its name.
+    pub fn replace_module(&mut self, file: &Path) {
+        self.modules.replace(file);
+    }
+
     /// One of upstream's tests, to run in the machine.
     pub fn upstream(&self, initramfs: &mut Initramfs, test: &str) -> Result<ExecAction> {
         let path = format!("/tests/{test}");

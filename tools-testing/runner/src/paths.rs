@@ -80,6 +80,22 @@ impl Paths {
         Ok(group)
     }
 
+    /// Every kernel that is there, once.
+    pub fn at_hand(&self) -> Result<Vec<Kernel>> {
+        let entries =
+            fs::read_dir(&self.kernels).with_context(|| self.kernels.display().to_string())?;
+        let mut kernels = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            if path.join("release").exists() {
+                kernels.push(Kernel::open(&path)?);
+            }
+        }
+        kernels.sort_by(|one, other| one.label.cmp(&other.label));
+        kernels.dedup_by(|one, other| one.label == other.label);
+        Ok(kernels)
+    }
+
     /// Where our module for a kernel is built.
     pub fn module_objects(&self, kernel: &Kernel) -> PathBuf {
         self.objects("module", kernel)

@@ -5,16 +5,14 @@ use std::io::{self, stdout, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use case::{expand, Case, Filter};
 use clap::Parser;
 use harness::child;
 use harness::kernel::{self, Has};
 use harness::ktap::Ktap;
-use side::Side;
-
-mod case;
-mod cases;
-mod side;
+use selftests::case::{expand, Case, Filter};
+use selftests::cases;
+use selftests::obstacle::obstacle;
+use selftests::side::Side;
 
 /// All is well.
 const PASSED: u8 = 0;
@@ -125,21 +123,6 @@ fn choose(options: &Options) -> Result<Vec<Case>, String> {
         return Err("--timeout must be more than 0 and at most 86400".into());
     }
     Ok(cases)
-}
-
-/// Why no case can run here, if that is so.
-fn obstacle() -> Option<String> {
-    let kvm = match kvm_ioctls::Kvm::new() {
-        Ok(kvm) => kvm,
-        Err(error) => return Some(format!("cannot open /dev/kvm: {error}")),
-    };
-    if let Err(error) = kvm.create_vm() {
-        return Some(format!("KVM cannot create a VM: {error}"));
-    }
-    if kvm.check_extension_int(kvm_ioctls::Cap::XenHvm) <= 0 {
-        return Some("KVM has no support for Xen guests (CONFIG_KVM_XEN)".into());
-    }
-    None
 }
 
 fn run(cases: &[Case], options: &Options) -> io::Result<u8> {

@@ -6,6 +6,7 @@ use super::names::{LINT, MODINFO, OF_FILE, OF_SOURCE};
 use crate::alarms::{self, Defect, IN_CHECK};
 use crate::cli::Common;
 use crate::parts::Programs;
+use crate::patches;
 use crate::paths::{Kernel, Kind, Paths};
 use crate::select::Selection;
 use anyhow::{bail, Context, Result};
@@ -35,6 +36,8 @@ pub struct Catalog {
     pub crates: Vec<Crate>,
     /// Checks of the workspace's source and of the documents.
     pub lint: Vec<&'static str>,
+    /// Checks of the C patches.
+    pub patches: Vec<String>,
     /// What the module is broken by on purpose.
     pub alarms: Vec<Defect>,
     /// Groups of tests that would have been chosen, but have no place on their kernel.
@@ -101,6 +104,10 @@ impl Catalog {
                 .filter(|of| selection.may_have_in(&join("host", &of.name)))
                 .collect(),
             lint: chosen("", &LINT),
+            patches: patches::checks(paths)?
+                .into_iter()
+                .filter(|check| selection.has(&join(patches::GROUP, check)))
+                .collect(),
             alarms: match selection {
                 _ if !module || !selection.may_have_in("alarms") => Vec::new(),
                 all if all.is_all() => {
@@ -169,6 +176,7 @@ impl Catalog {
         names.extend(self.module.iter().map(|name| join("module", name)));
         names.extend(self.crates.iter().map(|of| join("host", &of.name)));
         names.extend(self.lint.iter().map(|name| (*name).to_owned()));
+        names.extend(self.patches.iter().map(|check| join(patches::GROUP, check)));
         names.extend(self.alarms.iter().map(Defect::test));
         names
     }

@@ -6,6 +6,7 @@ use super::catalog::{Catalog, Crate};
 use super::context::Context;
 use super::names::HTMLDOCS;
 use crate::build_steps::{cargo, run, Output};
+use crate::patches;
 use crate::progress::seconds;
 use crate::report::Verdict;
 use std::fs;
@@ -40,6 +41,12 @@ pub fn tests(context: &Context, catalog: &Catalog) {
             ],
         };
         whole(context, lint, &mut cargo(context.paths, arguments));
+    }
+    for check in &catalog.patches {
+        let begun = Instant::now();
+        let verdict = patches::check(context.paths, check);
+        let name = format!("{}/{check}", patches::GROUP);
+        context.report.add(&name, verdict, Some(begun.elapsed()));
     }
     for of in &catalog.crates {
         unit_tests(context, of);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What C gets wrong (Documentation/c-bugs.rst): these cases fail there.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom, Write};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,25 +10,22 @@ use std::time::{Duration, Instant};
 use kvm_bindings::kvm_regs;
 use nix::errno::Errno;
 
+use super::updates::{an_update_is_not_undone_by_a_sender, no_event_goes_to_the_old_vcpu};
+use crate::kernel_log::{kernel_log, records};
 use crate::topic;
-use harness::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND};
 use harness::abi::sched::{SCHEDOP_POLL, SCHED_OP};
-use harness::abi::{Abi, VcpuInfo, PAGE_SIZE};
+use harness::abi::Abi;
 use harness::attr::INVALID_GPA;
-use harness::check::{check, check_eq, check_err, eventually};
+use harness::check::{check, check_eq, check_err};
 use harness::guest_code::Entry;
-use harness::guest_cpu::DATA;
-use harness::host_cpu::hypercall_instruction;
 use harness::irqfd::Route;
-use harness::machine::{Machine, VCPU_INFO_PAGE};
-use harness::memory::Area;
+use harness::machine::Machine;
 use harness::memslot_thread::add_and_remove_slot;
 use harness::orphan::Orphan;
 use harness::outcome::{fail, Outcome, Stop};
 use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE, POLL};
 use harness::port::Port;
 use harness::vcpu::Exit;
-use harness::vm::errno;
 use harness::withheld::Withheld;
 
 /// Whatever a guest waits for, the VMM can change its memory meanwhile.
@@ -95,15 +91,16 @@ fn port_of_another_vcpu_wakes(abi: Abi) -> Outcome {
 fn each_of_many_pollers_wakes() -> Outcome {
     const POLLERS: u32 = 24;
     const GSI: u32 = 7;
-    let ids: Vec<u32> = (0..POLLERS).collect();
-    let mut machine = polling_guest(Abi::Bits64, &ids)?;
+    let mut machine = polling_guest(Abi::Bits64, &[0])?;
     machine.vm.set_routes(&[Route::new(GSI, 5, 0)])?;
     let irqfd = machine.vm.irqfd(GSI)?;
     machine.shared_info().set_masked(5, true);
     machine.write_poll(&[5, 6], 0)?;
     let mut polls = Vec::new();
-    for index in 0..ids.len() {
+    for id in 0..POLLERS {
+        let index = id as usize;
         if index > 0 {
+            machine.add_vcpu(id)?;
             machine.boot_with_hypercalls(index)?;
         }
         polls.push(machine.detach(index, |vcpu| {
@@ -118,111 +115,6 @@ fn each_of_many_pollers_wakes() -> Outcome {
         poll_ends(poll, &mut machine, AWAKE)?;
     }
     Ok(())
-}
-
-/// Where the guest's loop is.
-const LOOP: u64 = 0x2_4000;
-/// vCPUs between the sender and the targets: C looks through all of them for the
-/// target's number, which makes the time long in which it may be overtaken.
-const CROWD: u32 = 48;
-const OLD: u32 = 200;
-const NEW: u32 = 201;
-
-/// Guest code that sends to a port for ever.
-fn write_sending_loop(machine: &Machine) -> Outcome {
-    let mut code = Vec::new();
-    for (opcode, value) in [
-        (0xb8_u8, EVENT_CHANNEL_OP), // mov eax
-        (0xbf, EVTCHNOP_SEND),       // mov edi
-        (0xbe, DATA),                // mov esi
-    ] {
-        code.push(opcode);
-        code.extend_from_slice(&(value as u32).to_le_bytes());
-    }
-    code.extend_from_slice(&hypercall_instruction().1);
-    let back = -(code.len() as i8 + 2);
-    code.extend_from_slice(&[0xeb, back as u8]); // jmp
-    machine.ram.write(LOOP, &code)
-}
-
-/// After an update no event goes to the old vCPU, however it met with a sender.
-fn no_event_goes_to_the_old_vcpu() -> Outcome {
-    const PORT: u32 = 9;
-    let mut machine = Machine::new(Abi::Bits64)?;
-    machine.boot(0)?;
-    for id in 0..CROWD {
-        machine.add_vcpu(100 + id)?;
-    }
-    let mut infos = Vec::new();
-    for (at, id) in [OLD, NEW].into_iter().enumerate() {
-        machine.add_vcpu(id)?;
-        let page = VCPU_INFO_PAGE + 1 + at;
-        machine
-            .area
-            .slice(page, 0, PAGE_SIZE)
-            .copy_from(&[0_u8; PAGE_SIZE]);
-        let vcpu = machine.vcpus.last().expect("just added");
-        vcpu.set_vcpu_info(Area::gpa(page, 0))?;
-        infos.push(page);
-    }
-    machine.ram.write(DATA, &5_u32.to_le_bytes())?;
-    machine.vm.assign(Port::interdomain(5, PORT, OLD))?;
-    write_sending_loop(&machine)?;
-    let sender = machine.detach(0, |vcpu| {
-        let mut regs = vcpu.fd.get_regs().map_err(errno)?;
-        regs.rip = LOOP;
-        regs.rflags = 2;
-        vcpu.fd.set_regs(&regs).map_err(errno)?;
-        vcpu.run()
-    })?;
-    let sel = |page: usize| {
-        let area = machine.area.slice(page, 0, 64);
-        VcpuInfo::new(area, Abi::Bits64)
-    };
-    eventually("the first event", || machine.shared_info().pending(PORT))?;
-
-    let mut seed = 12345_u64;
-    let mut nap = || {
-        seed = seed
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
-        let until = Instant::now() + Duration::from_nanos((seed >> 33) % 100_000);
-        if seed >> 63 == 0 {
-            thread::sleep(Duration::from_nanos(1));
-        }
-        while Instant::now() < until {
-            std::hint::spin_loop();
-        }
-    };
-    let start = Instant::now();
-    let mut rounds = 0;
-    // However slow the machine is, there is something to see.
-    while start.elapsed() < Duration::from_secs(3) || rounds < 20 {
-        let target = rounds % 2;
-        let ids = [OLD, NEW];
-        // Updates that a sender meets at any point of its way.
-        machine.vm.update(Port::interdomain(5, PORT, ids[target]))?;
-        nap();
-        machine
-            .vm
-            .update(Port::interdomain(5, PORT, ids[1 - target]))?;
-        nap();
-        machine.vm.update(Port::interdomain(5, PORT, ids[target]))?;
-        // From here on all is for the target.
-        let (old, new) = (sel(infos[1 - target]), sel(infos[target]));
-        old.acknowledge();
-        new.acknowledge();
-        machine.shared_info().set_pending(PORT, false);
-        eventually("an event", || new.pending_sel() | old.pending_sel() != 0)?;
-        check_eq(
-            format!("events at the old vCPU after round {rounds}"),
-            old.pending_sel(),
-            0,
-        )?;
-        rounds += 1;
-    }
-    println!("# {rounds} rounds of updates against a sender");
-    sender.stays(Duration::from_millis(1))
 }
 
 /// To take a port away, or to bind it to another vCPU, waits for no one who is inside of
@@ -261,6 +153,30 @@ fn ports_change_beside_a_reader() -> Outcome {
     Ok(())
 }
 
+/// To take a port away waits for no guest that polls.
+fn ports_go_beside_a_poller(abi: Abi) -> Outcome {
+    let mut machine = polling_guest(abi, &[0])?;
+    machine.shared_info().set_masked(5, true);
+    machine.vm.assign(Port::ipi(6, 0))?;
+    let poll = machine.begin_poll(&[5], 0)?;
+    poll.stays(ASLEEP)?;
+    let vm = &machine.vm;
+    thread::scope(|scope| {
+        let (done, gone) = mpsc::channel();
+        // Nobody listens when the case has failed.
+        scope.spawn(move || done.send(vm.deassign(6)));
+        let gone = gone.recv_timeout(AWAKE);
+        // Who waits for the poller goes on now, so that the thread ends.
+        vm.send(5, 0)?;
+        match gone {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(fail("the deassign waits for the poller")),
+        }
+    })?;
+    poll_ends(poll, &mut machine, AWAKE)?;
+    Ok(())
+}
+
 /// What a guest has no word for must not keep it awake.
 fn halted_vcpu_sleeps_after_a_change_of_word_size() -> Outcome {
     let mut machine = Machine::new(Abi::Bits64)?;
@@ -285,32 +201,6 @@ fn halted_vcpu_sleeps_after_a_change_of_word_size() -> Outcome {
         format!("a halted vCPU that sleeps; it used {used:?} of 500 ms"),
         used < Duration::from_millis(50),
     )
-}
-
-/// A reader of what the kernel logs from now on.
-fn kernel_log() -> Outcome<File> {
-    let mut log = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open("/dev/kmsg")
-        .map_err(|error| Stop::Skip(format!("cannot read the kernel's log: {error}")))?;
-    log.seek(SeekFrom::End(0))?;
-    Ok(log)
-}
-
-/// Records of the log that are left to read; each read returns one.
-fn records(log: &mut File) -> Outcome<Vec<String>> {
-    let mut records = Vec::new();
-    let mut record = [0; 8192];
-    loop {
-        match log.read(&mut record) {
-            Ok(length) => records.push(String::from_utf8_lossy(&record[..length]).into_owned()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(records),
-            // Some were overwritten; the rest follows.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 /// Has warnings that the kernel gives once appear anew, and skips the case where
@@ -387,8 +277,12 @@ topic! { "c_bugs";
         better_in_rust("a port wakes the vCPU that it is bound to only"),
     once no_event_goes_to_the_old_vcpu
         better_in_rust("a sender may undo an update of its port"),
+    once an_update_is_not_undone_by_a_sender
+        better_in_rust("a sender undoes an update of its port for good"),
     once ports_change_beside_a_reader
         better_in_rust("a deassign awaits a grace period"),
+    each_abi ports_go_beside_a_poller
+        better_in_rust("a deassign waits for a guest that polls"),
     once event_after_the_vmm_goes_nowhere
         better_in_rust("an event is written to a page that the VMM has left behind"),
     once halted_vcpu_sleeps_after_a_change_of_word_size

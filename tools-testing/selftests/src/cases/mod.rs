@@ -13,6 +13,7 @@ mod hypercall;
 mod hypercall_exit;
 mod hypercall_page;
 mod irqfd;
+mod lockdep;
 mod poll_timeout;
 mod ports;
 mod runstate;
@@ -22,6 +23,7 @@ mod shared_info;
 mod slow_path;
 mod timer;
 mod upcall;
+mod updates;
 mod vcpu_attr;
 mod vcpu_info;
 mod vm_attr;
@@ -57,3 +59,6 @@ pub const WITH_XEN_POLL_TIMEOUT: &[&Topic] = &[&poll_timeout::TOPIC];
 
 /// For a kernel with fault injection.
 pub const WITH_FAULT_INJECTION: &[&Topic] = &[&failing_allocations::TOPIC];
+
+/// For a kernel with lockdep, which reports once: of these only one is run in a boot.
+pub const WITH_LOCKDEP: &[&Topic] = &[&lockdep::TOPIC];
