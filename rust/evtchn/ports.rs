@@ -5,7 +5,8 @@
 //! Hypercalls look a port up without the leaf mutex, inside `kvm->srcu` and with `shared_info`
 //! locked for reading, and deliver before they release that. So what was taken out of the table, or
 //! changed, is out of use when those who have the lock then have released it: after the ioctl has
-//! returned, no event goes where it went before. It is freed when no reader is left in `kvm->srcu`.
+//! returned, no bit is set where it was before. An upcall or a kick for one that was may come later.
+//! It is freed when no reader is left in `kvm->srcu`.
 
 use crate::{
     bindings,
