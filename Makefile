@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install deb samples port detour demo sample check alarms bench lockgraph fuzz soak coverage takeover mutants shell fmt clippy clean help
+.PHONY: modules modules_install deb samples port detour demo sample check alarms litmus bench lockgraph fuzz soak coverage takeover mutants shell fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -90,6 +90,10 @@ check:
 ##        (NAME=pattern for some of the ways; they are in tools-testing/runner/alarms.toml)
 alarms:
 	@$(RUN_DEBUG) alarms $(addprefix --seed ,$(SEED)) $(NAME)
+
+## litmus: the order of memory accesses, by herd7 and the memory model in KDIR's source
+litmus:
+	@tools-testing/litmus/run '$(KDIR)'
 
 ## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
 lockgraph:
