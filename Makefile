@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install deb samples port detour demo sample check check-upstream alarms bench lockgraph fuzz soak coverage takeover mutants shell htmldocs rustdoc rust-analyzer fmt clippy clean help
+.PHONY: modules modules_install deb samples port detour demo sample check check-upstream alarms bench lockgraph litmus fuzz soak coverage takeover mutants shell htmldocs rustdoc rust-analyzer fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -91,11 +91,17 @@ check:
 alarms:
 	@$(RUN_DEBUG) alarms $(addprefix --seed ,$(SEED)) $(NAME)
 
+<<<<<<< HEAD
 ## check-upstream: build the debug kernel's KVM with each C patch of samples/upstream, and see that
 ##        what it mends fails without it and passes with it (PATCH=name: one of them; RT=1: with
 ##        PREEMPT_RT); writes Documentation/upstream.rst
 check-upstream:
 	@$(RUN_DEBUG) check-upstream $(if $(RT),--rt) $(PATCH)
+=======
+## litmus: the order of memory accesses, by herd7 and the memory model in KDIR's source
+litmus:
+	@tools-testing/litmus/run '$(KDIR)'
+>>>>>>> litmus
 
 ## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
 lockgraph:
