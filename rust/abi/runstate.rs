@@ -53,14 +53,24 @@ const fn min(a: u64, b: u64) -> u64 {
     }
 }
 
-impl Runstate {
-    /// Adds time to the account of `state`.
-    const fn add(&mut self, state: State, time: u64) {
-        let account = &mut self.times[state as usize];
-        *account = account.wrapping_add(time);
-    }
+/// Accounts, wherever they are.
+pub(crate) trait Accounts {
+    /// The state now.
+    fn state(&self) -> State;
 
-    /// Ends the present state at `now`, and begins another.
+    /// Has it be another.
+    fn set_state(&mut self, state: State);
+
+    /// When it began.
+    fn entry_time(&self) -> u64;
+
+    /// Has it have begun at another time.
+    fn set_entry_time(&mut self, time: u64);
+
+    /// Adds time to the account of `state`.
+    fn add(&mut self, state: State, time: u64);
+
+    /// Ends the present state at `now`, and begins another; returns whether that was accounted for.
     ///
     /// `stolen` is how long the thread has waited for a CPU meanwhile. That counts only against a
     /// vCPU that would have run: it is moved to the account of being runnable. It is less than
@@ -69,21 +79,45 @@ impl Runstate {
     ///
     /// A clock that went backwards accounts nothing: when it has caught up, all time since the last
     /// account goes to the state that is the present one then.
-    #[cfg_attr(
-        MODULE,
-        allow(dead_code, reason = "the module has its accounts in place")
-    )]
-    pub(crate) const fn change(&mut self, now: u64, stolen: i64, state: State) {
-        if let Some(spent) = Spent::new(self.state, self.entry_time, now, stolen) {
+    #[inline(always)]
+    fn change(&mut self, now: u64, stolen: i64, state: State) -> bool {
+        let spent = Spent::new(self.state(), self.entry_time(), now, stolen);
+        if let Some(spent) = &spent {
             self.add(State::Runnable, spent.stolen);
             self.add(spent.state, spent.time);
-            self.entry_time = now;
+            self.set_entry_time(now);
         }
+        self.set_state(state);
+        spent.is_some()
+    }
+}
+
+impl Accounts for Runstate {
+    fn state(&self) -> State {
+        self.state
+    }
+
+    fn set_state(&mut self, state: State) {
         self.state = state;
     }
 
+    fn entry_time(&self) -> u64 {
+        self.entry_time
+    }
+
+    fn set_entry_time(&mut self, time: u64) {
+        self.entry_time = time;
+    }
+
+    fn add(&mut self, state: State, time: u64) {
+        let account = &mut self.times[state as usize];
+        *account = account.wrapping_add(time);
+    }
+}
+
+impl Runstate {
     /// Shifts all accounts by those of `by`, whose state means nothing.
-    pub(crate) const fn adjust(&mut self, by: &Self) {
+    pub(crate) fn adjust(&mut self, by: &Self) {
         self.entry_time = self.entry_time.wrapping_add(by.entry_time);
         self.add(State::Running, by.times[0]);
         self.add(State::Runnable, by.times[1]);
@@ -99,20 +133,20 @@ impl Runstate {
 }
 
 /// What a state that ends is to be charged for.
-pub(crate) struct Spent {
+struct Spent {
     /// The state.
-    pub(crate) state: State,
+    state: State,
     /// How long it was.
-    pub(crate) time: u64,
+    time: u64,
     /// How long the vCPU was runnable beside that.
-    pub(crate) stolen: u64,
+    stolen: u64,
 }
 
 impl Spent {
     /// Of `state`, which began at `entry_time` (0: never, so the vCPU was offline), until `now`; see
-    /// [`Runstate::change`]. None where the clock went backwards.
+    /// [`Accounts::change`]. None where the clock went backwards.
     #[inline(always)]
-    pub(crate) const fn new(state: State, entry_time: u64, now: u64, stolen: i64) -> Option<Self> {
+    const fn new(state: State, entry_time: u64, now: u64, stolen: i64) -> Option<Self> {
         let time = now.wrapping_sub(entry_time);
         if time > i64::MAX as u64 {
             return None;

@@ -9,7 +9,7 @@ use super::{OwnVcpu, Vcpu};
 use crate::{
     abi::{
         pvclock::TimeInfo,
-        runstate::{Runstate, Spent, State},
+        runstate::{Accounts, Runstate, State},
     },
     bindings,
     object::{field, Object},
@@ -104,24 +104,10 @@ impl<'a> OwnVcpu<'a> {
         unsafe { Gpc::from_raw(cache) }
     }
 
-    /// The state that it is in.
-    fn state(self) -> State {
-        // Only states get there, from here as from C.
-        State::from_u64(self.current_runstate().into()).unwrap_or(State::Offline)
-    }
-
     /// How long it was in each state, before it last began another.
     #[inline(always)]
     fn times(self) -> *mut [u64; 4] {
         field!(self.xen(), runstate_times).as_ptr()
-    }
-
-    /// Adds to how long it was in the state `state`.
-    #[inline(always)]
-    fn add_time(self, state: State, time: u64) {
-        let field = field!(self.xen(), runstate_times).item(state as usize);
-        // SAFETY: As for the setters above.
-        unsafe { field.write_once(field.read_once().wrapping_add(time)) }
     }
 
     /// The accounts of its runstate.
@@ -140,7 +126,7 @@ impl<'a> OwnVcpu<'a> {
     }
 
     /// Ends the state that it is in at `now`, and begins another; see
-    /// [`Runstate::change`].
+    /// [`Accounts::change`].
     ///
     /// The task may be preempted, and then does the same from within the scheduler: not in the
     /// midst of this, or the accounts would not add up any more.
@@ -149,16 +135,12 @@ impl<'a> OwnVcpu<'a> {
         interrupts::without(|| {
             let waited = run_delay();
             let stolen = waited.wrapping_sub(self.last_steal()) as i64;
-            let entry_time = self.runstate_entry_time();
-            // None for a task that was preempted between `now` and here: what it has waited since is
+            let mut accounts = self;
+            // Not so for a task that was preempted between `now` and here: what it has waited since is
             // part of the next account.
-            if let Some(spent) = Spent::new(self.state(), entry_time, now, stolen) {
+            if accounts.change(now, stolen, state) {
                 self.set_last_steal(waited);
-                self.add_time(State::Runnable, spent.stolen);
-                self.add_time(spent.state, spent.time);
-                self.set_runstate_entry_time(now);
             }
-            self.set_current_runstate(state as u32);
         });
     }
 
@@ -178,6 +160,36 @@ impl<'a> OwnVcpu<'a> {
     /// Counts stolen time from now on.
     pub(crate) fn restart_steal(self) {
         self.set_last_steal(run_delay());
+    }
+}
+
+impl Accounts for OwnVcpu<'_> {
+    #[inline(always)]
+    fn state(&self) -> State {
+        // Only states get there, from here as from C.
+        State::from_u64(self.current_runstate().into()).unwrap_or(State::Offline)
+    }
+
+    #[inline(always)]
+    fn set_state(&mut self, state: State) {
+        self.set_current_runstate(state as u32);
+    }
+
+    #[inline(always)]
+    fn entry_time(&self) -> u64 {
+        self.runstate_entry_time()
+    }
+
+    #[inline(always)]
+    fn set_entry_time(&mut self, time: u64) {
+        self.set_runstate_entry_time(time);
+    }
+
+    #[inline(always)]
+    fn add(&mut self, state: State, time: u64) {
+        let field = field!(self.xen(), runstate_times).item(state as usize);
+        // SAFETY: As for the setters above.
+        unsafe { field.write_once(field.read_once().wrapping_add(time)) }
     }
 }
 

@@ -117,7 +117,7 @@ impl<'a> Target<'a> {
 /// [`update_preempted`].
 ///
 /// A task that is preempted once it has read the clock finds, when it goes on, that time has been
-/// accounted for that is later: see [`Runstate::change`].
+/// accounted for that is later: see [`Accounts::change`](crate::abi::runstate::Accounts::change).
 #[inline(always)]
 pub(crate) fn account(vcpu: OwnVcpu<'_>, state: State) {
     vcpu.change_runstate(clock::kvmclock_ns(vcpu.vm()), state);

@@ -5,7 +5,7 @@
 use crate::abi::{
     layout::{Bits, Structure},
     pvclock::{linux_workaround, Scale},
-    runstate::{in_first_page, Layout, Runstate, State},
+    runstate::{in_first_page, Accounts, Layout, Runstate, State},
     shared_info::{
         evtchn_mask, evtchn_pending, version_while_written, wall_clock, SharedInfo, WallTime,
     },

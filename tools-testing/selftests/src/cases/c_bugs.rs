@@ -97,13 +97,13 @@ fn each_of_many_pollers_wakes() -> Outcome {
     machine.shared_info().set_masked(5, true);
     machine.write_poll(&[5, 6], 0)?;
     let mut polls = Vec::new();
-    for id in 0..POLLERS {
-        let index = id as usize;
-        if index > 0 {
-            machine.add_vcpu(id)?;
-            machine.boot_with_hypercalls(index)?;
-        }
-        polls.push(machine.detach(index, |vcpu| {
+    for id in 1..POLLERS {
+        machine.add_vcpu(id)?;
+        machine.boot_with_hypercalls(id as usize)?;
+    }
+    // The last ones first, as those behind one that is gone have other indices.
+    for id in (0..POLLERS).rev() {
+        polls.push(machine.detach(id as usize, |vcpu| {
             vcpu.hypercall(SCHED_OP, &[SCHEDOP_POLL, POLL])
         })?);
     }
@@ -111,7 +111,7 @@ fn each_of_many_pollers_wakes() -> Outcome {
         poll.stays(Duration::from_millis(5))?;
     }
     irqfd.signal()?;
-    for poll in polls {
+    while let Some(poll) = polls.pop() {
         poll_ends(poll, &mut machine, AWAKE)?;
     }
     Ok(())
