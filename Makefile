@@ -91,17 +91,15 @@ check:
 alarms:
 	@$(RUN_DEBUG) alarms $(addprefix --seed ,$(SEED)) $(NAME)
 
-<<<<<<< HEAD
 ## check-upstream: build the debug kernel's KVM with each C patch of samples/upstream, and see that
 ##        what it mends fails without it and passes with it (PATCH=name: one of them; RT=1: with
 ##        PREEMPT_RT); writes Documentation/upstream.rst
 check-upstream:
 	@$(RUN_DEBUG) check-upstream $(if $(RT),--rt) $(PATCH)
-=======
+
 ## litmus: the order of memory accesses, by herd7 and the memory model in KDIR's source
 litmus:
 	@tools-testing/litmus/run '$(KDIR)'
->>>>>>> litmus
 
 ## lockgraph: draw the lock order, declared and seen by lockdep (Documentation/lock-order.svg)
 lockgraph:

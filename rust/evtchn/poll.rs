@@ -26,7 +26,7 @@ pub(crate) fn wake(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
 }
 
 /// How many pollers an event may wake where nothing else can run meanwhile: a microsecond each.
-const FEW: u32 = 16;
+const FEW: u32 = 8;
 
 /// Whether an event may have more vCPUs to wake than there is time for with interrupts off. How many
 /// poll is the guest's to say: the event is left to a task, which can be preempted.

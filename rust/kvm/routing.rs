@@ -7,6 +7,7 @@ use crate::{
     bindings,
     livepatch::symbols,
     object::{field, Object},
+    sync::barrier::smp_rmb,
 };
 
 /// What a routing entry of the type `KVM_IRQ_ROUTING_XEN_EVTCHN` leads to.
@@ -44,6 +45,8 @@ pub(crate) fn from_user_evtchn(evtchn: &bindings::kvm_irq_routing_xen_evtchn) ->
 pub(crate) fn from_kernel(evtchn: Object<'_, bindings::kvm_xen_evtchn>) -> Route {
     let port = field!(evtchn, port).read_once();
     let vcpu_id = field!(evtchn, vcpu_id).read_once();
+    // Who binds a sender writes the index first.
+    smp_rmb();
     let vcpu_idx = field!(evtchn, vcpu_idx).read_once();
     Route {
         port,

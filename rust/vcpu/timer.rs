@@ -15,8 +15,8 @@ use crate::{
     kvm::{clock, timers::TimerState, OwnVcpu, Target},
     prelude::*,
     sync::{
-        order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep, MayWake,
-        TimerHardIrq,
+        barrier::smp_rmb, order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep,
+        MayWake, TimerHardIrq,
     },
 };
 
@@ -212,6 +212,8 @@ where
     H: InVmMm + MaySleep + MayWake + MayEnter<KvmSrcu>,
 {
     if vcpu.timer_expires() == 0 {
+        // The VMM reads guest memory next.
+        smp_rmb();
         return 0;
     }
     // Stopped, so that the event is not in between: fired, but not yet delivered.

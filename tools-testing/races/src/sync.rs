@@ -23,6 +23,13 @@ pub(crate) mod retired;
 )]
 pub(crate) mod weaken;
 
+pub(crate) mod barrier {
+    /// As the module has it.
+    pub(crate) fn smp_rmb() {
+        loom::sync::atomic::fence(loom::sync::atomic::Ordering::Acquire);
+    }
+}
+
 pub(crate) mod srcu {
     pub(crate) use crate::model::srcu::Callback;
 }

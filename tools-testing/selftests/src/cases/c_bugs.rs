@@ -89,7 +89,7 @@ fn port_of_another_vcpu_wakes(abi: Abi) -> Outcome {
 
 /// More pollers than an event may wake with interrupts off: it is left to a task.
 fn each_of_many_pollers_wakes() -> Outcome {
-    const POLLERS: u32 = 24;
+    const POLLERS: u32 = 12;
     const GSI: u32 = 7;
     let mut machine = polling_guest(Abi::Bits64, &[0])?;
     machine.vm.set_routes(&[Route::new(GSI, 5, 0)])?;
