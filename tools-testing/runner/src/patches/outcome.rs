@@ -10,7 +10,11 @@ use crate::report::Verdict;
 /// the patch is for: words that the report has.
 const OF_THE_TIMER: [&str; 2] = ["Invalid wait context", "xen_timer_callback"];
 
-/// The reproducer whose patch has to silence that.
+/// What C reports under `PREEMPT_RT` of `KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT`, which leaves
+/// interrupts off (c-bugs.rst).
+const UNDER_RT: [&str; 2] = ["include/linux/entry-common.h", " PREEMPT_RT"];
+
+/// The reproducer whose patch has to silence that of the timer.
 const TIMER: &str = "timer-in-hard-interrupt";
 
 /// A patch, and what came of it.
@@ -45,9 +49,14 @@ impl Tried {
             |shown: Option<&Shown>, name: &str| shown.map_or_else(none, |shown| shown.of(name));
         let names = patch.reproducers.iter();
         let reproducers = names.map(|name| [before.of(name), of(after, name), of(rust, name)]);
+        let is_for_the_timer = patch.reproducers.iter().any(|name| name == TIMER);
+        let known: &[[&str; 2]] = match is_for_the_timer {
+            true => &[UNDER_RT],
+            false => &[UNDER_RT, OF_THE_TIMER],
+        };
         let is_known = |splat: &&Splat| {
             let has = |word: &&str| splat.lines.iter().any(|line| line.contains(*word));
-            !patch.reproducers.iter().any(|name| name == TIMER) && OF_THE_TIMER.iter().all(has)
+            known.iter().any(|words| words.iter().all(&has))
         };
         let splats = after.into_iter().flat_map(|shown| &shown.splats);
         Tried {
@@ -208,6 +217,10 @@ pub mod tests {
             of(patch(), Seen::Wrong, Seen::Right, timer).wrong(),
             [""; 0]
         );
+        let off = "WARNING: ./include/linux/entry-common.h:292 at do_syscall_64";
+        let of_rt = |more: &str| of(patch(), Seen::Wrong, Seen::Right, &format!("{off}{more}"));
+        assert_eq!(of_rt(" #1 PREEMPT_RT").wrong(), [""; 0]);
+        assert_eq!(of_rt("").wrong().len(), 1);
         let mut of_it = patch();
         of_it.reproducers[0] = TIMER.into();
         let wrong = of(of_it, Seen::Wrong, Seen::Right, timer).wrong();
