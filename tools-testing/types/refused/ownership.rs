@@ -96,7 +96,6 @@ fn state_of_another_vcpu(mut cx: Ctx<'_, MayDeliver>, vm: Vm<'_>, target: Target
     vcpu.set_expires(0); //~ no method named `set_expires`
     vcpu.set_pending(true); //~ no method named `set_pending`
     vcpu.timer_state(); //~ no method named `timer_state`
-    TimerState::in_callback(vcpu); //~ is unsafe and requires unsafe
     vcpu.set_polled(None); //~ no method named `set_polled`
     vcpu.clear_pending_sel(1); //~ no method named `clear_pending_sel`
     vcpu.start_timer(&mut cx, 1); //~ no method named `start_timer`
@@ -106,6 +105,11 @@ fn state_of_another_vcpu(mut cx: Ctx<'_, MayDeliver>, vm: Vm<'_>, target: Target
 /// Nobody makes another's vCPU one's own.
 fn another_vcpu_made_ones_own<'a>(vcpu: Vcpu<'a>) -> OwnVcpu<'a> {
     OwnVcpu::assert(vcpu) //~ is unsafe and requires unsafe
+}
+
+/// Nor does anybody pass for the callback of another's timer.
+fn timer_of_another_vcpu<'a>(vcpu: Vcpu<'a>) -> TimerState<'a> {
+    TimerState::in_callback(vcpu) //~ is unsafe and requires unsafe
 }
 
 /// What readers may still look at is freed after a grace period alone.
