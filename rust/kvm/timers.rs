@@ -92,10 +92,10 @@ impl OwnVcpu<'_> {
         unsafe { bindings::mod_timer(self.poll_timer(), now.wrapping_add(span)) };
     }
 
-    /// Forgets to end the poll.
-    pub(crate) fn stop_poll_timer(self) {
+    /// Forgets to end the poll; returns whether it has not been ended yet.
+    pub(crate) fn stop_poll_timer(self) -> bool {
         // SAFETY: As for `mod_timer()` above.
-        unsafe { bindings::timer_delete(self.poll_timer()) };
+        unsafe { bindings::timer_delete(self.poll_timer()) != 0 }
     }
 
     /// Stops the timer that ends a poll, and waits for its callback if that is running. May sleep.

@@ -17,6 +17,7 @@ use crate::{
         order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep, MayWake,
         TimerHardIrq,
     },
+    trace,
 };
 
 /// What a timeout is measured by, and whether Xen's workaround for Linux is applied to it.
@@ -129,12 +130,25 @@ fn fire(cx: &mut Ctx<'_, MayDeliver>, vcpu: Vcpu<'_>) {
     let target = Target::of(vcpu);
     match port.map(|port| try_deliver(cx, vm, port, target, Some(vcpu))) {
         Some(Delivery::NOT_NOW) => leave_to_vcpu(cx, vcpu),
-        _ => vcpu.set_timer_expires(0),
+        delivered => {
+            tell(vcpu, || match delivered {
+                Some(_) => trace::Timer::InTime,
+                None => trace::Timer::NoPort,
+            });
+            vcpu.set_timer_expires(0);
+        }
     }
+}
+
+/// Traces what becomes of the timer, which has fired.
+#[inline(always)]
+fn tell(vcpu: Vcpu<'_>, what: impl FnOnce() -> trace::Timer) {
+    trace::timer(|| (vcpu.vm(), vcpu.id(), vcpu.timer_virq(), what()));
 }
 
 /// Has the vCPU deliver the timer's event, when it is next in [`inject_pending`].
 fn leave_to_vcpu<H: MayWake>(cx: &mut Ctx<'_, H>, vcpu: Vcpu<'_>) {
+    tell(vcpu, || trace::Timer::Deferred);
     vcpu.set_timer_pending(true);
     vcpu.unblock(cx);
 }
@@ -179,6 +193,11 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
         delivery.result().is_err()
     });
     vcpu.set_timer_pending(false);
+    tell(*vcpu, || match (port, failed) {
+        (None, _) => trace::Timer::NoPort,
+        (_, false) => trace::Timer::Later,
+        (_, true) => trace::Timer::Again,
+    });
     if failed {
         vcpu.start_timer(cx, clock::monotonic_ns().wrapping_add(RETRY));
     } else {

@@ -11,6 +11,7 @@ use crate::{
     livepatch::symbols,
     object::{field, Object},
     sync::{current::is_in, order::Id, Held, MayRefresh},
+    trace,
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -235,11 +236,11 @@ pub(super) unsafe fn refresh(gpc: Raw<'_>, len: usize) -> Result {
     // KVM warns, and a host that panics on warnings is lost, when asked to refresh a cache
     // that has never been active: a VMM need only send an event before it maps a page.
     if !gpc.is_active() {
-        return Err(EINVAL);
+        return Err(failed(gpc, EINVAL));
     }
     // Gone for good: to KVM the cache may be as valid as before.
     if !gpc.has_notifier() {
-        return Err(EFAULT);
+        return Err(failed(gpc, EFAULT));
     }
     // Whoever was only in the way of another takes the lock for reading here. As a writer it
     // would be in the way of the next.
@@ -254,7 +255,16 @@ pub(super) unsafe fn refresh(gpc: Raw<'_>, len: usize) -> Result {
     }
     // SAFETY: The cache is initialized, and was active; the rest is the caller's. Against others who
     // refresh it KVM has a lock.
-    to_result(unsafe { symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong) })
+    let result = unsafe { symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong) };
+    trace::refresh(|| (gpc.0, result));
+    to_result(result)
+}
+
+/// Traces that a cache can't be refreshed.
+#[cold]
+fn failed(gpc: Raw<'_>, error: Error) -> Error {
+    trace::refresh(|| (gpc.0, error.to_errno()));
+    error
 }
 
 /// As [`try_lock`], refreshing the cache until it is valid. May sleep.
