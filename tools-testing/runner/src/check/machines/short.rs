@@ -7,15 +7,22 @@ use crate::parts::{Parts, HELLO_LIMIT_S};
 use anyhow::Result;
 use protocol::{Action, Side};
 
+/// Seconds that the test of kvm-xen-top may take.
+const TOP_LIMIT_S: u64 = 60;
+
 /// How often the module is inserted and removed.
 const REINSERT: u32 = 10;
 
-const LIFECYCLE: [&str; 4] = [
+const LIFECYCLE: [&str; 5] = [
     "lifecycle/reinsert",
     "lifecycle/insert-before-kvm",
     "lifecycle/another-build",
     "lifecycle/xen-poll-timeout",
+    "lifecycle/traced",
 ];
+
+/// What kvm-xen-top shows.
+const TOP: &str = "tools/top";
 
 /// The machine.
 pub struct Short;
@@ -39,6 +46,7 @@ impl Machine for Short {
         let hellos = facts.sides().iter();
         tests.extend(hellos.map(|&side| Test::on(side, hello(side))));
         if facts.module {
+            tests.push(Test::on(Side::Rust, TOP.into()));
             tests.extend(LIFECYCLE.map(|name| Test::on(Side::Rust, name.into())));
         }
         tests
@@ -54,7 +62,11 @@ impl Machine for Short {
                 wanted.step(hello(side), Some(side), HELLO_LIMIT_S, Action::Exec(exec));
             }
         }
-        let [reinsert, before_kvm, another_build, poll_timeout] = LIFECYCLE;
+        if chosen.has(TOP) {
+            let exec = parts.top(&mut wanted.initramfs, &["count"])?;
+            wanted.step(TOP, Some(Side::Rust), TOP_LIMIT_S, Action::Exec(exec));
+        }
+        let [reinsert, before_kvm, another_build, poll_timeout, traced] = LIFECYCLE;
         if chosen.has(reinsert) {
             let action = Action::Reinsert { times: REINSERT };
             wanted.step(reinsert, None, LIFECYCLE_LIMIT_S, action);
@@ -83,6 +95,11 @@ impl Machine for Short {
                 proof,
             };
             wanted.step(poll_timeout, None, LIFECYCLE_LIMIT_S, action);
+        }
+        if chosen.has(traced) {
+            let arguments = ["remove", parts.module_path()];
+            let exec = parts.top(&mut wanted.initramfs, &arguments)?;
+            wanted.step(traced, None, LIFECYCLE_LIMIT_S, Action::Exec(exec));
         }
         Ok(wanted)
     }
