@@ -31,5 +31,6 @@
 #include "trace.h"
 
 #include "kvm_xen_rs_helpers.h"
+#include "kvm_xen_rs_trace.h"
 
 #endif /* __KVM_XEN_RS_H */

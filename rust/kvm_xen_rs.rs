@@ -31,6 +31,8 @@ mod object;
 mod prelude;
 #[allow(unsafe_code)]
 mod sync;
+#[allow(unsafe_code)]
+mod trace;
 mod vcpu;
 
 module! {

@@ -19,6 +19,7 @@ use crate::{
     kvm::{Target, Vcpu, Vm},
     prelude::*,
     sync::{gpc::Mapping, Ctx, InKvmSrcu, MayDeliver, MayRefresh, MayTryLock, MayWake},
+    trace::{self, Delivered},
 };
 use kernel::ffi::c_int;
 
@@ -68,28 +69,62 @@ pub(crate) fn try_deliver<'a>(
     vm: Vm<'a>,
     port: Port,
     target: Target,
+    vcpu: Option<Vcpu<'a>>,
+) -> Delivery {
+    attempt::<false>(cx, vm, port, target, vcpu)
+}
+
+/// As [`try_deliver`]; `WAITED` is told of an event that has been waited for.
+#[inline(always)]
+fn attempt<'a, const WAITED: bool>(
+    cx: &mut Ctx<'_, MayDeliver>,
+    vm: Vm<'a>,
+    port: Port,
+    target: Target,
     mut vcpu: Option<Vcpu<'a>>,
 ) -> Delivery {
     loop {
         let Some(page) = vm.shared_info().try_read(cx) else {
-            // Of a vCPU that is not there, no one waits for the page.
-            return match vcpu.or_else(|| vm.target(target)) {
-                Some(_) => Delivery::NOT_NOW,
-                None => Delivery::failed(EINVAL),
-            };
+            return unmapped(vm, port, target, vcpu, WAITED);
         };
         if let Some(vcpu) = vcpu.or_else(|| vm.target_at_once(page.locked(), target)) {
             let to = BoundPort::new(vcpu, port);
             let outcome = to.set_pending(page);
-            return to.notify(cx, vm, outcome);
+            return to.notify(cx, vm, outcome, WAITED);
         }
         // Searched for without the lock, as that takes a while, and has interrupts off.
         drop(page);
         vcpu = vm.target(target);
         if vcpu.is_none() {
-            return Delivery::failed(EINVAL);
+            return no_vcpu(vm, port, target, WAITED);
         }
     }
+}
+
+/// As [`attempt`], where `shared_info` is not mapped.
+#[cold]
+#[inline(never)]
+fn unmapped(
+    vm: Vm<'_>,
+    port: Port,
+    target: Target,
+    vcpu: Option<Vcpu<'_>>,
+    waited: bool,
+) -> Delivery {
+    // Of a vCPU that is not there, no one waits for the page.
+    if vcpu.or_else(|| vm.target(target)).is_none() {
+        return no_vcpu(vm, port, target, waited);
+    }
+    trace::deliver(|| (vm, target.id(), port.nr(), Delivered::NotNow, waited));
+    Delivery::NOT_NOW
+}
+
+/// What becomes of an event for a vCPU that is not there.
+#[cold]
+#[inline(never)]
+fn no_vcpu(vm: Vm<'_>, port: Port, target: Target, waited: bool) -> Delivery {
+    trace::deliver(|| (vm, target.id(), port.nr(), Delivered::Failed, waited));
+    Delivery::failed(EINVAL)
 }
 
 /// As [`try_deliver`], waiting for `shared_info` to be mapped if it has to. May sleep.
@@ -103,13 +138,30 @@ pub(crate) fn deliver<'a>(
     target: Target,
     vcpu: Option<Vcpu<'a>>,
 ) -> Delivery {
+    match try_deliver(&mut cx.may_deliver(), vm, port, target, vcpu) {
+        Delivery::NOT_NOW => deliver_refreshed(cx, vm, port, target, vcpu),
+        delivery => delivery,
+    }
+}
+
+/// As [`deliver`], where `shared_info` has to be waited for.
+#[cold]
+#[inline(never)]
+fn deliver_refreshed<'a>(
+    cx: &mut Ctx<'_, MayRefresh>,
+    vm: Vm<'a>,
+    port: Port,
+    target: Target,
+    vcpu: Option<Vcpu<'a>>,
+) -> Delivery {
     loop {
-        let delivery = try_deliver(&mut cx.may_deliver(), vm, port, target, vcpu);
+        if let Err(error) = vm.shared_info().refresh(cx) {
+            trace::deliver(|| (vm, target.id(), port.nr(), Delivered::Failed, true));
+            return Delivery::failed(error);
+        }
+        let delivery = attempt::<true>(&mut cx.may_deliver(), vm, port, target, vcpu);
         if delivery != Delivery::NOT_NOW {
             return delivery;
-        }
-        if let Err(error) = vm.shared_info().refresh(cx) {
-            return Delivery::failed(error);
         }
     }
 }
@@ -134,6 +186,19 @@ pub(super) enum Outcome {
     Unblock,
     /// As `Raised`, and the vCPU is to be interrupted.
     Interrupt,
+}
+
+impl Outcome {
+    /// As it is traced.
+    fn traced(self) -> Delivered {
+        match self {
+            Self::Coalesced => Delivered::Coalesced,
+            Self::Masked => Delivered::Masked,
+            Self::Raised => Delivered::Raised,
+            Self::Unblock => Delivered::Kick,
+            Self::Interrupt => Delivered::Interrupt,
+        }
+    }
 }
 
 impl<'a> BoundPort<'a> {
@@ -174,12 +239,22 @@ impl<'a> BoundPort<'a> {
         }
     }
 
-    /// Wakes whom an event that was written is for.
+    /// Wakes whom an event that was written is for. `waited`: `shared_info` has been waited for.
     #[inline(always)]
-    pub(super) fn notify<H>(&self, cx: &mut Ctx<'_, H>, vm: Vm<'_>, outcome: Outcome) -> Delivery
+    pub(super) fn notify<H>(
+        &self,
+        cx: &mut Ctx<'_, H>,
+        vm: Vm<'_>,
+        outcome: Outcome,
+        waited: bool,
+    ) -> Delivery
     where
         H: InKvmSrcu + MayTryLock + MayWake,
     {
+        trace::deliver(|| {
+            let (vcpu, port) = (self.vcpu.id(), self.port.nr());
+            (vm, vcpu, port, outcome.traced(), waited)
+        });
         if matches!(outcome, Outcome::Coalesced) {
             return Delivery::COALESCED;
         }

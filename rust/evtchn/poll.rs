@@ -11,6 +11,7 @@ use crate::{
     kvm::{params, vcpu::Polled, OwnVcpu, Vm},
     prelude::*,
     sync::{Ctx, InKvmRun, InKvmSrcu, MayDeliver, MayTryLock},
+    trace,
     vcpu::timer,
 };
 
@@ -79,6 +80,14 @@ impl<'a> Ports<'a> {
         }
     }
 
+    /// What a trace says of them.
+    fn traced(&self) -> u32 {
+        match self.polled() {
+            Polled::Port(port) => port,
+            Polled::Several => trace::SEVERAL,
+        }
+    }
+
     /// Whether one of the ports is pending. Where that can't be seen, the guest is to look itself.
     fn pending<H: InKvmSrcu + MayTryLock>(&self, cx: &mut Ctx<'_, H>, vm: Vm<'_>) -> bool {
         let Some(page) = vm.shared_info().try_read(cx) else {
@@ -93,29 +102,46 @@ impl<'a> Ports<'a> {
 /// Waits until one of the ports is pending, or there is something else for the vCPU to do, or
 /// `timeout` nanoseconds (0: none) have passed. Sleeps as long as the guest likes.
 pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, ports: &Ports<'_>, timeout: u64) {
+    let vm = vcpu.vm();
+    let tell = |what: trace::Poll| trace::poll(|| (vm, vcpu.id(), ports.traced(), what));
+    tell(trace::Poll::Begins);
     let timeout = match timeout {
         0 => None,
         span if !params::poll_timeout_is_absolute() => Some(span),
         // As Xen takes it: a moment of system time, which may be past.
         moment => match timer::until(&mut cx.may_refresh(), vcpu, moment) {
-            ..=0 => return,
+            ..=0 => {
+                tell(trace::Poll::TimedOut);
+                return;
+            }
             span => Some(span as u64),
         },
     };
 
-    let vm = vcpu.vm();
     vcpu.set_polled(Some(ports.polled()));
     // Fully ordered: senders either find the vCPU here, or have set the bit that is looked at next.
     vm.add_poller(*vcpu);
-    if !ports.pending(cx, vm) {
+    let pending = ports.pending(cx, vm);
+    let mut timed_out = false;
+    if !pending {
         if let Some(span) = timeout {
             vcpu.start_poll_timer(cx, span);
         }
         vcpu.halt(cx);
         if timeout.is_some() {
-            vcpu.stop_poll_timer();
+            timed_out = !vcpu.stop_poll_timer();
         }
     }
     vcpu.set_polled(None);
-    vm.take_poller(*vcpu);
+    // Who sends an event takes it off the list.
+    let woken = !vm.take_poller(*vcpu);
+    trace::poll(|| {
+        let what = match (pending, woken, timed_out) {
+            (true, ..) => trace::Poll::Pending,
+            (_, true, _) => trace::Poll::Woken,
+            (_, _, true) => trace::Poll::TimedOut,
+            _ => trace::Poll::Other,
+        };
+        (vm, vcpu.id(), ports.traced(), what)
+    });
 }

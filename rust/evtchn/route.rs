@@ -11,6 +11,7 @@ use crate::{
     kvm::{routing::Route, task, uapi::PRIO_2LEVEL, Vm},
     prelude::*,
     sync::{Anywhere, Ctx, SetIrq},
+    trace::{self, Delivered},
 };
 
 /// Checks a route that is about to be added to the table, and completes it.
@@ -36,7 +37,7 @@ pub(crate) fn setup(vm: Vm<'_>, route: Route) -> Result<Route> {
 /// Those of [`deliver`].
 pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Delivery {
     let Some(port) = Port::new(route.port, vm.word_size()) else {
-        return Delivery::failed(EINVAL);
+        return refuse(vm, route);
     };
     let delivery = {
         let mut section = vm.srcu().read(cx);
@@ -59,7 +60,11 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Deliver
             let mut cx = section.cx();
             deliver(&mut cx.may_refresh(), vm, port, route.target, None)
         }
-        Err(error) => Delivery::failed(error),
+        Err(error) => {
+            let id = route.target.id();
+            trace::deliver(|| (vm, id, route.port, Delivered::Failed, true));
+            Delivery::failed(error)
+        }
     }
 }
 
@@ -72,12 +77,24 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Deliver
 #[inline(always)]
 pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route) -> Delivery {
     let Some(port) = Port::new(route.port, vm.word_size()) else {
-        return Delivery::failed(EINVAL);
+        return refuse(vm, route);
     };
     let mut section = vm.srcu().read(cx);
     match task::may_deliver_now(&mut section.cx()) {
         Some(_) if poll::are_many(vm) => Delivery::NOT_NOW,
         Some(mut cx) => try_deliver(&mut cx, vm, port, route.target, None),
-        None => Delivery::NOT_NOW,
+        None => {
+            let id = route.target.id();
+            trace::deliver(|| (vm, id, route.port, Delivered::NotNow, false));
+            Delivery::NOT_NOW
+        }
     }
+}
+
+/// An event for a port that the guest does not have.
+#[cold]
+#[inline(never)]
+fn refuse(vm: Vm<'_>, route: Route) -> Delivery {
+    trace::deliver(|| (vm, route.target.id(), route.port, Delivered::Failed, false));
+    Delivery::failed(EINVAL)
 }

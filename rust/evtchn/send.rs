@@ -11,6 +11,7 @@ use crate::{
     kvm::{routing::Route, sender::Destination, uapi::PRIO_2LEVEL, Vcpu, Vm},
     prelude::*,
     sync::{Ctx, MayRefresh, VmIoctl},
+    trace::{self, Delivered},
 };
 
 /// Sends an event to the guest. May sleep.
@@ -26,7 +27,10 @@ pub(crate) fn from_vmm(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, to: Route) -> Resu
             let mut section = vm.srcu().read(cx);
             deliver(&mut section.cx().may_refresh(), vm, port, to.target, None).result()
         }
-        _ => Err(EINVAL),
+        _ => {
+            trace::deliver(|| (vm, to.target.id(), to.port, Delivered::Failed, false));
+            Err(EINVAL)
+        }
     }
 }
 
@@ -50,8 +54,9 @@ pub(crate) fn from_guest(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) ->
                 return Some(Ok(()));
             }
         };
-        let Some(port) = Port::new(to.port, vm.word_size()) else {
-            return Some(Err(EINVAL));
+        let Some(bound) = Port::new(to.port, vm.word_size()) else {
+            drop(gate);
+            return failed(cx, vm, port, EINVAL);
         };
         let vcpu = match searched.filter(|vcpu| vcpu.id() == to.target.id()) {
             None => gate.target(to.target),
@@ -66,16 +71,45 @@ pub(crate) fn from_guest(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) ->
             searched = vm.target(to.target);
             match searched {
                 Some(_) => continue,
-                None => return Some(Err(EINVAL)),
+                None => return failed(cx, vm, port, EINVAL),
             }
         };
-        let to = BoundPort::new(vcpu, port);
-        if let Some(outcome) = gate.map().map(|page| to.set_pending(page)) {
-            to.notify(cx, vm, outcome);
+        let bound = BoundPort::new(vcpu, bound);
+        if let Some(outcome) = gate.map().map(|page| bound.set_pending(page)) {
+            // That it was waited for, if it was, has been told by `refresh`.
+            bound.notify(cx, vm, outcome, false);
             return Some(Ok(()));
         }
-        if let Err(error) = vm.shared_info().refresh(cx) {
-            return Some(Err(error));
+        if let Err(error) = refresh(cx, vm, port) {
+            return failed(cx, vm, port, error);
         }
     }
+}
+
+/// Waits for `shared_info` to be mapped.
+#[cold]
+#[inline(never)]
+fn refresh(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) -> Result {
+    tell(cx, vm, port, Delivered::NotNow);
+    vm.shared_info().refresh(cx)
+}
+
+/// What becomes of an event that can't be delivered.
+#[cold]
+#[inline(never)]
+fn failed(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32, error: Error) -> Option<Result> {
+    tell(cx, vm, port, Delivered::Failed);
+    Some(Err(error))
+}
+
+/// Traces an event that was not delivered. Where it was to go is looked up once more: to keep it at
+/// hand would cost those that are delivered more than all else of a tracepoint.
+fn tell(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32, outcome: Delivered) {
+    trace::deliver(|| {
+        let (vcpu_id, port) = match vm.gate(cx).find(port) {
+            Some(Destination::Port(to, _)) => (to.target.id(), to.port),
+            _ => (u32::MAX, port),
+        };
+        (vm, vcpu_id, port, outcome, false)
+    });
 }

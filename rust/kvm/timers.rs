@@ -142,10 +142,11 @@ impl OwnVcpu<'_> {
         unsafe { bindings::mod_timer(self.poll_timer(), now.wrapping_add(span)) };
     }
 
-    /// Stops the timer that ends a poll, without waiting for its callback.
-    pub(crate) fn stop_poll_timer(self) {
+    /// Stops the timer that ends a poll, without waiting for its callback; returns whether it has not
+    /// fired.
+    pub(crate) fn stop_poll_timer(self) -> bool {
         // SAFETY: As for `mod_timer()` above.
-        unsafe { bindings::timer_delete(self.poll_timer()) };
+        unsafe { bindings::timer_delete(self.poll_timer()) != 0 }
     }
 
     /// Stops the timer that ends a poll, and waits for its callback if that is running. May sleep.

@@ -15,6 +15,7 @@ use crate::{
         vm_srcu::OfVm,
         Ctx, MaySleep,
     },
+    trace::Told,
 };
 use core::{
     num::NonZero,
@@ -32,6 +33,16 @@ static_assert!(bindings::KVM_MAX_VCPUS % u64::BITS == 0);
 #[derive(Clone, Copy)]
 pub(crate) struct Vm<'a> {
     raw: Object<'a, bindings::kvm>,
+}
+
+// SAFETY: By the invariant of `Object` the VM is there until `'a` ends.
+unsafe impl<'a> Told for Vm<'a> {
+    type Raw = *mut bindings::kvm;
+
+    #[inline(always)]
+    fn into_raw(self) -> *mut bindings::kvm {
+        self.as_raw()
+    }
 }
 
 impl<'a> Vm<'a> {

@@ -12,12 +12,13 @@ use crate::{
         poll,
         port::Port,
     },
-    kvm::{clock, timers::TimerState, OwnVcpu, Target},
+    kvm::{clock, timers::TimerState, OwnVcpu, Target, Vcpu},
     prelude::*,
     sync::{
         barrier::smp_rmb, order::KvmSrcu, Ctx, InVmMm, MayDeliver, MayEnter, MayRefresh, MaySleep,
         MayWake, TimerHardIrq,
     },
+    trace,
 };
 
 /// What a timeout is measured by, and whether Xen's workaround for Linux is applied to it.
@@ -131,12 +132,25 @@ fn fire(cx: &mut Ctx<'_, MayDeliver>, timer: TimerState<'_>) {
     let target = Target::of(vcpu);
     match port.map(|port| try_deliver(cx, vm, port, target, Some(vcpu))) {
         Some(Delivery::NOT_NOW) => leave_to_vcpu(cx, timer),
-        _ => timer.set_expires(0),
+        delivered => {
+            tell(vcpu, || match delivered {
+                Some(_) => trace::Timer::InTime,
+                None => trace::Timer::NoPort,
+            });
+            timer.set_expires(0);
+        }
     }
+}
+
+/// Traces what becomes of the timer, which has fired.
+#[inline(always)]
+fn tell(vcpu: Vcpu<'_>, what: impl FnOnce() -> trace::Timer) {
+    trace::timer(|| (vcpu.vm(), vcpu.id(), vcpu.timer_virq(), what()));
 }
 
 /// Has the vCPU deliver the timer's event, when it is next in [`inject_pending`].
 fn leave_to_vcpu<H: MayWake>(cx: &mut Ctx<'_, H>, timer: TimerState<'_>) {
+    tell(*timer, || trace::Timer::Deferred);
     timer.set_pending(true);
     timer.unblock(cx);
 }
@@ -185,6 +199,11 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
         delivery.result().is_err()
     });
     vcpu.timer_state().set_pending(false);
+    tell(*vcpu, || match (port, failed) {
+        (None, _) => trace::Timer::NoPort,
+        (_, false) => trace::Timer::Later,
+        (_, true) => trace::Timer::Again,
+    });
     if failed {
         vcpu.start_timer(cx, clock::monotonic_ns().wrapping_add(RETRY));
     } else {

@@ -11,6 +11,7 @@ use crate::{
     livepatch::symbols,
     object::{field, Object},
     sync::{current::is_in, order::Id, Held, MayRefresh},
+    trace,
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -243,11 +244,11 @@ pub(super) unsafe fn refresh(gpc: Raw<'_>, len: usize) -> Result {
     // KVM warns when it is asked to refresh a cache that was never active, which a host with
     // `panic_on_warn` does not survive: a VMM need only send an event before it maps a page.
     if !gpc.is_active() {
-        return Err(EINVAL);
+        return Err(failed(gpc, EINVAL));
     }
     // The VM is being destroyed. KVM itself may still take the cache for valid.
     if !gpc.has_notifier() {
-        return Err(EFAULT);
+        return Err(failed(gpc, EFAULT));
     }
     // The lock may have been held just for a moment, and the cache be valid. That is found out as a
     // reader: a writer would make the next one come here, too.
@@ -263,7 +264,16 @@ pub(super) unsafe fn refresh(gpc: Raw<'_>, len: usize) -> Result {
     }
     // SAFETY: The cache is initialized, and was active; the rest is the caller's. Against others who
     // refresh it KVM has a lock.
-    to_result(unsafe { symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong) })
+    let result = unsafe { symbols::kvm_gpc_refresh(gpc.as_ptr(), len as c_ulong) };
+    trace::refresh(|| (gpc.0, result));
+    to_result(result)
+}
+
+/// Traces that a cache can't be refreshed.
+#[cold]
+fn failed(gpc: Raw<'_>, error: Error) -> Error {
+    trace::refresh(|| (gpc.0, error.to_errno()));
+    error
 }
 
 /// As [`try_lock`], refreshing the cache until it is valid. May sleep.

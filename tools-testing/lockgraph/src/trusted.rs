@@ -158,6 +158,11 @@ pub const TRUSTED: &[Trusted] = trusted! {
         [kvm_xen_rs_trace_enter __traceiter_kvm_xen_hypercall kvm_xen_rs_trace_exit]
             "Any context; the probes inside of their own section.", by ["fn emit"];
     }
+    "trace.rs" {
+        [rust_do_trace_kvm_xen_deliver rust_do_trace_kvm_xen_poll rust_do_trace_kvm_xen_timer
+         rust_do_trace_kvm_xen_refresh]
+            "Any context; the VM, or the pfn cache, stays.", by ["fn tell", "Object<'a,"];
+    }
     "kvm/task.rs" {
         [kvm_xen_rs_may_sleep kvm_xen_rs_may_try_lock] "Any context.", by [];
     }

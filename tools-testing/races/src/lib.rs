@@ -41,6 +41,7 @@ mod livepatch;
 mod model;
 pub mod prelude;
 mod sync;
+mod trace;
 #[allow(dead_code, reason = "used by the module, and here by the tests alone")]
 mod vcpu;
 

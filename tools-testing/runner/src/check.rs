@@ -44,7 +44,15 @@ pub fn run(common: &Common, patterns: &[String], beside: Option<&str>, list: boo
     };
 
     let step = screen.step("Building the programs of the machines");
-    let crates = ["init", "selftests", "samples", "hello-xen", "fuzz", "storm"];
+    let crates = [
+        "init",
+        "selftests",
+        "samples",
+        "hello-xen",
+        "fuzz",
+        "storm",
+        "top",
+    ];
     let programs = build_steps::programs(&paths, &crates, |what| step.note(what))?;
     let programs = Arc::new(programs);
     let mut catalog = Catalog::new(&paths, &programs, common, &selection, &beside)?;

@@ -292,6 +292,22 @@ impl<'a> Parts<'a> {
         })
     }
 
+    /// The test of kvm-xen-top, to run in the machine.
+    pub fn top(&self, initramfs: &mut Initramfs, arguments: &[&str]) -> Result<ExecAction> {
+        let [top, test] = ["kvm-xen-top", "kvm-xen-top-test"];
+        let path = |name: &str| format!("/tests/{name}");
+        for name in [top, test] {
+            initramfs.stripped(&path(name), self.program(name)?)?;
+        }
+        let mut argv = vec![path(test), format!("--top={}", path(top))];
+        argv.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        Ok(ExecAction {
+            argv,
+            output: Output::Text,
+            flaws: Vec::new(),
+        })
+    }
+
     /// Our module as if it was built for another kvm.ko, in the machine; returns where.
     pub fn module_of_another_build(&self, initramfs: &mut Initramfs) -> Result<String> {
         let path = self.module.as_ref().context("there is no module")?;

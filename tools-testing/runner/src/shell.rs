@@ -17,6 +17,7 @@ const ALONE: &str = "
 This machine has KVM; insmod /kvm_xen_rs.ko puts Rust in charge of its Xen guests.
   /sys/kernel/livepatch/kvm_xen_rs/           the switch: echo 0 > enabled hands back to C
   /tests/                                     upstream's tests and ours
+  /tests/kvm-xen-top                          what Rust delivers, live
 exit ends it.
 ";
 
@@ -24,6 +25,7 @@ const WITH_GUEST: &str = "
 A Xen guest runs beside this prompt; Rust serves it.
   cat /run/xen-guest.events                   what the guest does, round by round
   ls /sys/kernel/livepatch/kvm_xen_rs/kvm/    the functions of kvm.ko that are replaced
+  /tests/kvm-xen-top                          what Rust delivers to it, live
   echo 0 > /sys/kernel/livepatch/kvm_xen_rs/enabled; until rmmod kvm_xen_rs 2>&-; do sleep 1; done
                                               hands back to C, and the guest goes on
   insmod /kvm_xen_rs.ko                       takes over again
@@ -35,13 +37,18 @@ pub fn run(common: &Common, guest: bool) -> Result<()> {
     terminal::check()?;
     let screen = Screen::new();
     let paths = Paths::new(common)?;
-    let crates: &[&str] = if guest { &[] } else { &["selftests"] };
+    let crates: &[&str] = if guest {
+        &["top"]
+    } else {
+        &["selftests", "top"]
+    };
     let parts = Parts::build(&paths, common, crates, &screen)?;
     let engine = Engine::choose(common.accel)?;
     screen.line(format!("  Machines run by {}", engine.why));
 
     let (mut initramfs, mut plan) = parts.machine()?;
     let mut shell = parts.shell(&mut initramfs, if guest { WITH_GUEST } else { ALONE })?;
+    parts.top(&mut initramfs, &[])?;
     let side = if parts.has_module() {
         Side::Rust
     } else {

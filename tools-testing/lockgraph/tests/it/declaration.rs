@@ -135,6 +135,12 @@ fn called(text: &str) -> BTreeSet<String> {
         let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         names.insert(after[..end.unwrap_or(after.len())].to_owned());
     }
+    // Tracepoints, of whose names a macro makes those of functions.
+    for after in text.split("\ntracepoints! {").skip(1) {
+        let lines = after.lines().take_while(|line| *line != "}");
+        let points = lines.filter_map(|line| line.trim().strip_prefix("fn ")?.split_once('('));
+        names.extend(points.map(|(name, _)| format!("rust_do_trace_kvm_xen_{name}")));
+    }
     if text.contains("use bindings::{__srcu_read_lock") {
         names.extend(["__srcu_read_lock", "__srcu_read_unlock"].map(str::to_owned));
         names.extend(

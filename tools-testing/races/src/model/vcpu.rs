@@ -297,8 +297,10 @@ impl<'a> Vcpu<'a> {
         self.state().poll_timer.load(Relaxed)
     }
 
-    pub(crate) fn stop_poll_timer(self) {
+    /// Where it is set; that it has fired is not kept.
+    pub(crate) fn stop_poll_timer(self) -> bool {
         self.state().poll_timer.store(false, Relaxed);
+        true
     }
 
     pub(crate) fn start_timer<H: MayWake>(self, _cx: &mut Ctx<'_, H>, at: i64) {

@@ -7,16 +7,23 @@ use crate::parts::{Parts, HELLO_LIMIT_S};
 use anyhow::Result;
 use protocol::{Action, Side};
 
+/// Seconds that the test of kvm-xen-top may take.
+const TOP_LIMIT_S: u64 = 60;
+
 /// How often the module is inserted and removed.
 const REINSERT: u32 = 10;
 
-const LIFECYCLE: [&str; 5] = [
+const LIFECYCLE: [&str; 6] = [
     "lifecycle/reinsert",
     "lifecycle/insert-before-kvm",
     "lifecycle/another-build",
     "lifecycle/xen-poll-timeout",
     "lifecycle/package",
+    "lifecycle/traced",
 ];
+
+/// What kvm-xen-top shows.
+const TOP: &str = "tools/top";
 
 /// The machine.
 pub struct Short;
@@ -40,6 +47,7 @@ impl Machine for Short {
         let hellos = facts.sides().iter();
         tests.extend(hellos.map(|&side| Test::on(side, hello(side))));
         if facts.module {
+            tests.push(Test::on(Side::Rust, TOP.into()));
             tests.extend(LIFECYCLE.map(|name| Test::on(Side::Rust, name.into())));
         }
         tests
@@ -55,7 +63,11 @@ impl Machine for Short {
                 wanted.step(hello(side), Some(side), HELLO_LIMIT_S, Action::Exec(exec));
             }
         }
-        let [reinsert, before_kvm, another_build, poll_timeout, package] = LIFECYCLE;
+        if chosen.has(TOP) {
+            let exec = parts.top(&mut wanted.initramfs, &["count"])?;
+            wanted.step(TOP, Some(Side::Rust), TOP_LIMIT_S, Action::Exec(exec));
+        }
+        let [reinsert, before_kvm, another_build, poll_timeout, package, traced] = LIFECYCLE;
         if chosen.has(reinsert) {
             let action = Action::Reinsert { times: REINSERT };
             wanted.step(reinsert, None, LIFECYCLE_LIMIT_S, action);
@@ -96,6 +108,11 @@ impl Machine for Short {
                 ),
                 Err(error) => wanted.failed.push((package.into(), format!("{error:#}"))),
             }
+        }
+        if chosen.has(traced) {
+            let arguments = ["remove", parts.module_path()];
+            let exec = parts.top(&mut wanted.initramfs, &arguments)?;
+            wanted.step(traced, None, LIFECYCLE_LIMIT_S, Action::Exec(exec));
         }
         Ok(wanted)
     }

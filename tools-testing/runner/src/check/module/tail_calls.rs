@@ -17,13 +17,18 @@ use std::ops::Range;
 use std::path::Path;
 
 /// Beginnings of the names of what is seen from outside, and replaces nothing; "__pfx_" names the
-/// room before a function.
-const OURS: [&str; 5] = [
+/// room before a function. Four are what C makes of a tracepoint: who is in one of these has been
+/// called, by what is on the stack.
+const OURS: [&str; 9] = [
     "kvm_xen_rs_",
     "init_module",
     "cleanup_module",
     "_R",
     "__pfx_",
+    "rust_do_trace_",
+    "__SCT__tp_func_",
+    "__traceiter_",
+    "__probestub_",
 ];
 
 /// What the 32-bit displacement of an instruction refers to, by its offset in the section: whether

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `crate::trace` for the module's files: tracepoints that are off.
+
+use crate::kvm::Vm;
+pub(crate) use kinds::{Delivered, Poll, Timer, SEVERAL};
+
+#[path = "../../../rust/trace/kinds.rs"]
+#[allow(dead_code, reason = "what is told is not looked at")]
+mod kinds;
+
+/// What a tracepoint can be given.
+///
+/// # Safety
+///
+/// As the module has it.
+pub(crate) unsafe trait Told {
+    /// As C has it.
+    type Raw;
+
+    /// As C's function takes it.
+    #[allow(dead_code, reason = "nothing is traced here")]
+    fn into_raw(self) -> Self::Raw;
+}
+
+/// As the module has it.
+pub(crate) fn deliver<'a>(_told: impl FnOnce() -> (Vm<'a>, u32, u32, Delivered, bool)) {}
+
+/// As the module has it.
+pub(crate) fn poll<'a>(_told: impl FnOnce() -> (Vm<'a>, u32, u32, Poll)) {}
+
+/// As the module has it.
+pub(crate) fn timer<'a>(_told: impl FnOnce() -> (Vm<'a>, u32, u32, Timer)) {}
