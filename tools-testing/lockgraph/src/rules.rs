@@ -108,7 +108,7 @@ pub const RULES: &[Rule] = rules! {
         allowed [];
     "What belongs to a vCPU is touched by the task that holds its mutex, and by no other.",
         "`OwnVcpu`",
-        refused [state_of_another_vcpu another_vcpu_made_ones_own],
+        refused [state_of_another_vcpu another_vcpu_made_ones_own timer_of_another_vcpu],
         allowed [];
     "What readers of `kvm->srcu` may still look at is freed after a grace period.",
         "`Retired`",

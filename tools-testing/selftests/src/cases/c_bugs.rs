@@ -280,7 +280,7 @@ topic! { "c_bugs";
     once an_update_is_not_undone_by_a_sender
         better_in_rust("a sender undoes an update of its port for good"),
     once ports_change_beside_a_reader
-        better_in_rust("a deassign awaits a grace period"),
+        better_in_rust("a page that is faulted in holds up changes of ports"),
     each_abi ports_go_beside_a_poller
         better_in_rust("a deassign waits for a guest that polls"),
     once event_after_the_vmm_goes_nowhere
