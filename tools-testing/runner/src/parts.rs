@@ -56,8 +56,7 @@ const TRY_PACKAGE: &str = "/tests/try-package";
 pub struct Setup {
     /// What its kernel's command line has besides the usual.
     pub append: &'static str,
-    /// Whether it is offered to have its upcalls by a vector of each local APIC, and to have no
-    /// interrupts of devices by event channels.
+    /// Whether it is told that its local APICs are virtual, so that it has no MSIs by event channels.
     pub has_vapic: bool,
     /// What its `/proc/interrupts` has to say, as in [`Seen`].
     pub interrupts: &'static [(&'static str, bool)],

@@ -4,7 +4,7 @@
 use super::ftrace::{Trace, TRACEFS};
 use super::running::Running;
 use harness::abi::Abi;
-use harness::check::{check, check_eq, eventually};
+use harness::check::{check, check_eq};
 use harness::machine::Machine;
 use harness::outcome::{fail, Outcome, Stop};
 use livepatch::{klog, kmod};
@@ -16,6 +16,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a transition may take on a busy host; how long it takes, `takeover/` judges.
+const TRANSITION_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs it; ends on C.
 pub fn run(top: &Path, module: &str) -> Outcome {
@@ -33,11 +37,22 @@ pub fn run(top: &Path, module: &str) -> Outcome {
             }
             Ok::<_, Stop>(())
         });
+        // A check that panics ends it, too.
+        let ends = Ends(&stop);
         let result = comes_and_goes(module).and_then(|()| with_top(top, module));
-        stop.store(true, SeqCst);
+        drop(ends);
         sender.join().map_err(|_| fail("the sender panicked"))??;
         result
     })
+}
+
+/// Has the sender end when it is dropped.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> Stop {
@@ -72,20 +87,32 @@ fn comes_and_goes(module: &str) -> Outcome {
     Ok(())
 }
 
+/// Waits until the transition to C has ended, which takes longer where the host is busy.
+fn c_serves() -> Outcome {
+    let begun = Instant::now();
+    while livepatch::is_present() {
+        if begun.elapsed() > TRANSITION_LIMIT {
+            return Err(fail("the transition to C has not ended"));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 /// It keeps the module from going, but not C from serving.
 fn with_top(top: &Path, module: &str) -> Outcome {
     livepatch::insert(module).map_err(failed)?;
     let running = Running::new(top)?;
     klog::change_to(Side::C);
     fs::write(format!("/sys/kernel/livepatch/{MODULE_NAME}/enabled"), "0")?;
-    eventually("C to serve", || !livepatch::is_present())?;
+    c_serves()?;
     let name = c"kvm_xen_rs";
     for _ in 0..100 {
         match delete_module(name, DeleteModuleFlags::O_NONBLOCK) {
             Err(Errno::EAGAIN | Errno::EBUSY) => {}
             other => return Err(fail(format!("removing it beside kvm-xen-top: {other:?}"))),
         }
-        thread::sleep(std::time::Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
     let lines = running.stop()?;
     check(

@@ -112,7 +112,8 @@ impl Machine for Short {
         if chosen.has(traced) {
             let arguments = ["remove", parts.module_path()];
             let exec = parts.top(&mut wanted.initramfs, &arguments)?;
-            wanted.step(traced, None, LIFECYCLE_LIMIT_S, Action::Exec(exec));
+            // Three times there and back, beside a task that sends without a pause.
+            wanted.step(traced, None, 2 * LIFECYCLE_LIMIT_S, Action::Exec(exec));
         }
         Ok(wanted)
     }
