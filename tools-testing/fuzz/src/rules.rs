@@ -88,3 +88,24 @@ pub fn explain(case: &Case) -> Option<&'static Rule> {
         .filter(holds)
         .find(|rule| (rule.explains)(case))
 }
+
+/// What a rule says of a difference after these operations.
+#[cfg(test)]
+fn of_difference<R>(
+    ops: &[Op],
+    c: Option<Item>,
+    rust: Option<Item>,
+    rule: impl FnOnce(&Case) -> R,
+) -> R {
+    let program = Program {
+        irqchip: crate::op::Irqchip::Kernel,
+        ops: ops.to_vec(),
+    };
+    let (of_c, of_rust): (Vec<_>, Vec<_>) = (c.into_iter().collect(), rust.into_iter().collect());
+    rule(&Case {
+        program: &program,
+        c: &of_c,
+        rust: &of_rust,
+        difference: Difference { c, rust },
+    })
+}

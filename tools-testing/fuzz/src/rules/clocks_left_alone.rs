@@ -40,8 +40,9 @@ fn writes_wall_clock(op: &Op) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::of_difference;
     use super::*;
-    use crate::trace::{Difference, Item, AFTER};
+    use crate::trace::{Item, AFTER};
 
     #[test]
     fn a_clock_is_written_where_shared_info_was_placed() {
@@ -51,18 +52,8 @@ mod tests {
             at,
             value,
         };
-        let explained = |ops: &[Op], c: Item, rust: Option<Item>| {
-            let program = Program {
-                irqchip: Irqchip::Kernel,
-                ops: ops.to_vec(),
-            };
-            explains(&Case {
-                program: &program,
-                c: &[c],
-                rust: &[],
-                difference: Difference { c: Some(c), rust },
-            })
-        };
+        let explained =
+            |ops: &[Op], c: Item, rust: Option<Item>| of_difference(ops, Some(c), rust, explains);
         let ops = [
             Op::SetVcpu(0, VcpuAttr::VcpuInfo(Gpa::Area(2, 0))),
             Op::SetVm(VmAttr::LongMode(1)),

@@ -69,20 +69,12 @@ fn leads_to_high_word(ops: &[Op], op: &Op) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::of_difference;
     use super::*;
-    use crate::trace::{Difference, AFTER};
+    use crate::trace::AFTER;
 
     fn explained(ops: &[Op], c: Item, rust: Option<Item>) -> bool {
-        let program = Program {
-            irqchip: Irqchip::Kernel,
-            ops: ops.to_vec(),
-        };
-        explains(&Case {
-            program: &program,
-            c: &[c],
-            rust: &[],
-            difference: Difference { c: Some(c), rust },
-        })
+        of_difference(ops, Some(c), rust, explains)
     }
 
     fn item(kind: Kind, value: i64) -> Item {

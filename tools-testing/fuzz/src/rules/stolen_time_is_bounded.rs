@@ -23,8 +23,9 @@ pub(super) fn explains(case: &Case) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::of_difference;
     use super::*;
-    use crate::trace::{Difference, Item, AFTER};
+    use crate::trace::{Item, AFTER};
 
     #[test]
     fn more_is_stolen_than_went_by_after_an_adjustment() {
@@ -35,20 +36,8 @@ mod tests {
             value,
         };
         let adjusted = |ops: &[Op], c, rust| {
-            let program = Program {
-                irqchip: Irqchip::Kernel,
-                ops: ops.to_vec(),
-            };
-            let (c, rust) = (runstate(c), runstate(rust));
-            explains(&Case {
-                program: &program,
-                c: &[c],
-                rust: &[rust],
-                difference: Difference {
-                    c: Some(c),
-                    rust: Some(rust),
-                },
-            })
+            let (c, rust) = (Some(runstate(c)), Some(runstate(rust)));
+            of_difference(ops, c, rust, explains)
         };
         let ops = [Op::SetVcpu(0, VcpuAttr::RunstateAdjust([3, 1, 1, 0, 0, 0]))];
         assert!(adjusted(&ops, 3, 3 | IN_BOTH_LAYOUTS));

@@ -50,9 +50,9 @@ fn sets_timer(op: &Op) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::explain;
+    use super::super::{explain, of_difference};
     use super::*;
-    use crate::trace::{Difference, AFTER};
+    use crate::trace::AFTER;
 
     fn timer(op: u16, value: u64) -> Item {
         Item {
@@ -64,20 +64,8 @@ mod tests {
     }
 
     fn explained(ops: Vec<Op>, c: Item, rust: Item) -> Option<&'static str> {
-        let program = Program {
-            irqchip: Irqchip::Kernel,
-            ops,
-        };
-        let case = Case {
-            program: &program,
-            c: &[c],
-            rust: &[rust],
-            difference: Difference {
-                c: Some(c),
-                rust: Some(rust),
-            },
-        };
-        explain(&case).map(|rule| rule.name)
+        let explain = |case: &Case| explain(case).map(|rule| rule.name);
+        of_difference(&ops, Some(c), Some(rust), explain)
     }
 
     #[test]
