@@ -33,7 +33,7 @@ const FEW: u32 = 8;
 /// poll is the guest's to say: the event is left to a task, which can be preempted.
 #[inline(always)]
 pub(crate) fn are_many(vm: Vm<'_>) -> bool {
-    vm.has_more_pollers_than(FEW)
+    vm.may_have_pollers() && vm.pollers() > FEW
 }
 
 /// As [`wake`], where there is somebody to wake.

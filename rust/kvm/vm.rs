@@ -234,45 +234,34 @@ impl<'a> Vm<'a> {
         field!(self.xen(), poll_mask).item(0).read_once() != 0 || self.online_vcpus() > u64::BITS
     }
 
-    /// Whether more than `few` vCPUs poll.
-    #[inline(always)]
-    pub(crate) fn has_more_pollers_than(self, few: u32) -> bool {
-        self.may_have_pollers() && self.count_pollers(few) > few
+    /// How many vCPUs poll.
+    #[cold]
+    pub(crate) fn pollers(self) -> u32 {
+        let (mask, end) = self.poll_mask();
+        // SAFETY: As in `for_each_poller`.
+        unsafe { bindings::__bitmap_weight(mask, end) }
     }
 
-    /// How many vCPUs poll, counted until there are more than `few`.
-    #[cold]
-    fn count_pollers(self, few: u32) -> u32 {
-        let mut count = 0_u32;
-        self.any_poller(|_| {
-            count = count.wrapping_add(1);
-            count > few
-        });
-        count
+    /// The list of those that poll, and how many bits of it are in use.
+    fn poll_mask(self) -> (*mut c_ulong, u32) {
+        let mask = field!(self.xen(), poll_mask).item(0).as_ptr();
+        (mask, self.online_vcpus().min(bindings::KVM_MAX_VCPUS))
     }
 
     /// Calls `f` for each vCPU that polls, until now.
     pub(crate) fn for_each_poller(self, mut f: impl FnMut(Vcpu<'a>)) {
-        self.any_poller(|vcpu| {
-            f(vcpu);
-            false
-        });
-    }
-
-    /// Calls `f` for each vCPU that polls, until now or until it says that it is enough.
-    fn any_poller(self, mut f: impl FnMut(Vcpu<'a>) -> bool) {
-        let end = self.online_vcpus().min(bindings::KVM_MAX_VCPUS) as usize;
+        let (mask, end) = self.poll_mask();
+        let end = end as usize;
         let mut nr = 0;
         loop {
-            let mask = field!(self.xen(), poll_mask).item(0).as_ptr();
             // SAFETY: The mask has a bit for each vCPU that a VM can have, which `end` is no more than.
             // C's function reads it word by word, and allows for bits that change meanwhile.
-            nr = unsafe { bindings::_find_next_bit(mask.cast(), end, nr) };
+            nr = unsafe { bindings::_find_next_bit(mask, end, nr) };
             if nr >= end {
                 return;
             }
-            if self.vcpu(nr as u32).is_some_and(&mut f) {
-                return;
+            if let Some(vcpu) = self.vcpu(nr as u32) {
+                f(vcpu);
             }
             nr = nr.wrapping_add(1);
         }

@@ -124,9 +124,6 @@ pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: OwnVcpu<'_>) {
 
 /// Delivers the timer's event, or leaves that to the vCPU where it would have to wait.
 fn fire(cx: &mut Ctx<'_, MayDeliver>, timer: TimerState<'_>) {
-    if timer.timer_pending() {
-        return;
-    }
     let (vm, vcpu) = (timer.vm(), *timer);
     let port = Port::new(vcpu.timer_virq(), vm.word_size());
     let target = Target::of(vcpu);
@@ -158,11 +155,13 @@ fn leave_to_vcpu<H: MayWake>(cx: &mut Ctx<'_, H>, timer: TimerState<'_>) {
 /// The timer fires, in hard interrupt context.
 #[cfg(not(CONFIG_PREEMPT_RT))]
 pub(crate) fn fire_in_hardirq(cx: &mut Ctx<'_, TimerHardIrq>, timer: TimerState<'_>) {
-    if !poll::are_many(timer.vm()) {
-        fire(&mut timer.vm().srcu().read(cx).cx().may_deliver(), timer);
-    } else if !timer.timer_pending() {
-        leave_to_vcpu(cx, timer);
+    if timer.timer_pending() {
+        return;
     }
+    if poll::are_many(timer.vm()) {
+        return leave_to_vcpu(cx, timer);
+    }
+    fire(&mut timer.vm().srcu().read(cx).cx().may_deliver(), timer);
 }
 
 /// The timer fires, in hard interrupt context. No lock may even be tried here under `PREEMPT_RT`, so

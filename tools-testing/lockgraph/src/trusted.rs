@@ -120,7 +120,8 @@ pub const TRUSTED: &[Trusted] = trusted! {
     }
     "kvm/vm.rs" {
         [kvm_make_all_cpus_request] "Interrupts are on.", by ["H: MaySleep"];
-        [kvm_get_wall_clock_epoch xa_load _find_next_bit kvm_xen_rs_req_clock_update]
+        [kvm_get_wall_clock_epoch xa_load _find_next_bit __bitmap_weight
+         kvm_xen_rs_req_clock_update]
             "Any context.", by [];
     }
     "kvm/clock.rs" {

@@ -173,10 +173,8 @@ impl<'a> Vm<'a> {
         self.0.poll_mask.load(Relaxed) != 0
     }
 
-    pub(crate) fn has_more_pollers_than(self, few: u32) -> bool {
-        let mut count = 0;
-        self.for_each_poller(|_| count += 1);
-        count > few
+    pub(crate) fn pollers(self) -> u32 {
+        self.0.poll_mask.load(Relaxed).count_ones()
     }
 
     pub(crate) fn for_each_poller(self, f: impl FnMut(Vcpu<'a>)) {

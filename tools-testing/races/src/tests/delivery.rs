@@ -13,7 +13,7 @@ use crate::{
         port::Port,
         route, send,
     },
-    kvm::{routing::Route, uapi::PRIO_2LEVEL, Target, Vcpu, Vm},
+    kvm::{routing::Route, uapi::PRIO_2LEVEL, vcpu::Polled, Target, Vcpu, Vm},
     model::{vcpu::id_of, vm::Config},
     prelude::*,
     sync::{Anywhere, Ctx, SetIrq},
@@ -95,6 +95,30 @@ fn a_number_says_what_became_of_it() {
             INVALID
         );
         assert!(!pending(vm, NEAR));
+    });
+}
+
+#[test]
+fn many_pollers_are_left_to_a_task() {
+    let config = Config {
+        vcpus: 10,
+        ..config()
+    };
+    alone(config, |vm, vcpu| {
+        let vcpus = (1..10).map(|index| vm.vcpu(index).expect("is there"));
+        let mut pollers = vcpus.inspect(|vcpu| {
+            vcpu.set_polled(Some(Polled::Port(FAR)));
+            vm.add_poller(*vcpu);
+        });
+        assert_eq!(pollers.by_ref().take(8).count(), 8);
+        assert_eq!(at_once(vm, to(PORT)), RAISED);
+        assert_eq!(pollers.count(), 1);
+        assert_eq!(at_once(vm, to(NEAR)), AGAIN);
+        assert!(!pending(vm, NEAR));
+        vcpu.set_timer_virq(NEAR);
+        vcpu.timer_fires();
+        assert!(vcpu.timer_pending() && !pending(vm, NEAR));
+        assert_eq!(waiting(vm, to(NEAR)), RAISED);
     });
 }
 
