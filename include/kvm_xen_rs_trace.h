@@ -76,37 +76,8 @@ TRACE_EVENT(kvm_xen_deliver,
 		  __entry->waited ? ", waited" : "")
 );
 
-TRACE_EVENT(kvm_xen_poll,
-	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what),
-	TP_ARGS(kvm, vcpu_id, port, what),
-
-	TP_STRUCT__entry(
-		__field(u64, vm)
-		__field(pid_t, pid)
-		__field(u32, vcpu_id)
-		__field(u32, port)
-		__field(u32, what)
-	),
-
-	TP_fast_assign(
-		__entry->vm = (unsigned long)kvm;
-		__entry->pid = kvm->userspace_pid;
-		__entry->vcpu_id = vcpu_id;
-		__entry->port = port;
-		__entry->what = what;
-	),
-
-	TP_printk("pid %d vcpu %u port %d: %s",
-		  __entry->pid, __entry->vcpu_id, (int)__entry->port,
-		  __print_symbolic(__entry->what,
-				   { KVM_XEN_RS_POLL_BEGINS, "begins" },
-				   { KVM_XEN_RS_POLL_PENDING, "pending already" },
-				   { KVM_XEN_RS_POLL_WOKEN, "woken" },
-				   { KVM_XEN_RS_POLL_TIMED_OUT, "timed out" },
-				   { KVM_XEN_RS_POLL_OTHER, "ends otherwise" }))
-);
-
-TRACE_EVENT(kvm_xen_timer,
+/* What is printed is the timer's; a poll has its own. */
+DECLARE_EVENT_CLASS(kvm_xen_rs_vcpu,
 	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what),
 	TP_ARGS(kvm, vcpu_id, port, what),
 
@@ -134,6 +105,25 @@ TRACE_EVENT(kvm_xen_timer,
 				   { KVM_XEN_RS_TIMER_LATER, "delivered by the vCPU" },
 				   { KVM_XEN_RS_TIMER_AGAIN, "set again" },
 				   { KVM_XEN_RS_TIMER_NO_PORT, "no such port" }))
+);
+
+DEFINE_EVENT_PRINT(kvm_xen_rs_vcpu, kvm_xen_poll,
+	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what),
+	TP_ARGS(kvm, vcpu_id, port, what),
+
+	TP_printk("pid %d vcpu %u port %d: %s",
+		  __entry->pid, __entry->vcpu_id, (int)__entry->port,
+		  __print_symbolic(__entry->what,
+				   { KVM_XEN_RS_POLL_BEGINS, "begins" },
+				   { KVM_XEN_RS_POLL_PENDING, "pending already" },
+				   { KVM_XEN_RS_POLL_WOKEN, "woken" },
+				   { KVM_XEN_RS_POLL_TIMED_OUT, "timed out" },
+				   { KVM_XEN_RS_POLL_OTHER, "ends otherwise" }))
+);
+
+DEFINE_EVENT(kvm_xen_rs_vcpu, kvm_xen_timer,
+	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what),
+	TP_ARGS(kvm, vcpu_id, port, what)
 );
 
 TRACE_EVENT(kvm_xen_refresh,

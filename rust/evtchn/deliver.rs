@@ -71,32 +71,33 @@ pub(crate) fn try_deliver<'a>(
     target: Target,
     vcpu: Option<Vcpu<'a>>,
 ) -> Delivery {
-    attempt::<false>(cx, vm, port, target, vcpu)
+    attempt(cx, vm, port, target, vcpu, false)
 }
 
-/// As [`try_deliver`]; `WAITED` is told of an event that has been waited for.
+/// As [`try_deliver`]; `waited`: `shared_info` has been waited for.
 #[inline(always)]
-fn attempt<'a, const WAITED: bool>(
+fn attempt<'a>(
     cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'a>,
     port: Port,
     target: Target,
     mut vcpu: Option<Vcpu<'a>>,
+    waited: bool,
 ) -> Delivery {
     loop {
         let Some(page) = vm.shared_info().try_read(cx) else {
-            return unmapped(vm, port, target, vcpu, WAITED);
+            return unmapped(vm, port, target, vcpu, waited);
         };
         if let Some(vcpu) = vcpu.or_else(|| vm.target_at_once(page.locked(), target)) {
             let to = BoundPort::new(vcpu, port);
             let outcome = to.set_pending(page);
-            return to.notify(cx, vm, outcome, WAITED);
+            return to.notify(cx, vm, outcome, waited);
         }
         // Searched for without the lock, as that takes a while, and has interrupts off.
         drop(page);
         vcpu = vm.target(target);
         if vcpu.is_none() {
-            return no_vcpu(vm, port, target, WAITED);
+            return no_vcpu(vm, port, target, waited);
         }
     }
 }
@@ -159,7 +160,7 @@ fn deliver_refreshed<'a>(
             trace::deliver(|| (vm, target.id(), port.nr(), Delivered::Failed, true));
             return Delivery::failed(error);
         }
-        let delivery = attempt::<true>(&mut cx.may_deliver(), vm, port, target, vcpu);
+        let delivery = attempt(&mut cx.may_deliver(), vm, port, target, vcpu, true);
         if delivery != Delivery::NOT_NOW {
             return delivery;
         }
