@@ -7,7 +7,7 @@ use crate::initramfs::Initramfs;
 use crate::modules::Modules;
 use crate::paths::{Kernel, Paths};
 use crate::progress::Screen;
-use crate::qemu;
+use crate::qemu::{self, XenGuest};
 use crate::terminal;
 use crate::upstream;
 use anyhow::{Context, Error, Result};
@@ -73,6 +73,17 @@ impl Setup {
 
 /// Upcalls by a vector.
 pub const VECTOR: &str = "HYP";
+
+/// The guest that [`Parts`] has in a machine.
+fn xen_guest(smp: u32, append: &str, has_vapic: bool) -> XenGuest<'_> {
+    XenGuest {
+        smp,
+        kernel: GUEST_KERNEL,
+        initrd: GUEST_INITRAMFS,
+        append,
+        has_vapic,
+    }
+}
 
 /// Size of a guest's disk.
 const DISK_MIB: u64 = 16;
@@ -367,13 +378,7 @@ impl<'a> Parts<'a> {
         let append = format!("{GUEST_APPEND} {}", setup.append);
         let seen = setup.interrupts.iter();
         Ok(GuestAction {
-            qemu: qemu::xen_guest(
-                smp,
-                GUEST_KERNEL,
-                GUEST_INITRAMFS,
-                append.trim_end(),
-                setup.has_vapic,
-            ),
+            qemu: xen_guest(smp, append.trim_end(), setup.has_vapic).arguments(),
             interrupts: seen
                 .map(|&(line, counted)| Seen {
                     line: line.to_owned(),
@@ -395,7 +400,7 @@ impl<'a> Parts<'a> {
         qemu::add_migratable_to(initramfs)?;
         let append = format!("{GUEST_APPEND} {KEEP_EMULATED}");
         Ok(MigrateAction {
-            qemu: qemu::migratable_guest(cpus, GUEST_KERNEL, GUEST_INITRAMFS, &append),
+            qemu: xen_guest(cpus, &append, true).migratable(),
             disk_mib: DISK_MIB,
             guest,
             cpus,

@@ -87,60 +87,70 @@ impl Machine<'_> {
     }
 }
 
-/// QEMU and its arguments for a Xen guest with a paravirtual disk.
-pub fn xen_guest(
-    smp: u32,
-    kernel: &str,
-    initrd: &str,
-    append: &str,
-    has_vapic: bool,
-) -> Vec<String> {
-    let mut line = without_disk(smp, kernel, initrd, append, has_vapic);
-    line.extend(["-device", "xen-disk,drive=disk,vdev=xvda"].map(str::to_owned));
-    line
+/// A Xen guest.
+pub struct XenGuest<'a> {
+    /// Processors.
+    pub smp: u32,
+    /// Its kernel, its first file system and its command line.
+    pub kernel: &'a str,
+    pub initrd: &'a str,
+    pub append: &'a str,
+    /// Whether it is told that its local APICs are virtual.
+    pub has_vapic: bool,
 }
 
-/// The same with a virtio disk, and with QMP. Only copies of QEMU migrate it: see [`migratable`].
-pub fn migratable_guest(smp: u32, kernel: &str, initrd: &str, append: &str) -> Vec<String> {
-    let mut line = without_disk(smp, kernel, initrd, append, true);
-    let monitor = format!("unix:{GUEST_QMP},server=on,wait=off");
-    let more = ["-device", "virtio-blk-pci,drive=disk", "-qmp", &monitor];
-    line.extend(more.map(str::to_owned));
-    line
-}
+impl XenGuest<'_> {
+    /// QEMU and its arguments, with a paravirtual disk.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut line = self.without_disk();
+        line.extend(["-device", "xen-disk,drive=disk,vdev=xvda"].map(str::to_owned));
+        line
+    }
 
-fn without_disk(
-    smp: u32,
-    kernel: &str,
-    initrd: &str,
-    append: &str,
-    has_vapic: bool,
-) -> Vec<String> {
-    let mut line: Vec<String> = Vec::new();
-    let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
-    add(&[QEMU, "-name", "xen-guest", "-M", "pc"]);
-    add(&["-accel", "kvm,xen-version=0x4000a,kernel-irqchip=split"]);
-    let vapic = if has_vapic {
-        "+xen-vapic"
-    } else {
-        "-xen-vapic"
-    };
-    add(&["-cpu", &format!("host,{vapic}")]);
-    add(&BARE);
-    add(&["panic=exit-failure"]);
-    add(&["-smp", &smp.to_string(), "-m", "256"]);
-    add(&["-kernel", kernel, "-initrd", initrd, "-append", append]);
-    add(&[
-        "-drive",
-        &format!("file={GUEST_DISK},if=none,id=disk,format=raw"),
-    ]);
-    add(&["-serial", &format!("file:{GUEST_LOG}")]);
-    add(&["-serial", "stdio"]);
-    add(&[
-        "-monitor",
-        &format!("unix:{GUEST_MONITOR},server=on,wait=off"),
-    ]);
-    line
+    /// The same with a virtio disk, and with QMP. Only copies of QEMU migrate it: see
+    /// [`migratable`].
+    pub fn migratable(&self) -> Vec<String> {
+        let mut line = self.without_disk();
+        let monitor = format!("unix:{GUEST_QMP},server=on,wait=off");
+        let more = ["-device", "virtio-blk-pci,drive=disk", "-qmp", &monitor];
+        line.extend(more.map(str::to_owned));
+        line
+    }
+
+    fn without_disk(&self) -> Vec<String> {
+        let mut line: Vec<String> = Vec::new();
+        let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
+        add(&[QEMU, "-name", "xen-guest", "-M", "pc"]);
+        add(&["-accel", "kvm,xen-version=0x4000a,kernel-irqchip=split"]);
+        let vapic = if self.has_vapic {
+            "+xen-vapic"
+        } else {
+            "-xen-vapic"
+        };
+        add(&["-cpu", &format!("host,{vapic}")]);
+        add(&BARE);
+        add(&["panic=exit-failure"]);
+        add(&["-smp", &self.smp.to_string(), "-m", "256"]);
+        add(&[
+            "-kernel",
+            self.kernel,
+            "-initrd",
+            self.initrd,
+            "-append",
+            self.append,
+        ]);
+        add(&[
+            "-drive",
+            &format!("file={GUEST_DISK},if=none,id=disk,format=raw"),
+        ]);
+        add(&["-serial", &format!("file:{GUEST_LOG}")]);
+        add(&["-serial", "stdio"]);
+        add(&[
+            "-monitor",
+            &format!("unix:{GUEST_MONITOR},server=on,wait=off"),
+        ]);
+        line
+    }
 }
 
 /// Adds QEMU to a machine, with all that it needs there.

@@ -19,57 +19,40 @@ const PIRQ: &str = "xen-pirq";
 /// Upcalls by an interrupt of the platform device.
 const PLATFORM: &str = "xen-platform-pci";
 
-/// Each way, and its name.
+/// Each way, and its name. Whether `xen-vapic` is offered does not show in a guest that has no device
+/// with MSIs.
 const SETUPS: [(&str, Setup); 6] = [
-    (
-        "no-vapic",
-        Setup {
-            append: "",
-            has_vapic: false,
-            interrupts: &[(VECTOR, true), (PIRQ, true)],
-        },
-    ),
-    (
-        "no-msi",
-        Setup {
-            append: "pci=nomsi",
-            has_vapic: false,
-            interrupts: &[(VECTOR, true), (PIRQ, true)],
-        },
-    ),
-    (
-        "no-ioapic",
-        Setup {
-            append: "noapic pci=nomsi",
-            has_vapic: false,
-            interrupts: &[(VECTOR, true), (PIRQ, true)],
-        },
-    ),
-    (
-        "no-vector",
-        Setup {
-            append: "xen_no_vector_callback",
-            has_vapic: false,
-            interrupts: &[(VECTOR, false), (PIRQ, false), (PLATFORM, true)],
-        },
-    ),
+    ("no-vapic", by_vector("")),
+    ("no-msi", by_vector("pci=nomsi")),
+    ("no-ioapic", by_vector("noapic pci=nomsi")),
+    ("no-vector", by_platform_device("xen_no_vector_callback")),
     (
         "no-vector-no-msi",
-        Setup {
-            append: "xen_no_vector_callback pci=nomsi",
-            has_vapic: false,
-            interrupts: &[(VECTOR, false), (PIRQ, false), (PLATFORM, true)],
-        },
+        by_platform_device("xen_no_vector_callback pci=nomsi"),
     ),
     (
         "no-vector-no-ioapic",
-        Setup {
-            append: "xen_no_vector_callback noapic",
-            has_vapic: false,
-            interrupts: &[(VECTOR, false), (PIRQ, false), (PLATFORM, true)],
-        },
+        by_platform_device("xen_no_vector_callback noapic"),
     ),
 ];
+
+/// With upcalls by a vector.
+const fn by_vector(append: &'static str) -> Setup {
+    Setup {
+        append,
+        has_vapic: false,
+        interrupts: &[(VECTOR, true), (PIRQ, true)],
+    }
+}
+
+/// With upcalls by an interrupt of the platform device, and no others by event channels.
+const fn by_platform_device(append: &'static str) -> Setup {
+    Setup {
+        append,
+        has_vapic: false,
+        interrupts: &[(VECTOR, false), (PIRQ, false), (PLATFORM, true)],
+    }
+}
 
 /// The machine that they run in, one after the other.
 pub struct GuestSetups;
