@@ -153,6 +153,55 @@ fn ports_change_beside_a_reader() -> Outcome {
     Ok(())
 }
 
+/// What is taken away beside a reader waits in memory, but not without a limit: two large tables
+/// do, and who takes a third one away waits himself.
+fn resets_beside_a_reader_are_bounded() -> Outcome {
+    const PORTS: u32 = 3000;
+    let mut machine = Machine::builder(Abi::Bits64).vcpus(&[0]).build()?;
+    let page = Withheld::new()?;
+    let hva = page.hva();
+    let reader = machine.detach(0, move |vcpu| {
+        vcpu.set_vcpu_info_hva(hva)?;
+        Ok(Exit::Done)
+    })?;
+    page.is_wanted(AWAKE)?;
+
+    let vm = &machine.vm;
+    thread::scope(|scope| {
+        let (tell, heard) = mpsc::channel();
+        scope.spawn(move || -> Outcome {
+            for _ in 0..3 {
+                for port in 1..=PORTS {
+                    vm.assign(Port::ipi(port, 0))?;
+                }
+                // Nobody listens when the case has failed.
+                let _ = tell.send("assigned");
+                vm.reset_ports()?;
+                let _ = tell.send("reset");
+            }
+            Ok(())
+        });
+        let expect = |what| match heard.recv_timeout(2 * AWAKE) {
+            Ok(word) => check_eq("the next thing done", word, what),
+            Err(_) => Err(fail(format!("not {what}: it waits for the reader"))),
+        };
+        let two = (0..2).try_for_each(|_| expect("assigned").and_then(|()| expect("reset")));
+        let third = two.and_then(|()| {
+            expect("assigned")?;
+            check(
+                "who takes a third table away waits",
+                heard.recv_timeout(4 * ASLEEP).is_err(),
+            )
+        });
+        // Who waits goes on now, so that the thread ends.
+        page.give()?;
+        third?;
+        expect("reset")
+    })?;
+    reader.back(&mut machine, AWAKE)?;
+    Ok(())
+}
+
 /// To take a port away waits for no guest that polls.
 fn ports_go_beside_a_poller(abi: Abi) -> Outcome {
     let mut machine = polling_guest(abi, &[0])?;
@@ -280,6 +329,8 @@ topic! { "c_bugs";
     once an_update_is_not_undone_by_a_sender
         better_in_rust("a sender undoes an update of its port for good"),
     once ports_change_beside_a_reader
+        better_in_rust("a page that is faulted in holds up changes of ports"),
+    once resets_beside_a_reader_are_bounded
         better_in_rust("a page that is faulted in holds up changes of ports"),
     each_abi ports_go_beside_a_poller
         better_in_rust("a deassign waits for a guest that polls"),
