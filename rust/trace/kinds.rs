@@ -19,7 +19,8 @@ pub(crate) enum Delivered {
     Kick = bindings::KVM_XEN_RS_KICK,
     /// As `Raised`, and the vCPU is interrupted by its own vector.
     Interrupt = bindings::KVM_XEN_RS_INTERRUPT,
-    /// Nothing has happened, as a page is away, or a lock can't be had: it is tried again.
+    /// Nothing has happened, as a page is away, a lock can't be had, or too many vCPUs poll: it is
+    /// tried again where that can be waited for.
     NotNow = bindings::KVM_XEN_RS_NOT_NOW,
     /// Nothing has happened, and won't.
     Failed = bindings::KVM_XEN_RS_FAILED,
