@@ -474,9 +474,10 @@ pub(crate) unsafe extern "C" fn kvm_xen_init_vm(kvm: *mut kvm) {
 /// As KVM calls it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_destroy_vm(kvm: *mut kvm) {
-    // SAFETY: As KVM calls it: nothing that matters here is held, and nobody else has the VM.
+    // SAFETY: As KVM calls it: nothing that matters here is held.
     let (mut cx, vm) = unsafe { enter_vm::<Destruction>(kvm) };
-    framed(|| lifecycle::destroy_vm(&mut cx, vm));
+    // SAFETY: As KVM calls it: the last reference is gone, and so are the vCPUs and irqfds.
+    framed(|| unsafe { lifecycle::destroy_vm(&mut cx, vm) });
 }
 
 /// A vCPU is being created.

@@ -113,7 +113,7 @@ pub const RULES: &[Rule] = rules! {
     "What readers of `kvm->srcu` may still look at is freed after a grace period.",
         "`Retired`",
         refused [grace_period_undone grace_period_undone_by_parts callback_without_retirement
-                 eventfd_escapes_section],
+                 eventfd_escapes_section vm_destroyed_by_an_irqfd],
         allowed [];
     "An eventfd is signalled with no gate held: behind it may be other VMs'.",
         "`Gate::signal()`, which takes the gate",

@@ -4,6 +4,7 @@
 
 use crate::{
     kvm::{
+        lifecycle,
         sender::{Destination, NewDestination, Owned},
         timers::TimerState,
         OwnVcpu, Target, Vcpu, Vm,
@@ -125,6 +126,11 @@ fn grace_period_undone_by_parts(mut retired: Retired<'_, Owned>) {
 /// Nor is a sender freed under readers by who has not taken it from them.
 fn callback_without_retirement(vm: Vm<'_>, callback: Callback<Owned>, sender: Owned) {
     vm.srcu().call(callback, sender); //~ method `call` is private
+}
+
+/// Who holds nothing, as the work of an irqfd, is not who has the VM alone.
+fn vm_destroyed_by_an_irqfd(mut cx: Ctx<'_, SetIrq>, vm: Vm<'_>) {
+    lifecycle::destroy_vm(&mut cx, vm); //~ is unsafe and requires unsafe
 }
 
 /// A sender that leads to port 0 would be taken for one that leads to an eventfd.
