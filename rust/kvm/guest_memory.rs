@@ -8,7 +8,7 @@
 
 use super::bitops;
 use crate::{
-    abi::layout::{Bits, Field, Structure, Words},
+    abi::layout::{is_within, Bits, Field, Structure, Words},
     sync::{
         barrier::smp_wmb,
         gpc::{Bytes, Gpc, Mapping, Part, Unmapped},
@@ -146,7 +146,7 @@ impl<'m> Whole<'m> {
     #[inline(always)]
     fn within(&self, at: usize, size: usize) -> Option<*mut u8> {
         let base = self.bytes.base().as_ptr();
-        (at.wrapping_add(size) <= self.len).then(|| base.wrapping_add(at))
+        is_within(at, size, self.len).then(|| base.wrapping_add(at))
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     Gpa,
 };
 use crate::{
+    abi::layout::is_within,
     bindings,
     livepatch::symbols,
     object::{field, Object},
@@ -226,7 +227,7 @@ pub(super) unsafe fn base(gpc: Raw<'_>, len: Option<usize>) -> Option<NonNull<u8
     }
     if let Some(len) = len {
         let at = if by_gpa { gpc.gpa() } else { gpc.uhva() as Gpa };
-        if (at % PAGE_SIZE as u64).wrapping_add(len as u64) > PAGE_SIZE as u64 {
+        if !is_within(at as usize % PAGE_SIZE, len, PAGE_SIZE) {
             return None;
         }
     }
