@@ -4,7 +4,7 @@
 
 use super::{
     rwlock::{self, Flags, Lock},
-    Gpa,
+    Gpa, Place,
 };
 use crate::{
     abi::layout::is_within,
@@ -232,6 +232,23 @@ pub(super) unsafe fn base(gpc: Raw<'_>, len: Option<usize>) -> Option<NonNull<u8
         }
     }
     NonNull::new(field!(gpc.0, khva).read_once().cast())
+}
+
+/// Maps another page from now on, for `len` bytes. May sleep.
+///
+/// # Safety
+///
+/// As for [`refresh`].
+#[inline(never)]
+pub(super) unsafe fn activate(gpc: Raw<'_>, place: Place, len: usize) -> Result {
+    let (gpc, len) = (gpc.as_ptr(), len as c_ulong);
+    to_result(match place {
+        // SAFETY: The cache is initialized; the rest is the caller's. Against others who change it KVM
+        // has a lock.
+        Place::Guest(gpa) => unsafe { symbols::kvm_gpc_activate(gpc, gpa, len) },
+        // SAFETY: As above; the address need not be one of the VMM's.
+        Place::Vmm(hva) => unsafe { symbols::kvm_gpc_activate_hva(gpc, hva as c_ulong, len) },
+    })
 }
 
 /// Maps the page of a cache again after it has moved, for `len` bytes. May sleep.

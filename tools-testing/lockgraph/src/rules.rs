@@ -121,7 +121,7 @@ pub const RULES: &[Rule] = rules! {
         allowed [];
     "Guest memory is read as what any bytes are a value of, within a structure that is declared.",
         "`FromBytes`; `Structure`, which is sealed",
-        refused [guests_byte_as_bool structure_of_ones_own],
+        refused [guests_byte_as_bool structure_of_ones_own structure_in_part],
         allowed [];
     "A sender leads to a port that is not 0, or to an eventfd.",
         "`NonZeroU32`",

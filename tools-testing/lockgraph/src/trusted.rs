@@ -49,10 +49,6 @@ pub const TRUSTED: &[Trusted] = trusted! {
         [try_module_get module_put] "Any context.", by ["struct Slot"];
     }
     "sync/gpc.rs" {
-        [kvm_gpc_activate kvm_gpc_activate_hva]
-            "May sleep, as long as the page takes. In `kvm->srcu` and the VM's mm; takes \
-             `refresh_lock`.",
-            by ["H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>"];
         [kvm_gpc_deactivate] "May sleep; takes `refresh_lock`.",
             by ["H: MaySleep + MayEnter<GpcRefreshLock>"];
         [kvm_xen_rs_write_lock_irq] "Spins. Interrupts are on.",
@@ -61,6 +57,10 @@ pub const TRUSTED: &[Trusted] = trusted! {
             by ["struct LockedAlone"];
     }
     "sync/gpc/lock.rs" {
+        [kvm_gpc_activate kvm_gpc_activate_hva]
+            "May sleep, as long as the page takes. In `kvm->srcu` and the VM's mm; takes \
+             `refresh_lock`.",
+            by ["pub(super) unsafe fn activate"];
         [kvm_gpc_refresh] "As `kvm_gpc_activate()`; the cache was active once.",
             by ["pub(super) unsafe fn refresh", "active"];
         [mark_page_dirty_in_slot] "In `kvm->srcu`; the memslot is that of the section.",
