@@ -153,6 +153,11 @@ fn gfp_kernel_while_atomic(mut cx: Ctx<'_, Within<PreemptOff, VmIoctl>>) {
     let _ = Callback::<u32>::new(&mut cx, 1); //~ may not sleep
 }
 
+/// With interrupts off by two instructions there is no context that says so.
+fn sleep_with_interrupts_off(mut cx: Ctx<'_, VmIoctl>, vm: Vm<'_>) {
+    interrupts::without(|| drop(vm.lock_xen(&mut cx))); //~ is unsafe and requires unsafe
+}
+
 /// A hard interrupt sleeps for nothing, a mutex included.
 fn sleep_in_hardirq(mut cx: Ctx<'_, TimerHardIrq>, vm: Vm<'_>) {
     vm.lock_xen(&mut vm.srcu().read(&mut cx).cx()); //~ may not be entered
