@@ -10,7 +10,7 @@
 
 use super::transition;
 use crate::bindings;
-use core::{cell::UnsafeCell, mem::MaybeUninit};
+use core::cell::UnsafeCell;
 use kernel::{
     error::to_result,
     ffi::{c_char, c_void},
@@ -18,6 +18,7 @@ use kernel::{
     str::CStr,
     sync::atomic::{Atomic, Relaxed},
 };
+use pin_init::zeroed;
 
 /// One function replaced by another.
 pub(crate) struct Replacement {
@@ -53,13 +54,6 @@ pub(crate) struct Patch<const N: usize> {
 // SAFETY: After `new` the contents belong to the livepatch core, which has locks of its own.
 unsafe impl<const N: usize> Sync for Patch<N> {}
 
-/// All bytes zero, as the empty entries and the core's own fields have to be.
-const fn zeroed<T>() -> T {
-    // SAFETY: Used below for the C structures of a livepatch alone, which the kernel's own
-    // modules define by initializers that leave all but a few fields zero.
-    unsafe { MaybeUninit::zeroed().assume_init() }
-}
-
 /// A string as C has it.
 const fn c_string(s: &'static CStr) -> *const c_char {
     s.to_bytes_with_nul().as_ptr().cast()
@@ -71,6 +65,7 @@ impl<const N: usize> Patch<N> {
     pub(crate) const fn new(object: &'static CStr, replacements: &[Replacement]) -> Self {
         assert!(replacements.len() + 1 == N);
 
+        // Zero is what the empty entries and the core's own fields have to be.
         let mut funcs = [const { zeroed::<bindings::klp_func>() }; N];
         let mut i = 0;
         while i < replacements.len() {
