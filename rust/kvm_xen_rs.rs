@@ -55,7 +55,8 @@ module! {
 
 livepatch! {
     /// What is replaced in kvm.ko.
-    static PATCH = c"kvm" {
+    // SAFETY: `entry.rs` says of each function what it relies on when KVM calls it.
+    unsafe static PATCH = c"kvm" {
         // Delivery of events
         kvm_xen_set_evtchn_fast => entry::kvm_xen_set_evtchn_fast, as declared;
         evtchn_set_fn => entry::evtchn_set_fn, as SetFn;

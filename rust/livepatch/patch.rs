@@ -122,9 +122,14 @@ impl<const N: usize> Patch<N> {
 ///
 /// A function `as declared` has a prototype in a header, one `as` a type is static in C, where
 /// the type stands for its prototype.
+///
+/// # Safety
+///
+/// Each function may be called wherever the kernel calls the one it replaces. That it has the same
+/// signature is checked.
 #[macro_export]
 macro_rules! livepatch {
-    ($(#[$doc:meta])* static $patch:ident = $object:literal {
+    ($(#[$doc:meta])* unsafe static $patch:ident = $object:literal {
         $($old:ident => $new:path, as $how:tt;)*
     }) => {
         $(#[$doc])*
@@ -133,7 +138,7 @@ macro_rules! livepatch {
             $crate::livepatch::patch::Patch::new($object, &[$({
                 $crate::livepatch!(@same $how, $old, $new);
                 // SAFETY: The signature is that of the original, as the line above has the
-                // compiler check; `entry.rs` documents for each the contract it takes over.
+                // compiler check; the rest is the user's.
                 unsafe {
                     $crate::livepatch::patch::Replacement::new(
                         kernel::c_str!(stringify!($old)),
