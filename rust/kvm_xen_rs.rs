@@ -20,7 +20,6 @@ mod attr;
 mod entry;
 mod evtchn;
 mod hypercall;
-#[allow(unsafe_code)]
 mod kernels;
 #[allow(unsafe_code)]
 mod kvm;
