@@ -12,7 +12,7 @@ mod lock;
 mod parts;
 mod rwlock;
 
-pub(crate) use parts::{Part, Unmapped};
+pub(crate) use parts::{Part, Parts, Unmapped};
 
 use lock::{Raw, Saved};
 

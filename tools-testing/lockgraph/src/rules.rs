@@ -81,10 +81,10 @@ pub const RULES: &[Rule] = rules! {
         "`MayWaitForGuest`, `Ctx::leave()`",
         refused [sleep_for_guest sender_kept_over_halt section_left_by_safe_code],
         allowed [poll_outside_of_srcu];
-    "Of the two caches of a structure across two pages, that of the first page is locked first; a \
-     refresh takes `refresh_lock` before `gpc->lock`.",
-        "`GpcLock: Before<GpcLock2>`",
-        refused [gpc_locks_in_wrong_order gpc_refresh_lock_inside_gpc_lock],
+    "Of the two caches of a structure across two pages, that of the first page is locked first, and \
+     released last; a refresh takes `refresh_lock` before `gpc->lock`.",
+        "`GpcLock: Before<GpcLock2>`, `Parts`",
+        refused [gpc_locks_in_wrong_order first_page_released_first gpc_refresh_lock_inside_gpc_lock],
         allowed [runstate_across_two_pages];
     "A mapping is checked and refreshed inside a read-side critical section of `kvm->srcu`, and \
      is not used after it.",

@@ -9,7 +9,7 @@ use crate::{
         timers::TimerState,
         OwnVcpu, Target, Vcpu, Vm,
     },
-    sync::{retired::Retired, srcu::Callback, *},
+    sync::{gpc::Parts, retired::Retired, srcu::Callback, *},
 };
 
 /// The context inside a lock ends with its guard.
@@ -57,6 +57,11 @@ fn runstate_kept_over_allocation(mut cx: Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>) {
     let bytes = vcpu.runstate_info().try_read_bytes(&mut cx, 8);
     let _ = Callback::<u32>::new(&mut cx, 1); //~ cannot borrow `cx` as mutable more than once
     drop(bytes);
+}
+
+/// Of two pages that of the first is released last: its release has interrupts on again.
+fn first_page_released_first(parts: Parts<'_>) {
+    drop(parts.first); //~ field `first` of struct `Parts` is private
 }
 
 /// What was looked up in a read section is gone when the section was left for a while.
