@@ -22,7 +22,9 @@ use crate::{
     hypercall::{self, page},
     kernels::HRTIMER_NORESTART,
     kvm::{
-        exit, lifecycle, routing, timers,
+        exit, lifecycle, routing,
+        task::Asked,
+        timers,
         uapi::{HvmAttr, VcpuAttr},
         witness::Call,
         OwnVcpu, Vcpu, Vm,
@@ -343,6 +345,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, sta
 pub(crate) unsafe extern "C" fn __kvm_xen_has_interrupt(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
     let (mut cx, vcpu) = unsafe { enter_vcpu::<Anywhere>(vcpu) };
+    // SAFETY: KVM asks so on its own vCPU threads alone, which hold `vcpu->mutex`.
+    let vcpu = unsafe { Asked::assert(vcpu) };
     framed(|| info::has_interrupt(&mut cx, vcpu)).into()
 }
 

@@ -60,7 +60,7 @@ pub const RULES: &[Rule] = rules! {
         "`MaySleep`, `InVmMm`",
         refused [sleep_in_hardirq sleep_with_interrupts_off gfp_kernel_while_atomic
                  gfp_kernel_in_interrupts timer_cancelled_in_hardirq fault_in_while_atomic fault_in_while_mapped
-                 fault_in_without_mm],
+                 fault_in_without_mm fault_in_where_an_irqfd_is_woken],
         allowed [delivery_from_irqfd_workqueue];
     "`gpc->lock` is a sleeping lock under `PREEMPT_RT`: in hard interrupts, and where the \
      scheduler calls, it is not waited for.",

@@ -4,7 +4,7 @@
 
 use super::enter;
 use crate::{
-    kvm::{enabled, OwnVcpu, Vcpu, Vm},
+    kvm::{enabled, task::Asked, OwnVcpu, Vcpu, Vm},
     sync::{context::Notifier, order::*, srcu::Callback, *},
 };
 
@@ -134,6 +134,12 @@ fn fault_in_while_mapped(mut cx: Ctx<'_, InKvmRun>, vm: Vm<'_>) {
 /// The irqfd workqueue has no address space until it borrows that of the VM.
 fn fault_in_without_mm(mut cx: Ctx<'_, SetIrq>, vm: Vm<'_>) {
     let _ = vm.shared_info().refresh(&mut vm.srcu().read(&mut cx).cx()); //~ may not run in the VM's address space
+}
+
+/// Nor does it wait for a page where it is woken, though the task may sleep: under `PREEMPT_RT` so does
+/// the spinlock that it holds. Who may is a vCPU's task that KVM asks for its interrupts.
+fn fault_in_where_an_irqfd_is_woken(mut cx: Ctx<'_, Within<KvmSrcu, Anywhere>>, vcpu: Vcpu<'_>) {
+    Asked::assert(vcpu).may_refresh_now(&mut cx); //~ is unsafe and requires unsafe
 }
 
 /// An irqfd is woken with the spinlock of a wait queue held, and interrupts off; the timer of a poll
