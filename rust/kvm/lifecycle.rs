@@ -5,7 +5,7 @@
 //! What is initialized here may outlive this module, so nothing of it points here: callbacks are
 //! KVM's own functions, replaced or not, and see `helpers/lock_class.c` for what lockdep is told.
 
-use super::{enabled, sender::Senders, Vm};
+use super::{enabled, senders::Senders, Vm};
 use crate::{
     bindings, kernels,
     livepatch::symbols,

@@ -58,7 +58,7 @@ pub const RULES: &[Rule] = rules! {
     "What may not sleep takes no mutex, allocates nothing with `GFP_KERNEL`, and faults in no \
      guest page.",
         "`MaySleep`, `InVmMm`",
-        refused [sleep_in_hardirq sleep_with_interrupts_off gfp_kernel_while_atomic
+        refused [sleep_in_hardirq anything_dropped_in_a_callback sleep_with_interrupts_off gfp_kernel_while_atomic
                  gfp_kernel_in_interrupts timer_cancelled_in_hardirq fault_in_while_atomic fault_in_while_mapped
                  fault_in_without_mm fault_in_where_an_irqfd_is_woken],
         allowed [delivery_from_irqfd_workqueue];

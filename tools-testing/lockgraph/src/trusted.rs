@@ -45,7 +45,7 @@ pub const TRUSTED: &[Trusted] = trusted! {
     }
     "sync/srcu/call.rs" {
         [call_srcu] "Any context. The callback's code and the SRCU stay until it has run.",
-            by ["struct Slot", "T: Send + 'static"];
+            by ["struct Slot", "DropAnywhere"];
         [try_module_get module_put] "Any context.", by ["struct Slot"];
     }
     "sync/gpc.rs" {
@@ -92,9 +92,11 @@ pub const TRUSTED: &[Trusted] = trusted! {
             "May wake. Behind it may be locks of other VMs' caches, so with none held.",
             by ["H: MayWake + MayEnter<GpcLock>"];
         [idr_find] "In RCU.", by ["rcu::read_lock()"];
+        [kvm_xen_rs_alloc_sender] "May sleep.", by ["H: MaySleep"];
+    }
+    "kvm/senders.rs" {
         [idr_for_each idr_destroy] "Nobody else changes the table.", by ["struct Senders"];
         [kvm_xen_rs_idr_take] "Nobody else changes the table.", by ["unsafe fn take"];
-        [kvm_xen_rs_alloc_sender] "May sleep.", by ["H: MaySleep"];
     }
     "kvm/xen_state.rs" {
         [idr_alloc] "May sleep. Nobody else changes the table.", by ["H: MaySleep", "XenState"];

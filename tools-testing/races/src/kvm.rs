@@ -28,7 +28,11 @@ pub(crate) mod routing {
 }
 
 pub(crate) mod sender {
-    pub(crate) use crate::model::table::{Destination, LeadsOut, NewDestination, Owned, Sender};
+    pub(crate) use crate::model::table::{Destination, NewDestination, Owned, Sender};
+}
+
+pub(crate) mod senders {
+    pub(crate) use crate::model::table::Destinations;
 }
 
 pub(crate) mod uapi {

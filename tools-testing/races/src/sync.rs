@@ -32,6 +32,13 @@ pub(crate) mod barrier {
 
 pub(crate) mod srcu {
     pub(crate) use crate::model::srcu::Callback;
+
+    /// As the module has it.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe trait DropAnywhere: Send + 'static {}
 }
 
 pub(crate) mod vm_srcu {

@@ -133,6 +133,11 @@ fn callback_without_retirement(vm: Vm<'_>, callback: Callback<Owned>, sender: Ow
     vm.srcu().call(callback, sender); //~ method `call` is private
 }
 
+/// A callback runs where nothing may sleep, so what it drops does not.
+fn anything_dropped_in_a_callback<T: Send + 'static>(retired: Retired<'_, T>, to: Callback<T>) {
+    retired.free_later(to); //~ `T: DropAnywhere` is not satisfied
+}
+
 /// Who holds nothing, as the work of an irqfd, is not who has the VM alone.
 fn vm_destroyed_by_an_irqfd(mut cx: Ctx<'_, SetIrq>, vm: Vm<'_>) {
     lifecycle::destroy_vm(&mut cx, vm); //~ is unsafe and requires unsafe
