@@ -15,7 +15,7 @@ use crate::{
         vm_srcu::OfVm,
         Ctx, MaySleep,
     },
-    trace::Told,
+    trace::Argument,
 };
 use core::{
     num::NonZero,
@@ -36,7 +36,7 @@ pub(crate) struct Vm<'a> {
 }
 
 // SAFETY: By the invariant of `Object` the VM is there until `'a` ends.
-unsafe impl<'a> Told for Vm<'a> {
+unsafe impl<'a> Argument for Vm<'a> {
     type Raw = *mut bindings::kvm;
 
     #[inline(always)]

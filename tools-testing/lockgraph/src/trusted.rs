@@ -164,7 +164,7 @@ pub const TRUSTED: &[Trusted] = trusted! {
     "trace.rs" {
         [rust_do_trace_kvm_xen_deliver rust_do_trace_kvm_xen_poll rust_do_trace_kvm_xen_timer
          rust_do_trace_kvm_xen_refresh]
-            "Any context; the VM, or the pfn cache, stays.", by ["fn tell", "Object<'a,"];
+            "Any context; the VM, or the pfn cache, stays.", by ["fn emit", "Object<'a,"];
     }
     "kvm/task.rs" {
         [kvm_xen_rs_may_sleep kvm_xen_rs_may_try_lock] "Any context.", by [];
