@@ -163,7 +163,7 @@ fn keep_mm<H: Held>(gpc: Raw<'_>) -> Option<bool> {
         return None;
     }
     // SAFETY: The VM has a reference to the structure; the count in it is atomic.
-    unsafe { bindings::kvm_xen_rs_mm_get(gpc.mm()) }.then_some(true)
+    unsafe { bindings::mmget_not_zero(gpc.mm()) }.then_some(true)
 }
 
 /// Whether `H` has a level.

@@ -65,7 +65,7 @@ pub const TRUSTED: &[Trusted] = trusted! {
             by ["pub(super) unsafe fn refresh", "active"];
         [mark_page_dirty_in_slot] "In `kvm->srcu`; the memslot is that of the section.",
             by ["pub(super) unsafe fn mark_dirty"];
-        [kvm_xen_rs_mm_get mmput_async] "Any context without a run queue's lock.",
+        [mmget_not_zero mmput_async] "Any context without a run queue's lock.",
             by ["has::<H>(Id::RunQueue)"];
     }
     "sync/gpc/rwlock.rs" {
@@ -106,7 +106,6 @@ pub const TRUSTED: &[Trusted] = trusted! {
         [kthread_use_mm kthread_unuse_mm]
             "May sleep. A kernel thread without an mm; the mm is kept.",
             by ["Ctx<'_, SetIrq>", "is_null()"];
-        [kvm_xen_rs_mm_get mmput_async] "Any context.", by [];
     }
     "kvm/timers.rs" {
         [hrtimer_start_range_ns kvm_xen_rs_hrtimer_restart mod_timer]
@@ -118,13 +117,11 @@ pub const TRUSTED: &[Trusted] = trusted! {
     "kvm/vcpu.rs" {
         [__kvm_vcpu_kick __kvm_irq_delivery_to_apic]
             "Any context without a run queue's lock.", by ["H: MayWake"];
-        [kvm_xen_rs_request_clock_update] "Any context.", by [];
+        [kvm_xen_rs_req_clock_update] "Any context.", by [];
     }
     "kvm/vm.rs" {
         [kvm_make_all_cpus_request] "Interrupts are on.", by ["H: MaySleep"];
-        [kvm_get_wall_clock_epoch xa_load _find_next_bit __bitmap_weight
-         kvm_xen_rs_req_clock_update]
-            "Any context.", by [];
+        [kvm_get_wall_clock_epoch xa_load _find_next_bit __bitmap_weight] "Any context.", by [];
     }
     "kvm/clock.rs" {
         [get_kvmclock_ns ktime_get kvm_get_monotonic_and_clockread
@@ -170,7 +167,7 @@ pub const TRUSTED: &[Trusted] = trusted! {
         [kvm_xen_rs_may_sleep kvm_xen_rs_may_try_lock] "Any context.", by [];
     }
     "kvm/witness.rs" {
-        [kvm_xen_rs_mutex_is_held kvm_xen_rs_srcu_is_held kvm_xen_rs_in_mm
+        [kvm_xen_rs_mutex_is_held kvm_xen_rs_srcu_is_held
          kvm_xen_rs_preempt_off kvm_xen_rs_irqs_off kvm_xen_rs_in_hardirq
          kvm_xen_rs_in_softirq kvm_xen_rs_might_sleep kvm_xen_rs_contradict]
             "Any context.", by [];
