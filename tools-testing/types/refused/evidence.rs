@@ -9,6 +9,7 @@ use crate::{
     },
     kvm::{OwnVcpu, Vm},
     sync::{
+        callers::*,
         context::*,
         gpc::{Mapping, Place},
         order::*,

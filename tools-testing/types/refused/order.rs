@@ -5,7 +5,7 @@
 use super::enter;
 use crate::{
     kvm::{enabled, task::Asked, OwnVcpu, Vcpu, Vm},
-    sync::{context::Notifier, order::*, srcu::Callback, *},
+    sync::{callers::Notifier, order::*, srcu::Callback, *},
 };
 
 /// The hypercall path of v5.19: `kvm->lock` is taken outside of `vcpu->mutex`, and that outside of
