@@ -3,7 +3,7 @@
 //! Livepatching from Rust: what is replaced, and the way to what is not exported.
 
 mod build_id;
-mod notes;
+pub(crate) mod notes;
 pub(crate) mod patch;
 mod stragglers;
 pub(crate) mod symbols;

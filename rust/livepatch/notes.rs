@@ -10,6 +10,15 @@
 const TYPE_AND_NAME: &[u8] = b"\x03\0\0\0GNU\0";
 
 /// The build ids in `bytes`, which begin where notes are aligned to.
+///
+/// # Examples
+///
+/// ```
+/// use crate::livepatch::notes::build_ids;
+///
+/// let note = b"\x04\0\0\0\x03\0\0\0\x03\0\0\0GNU\0\x12\x34\xab\0";
+/// assert_eq!(build_ids(note).next(), Some(&b"\x12\x34\xab"[..]));
+/// ```
 pub(crate) fn build_ids(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     (0..bytes.len()).step_by(4).filter_map(|at| {
         let note = bytes.get(at..)?;

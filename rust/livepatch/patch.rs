@@ -123,6 +123,25 @@ impl<const N: usize> Patch<N> {
 /// A function `as declared` has a prototype in a header, one `as` a type is static in C, where
 /// the type stands for its prototype.
 ///
+/// # Examples
+///
+/// ```
+/// use crate::{entry, livepatch, prelude::*};
+/// use kernel::ThisModule;
+///
+/// livepatch! {
+///     // SAFETY: They may be called wherever KVM calls its own.
+///     unsafe static TIMERS = c"kvm" {
+///         kvm_xen_inject_timer_irqs => entry::kvm_xen_inject_timer_irqs, as declared;
+///         xen_timer_callback => entry::xen_timer_callback, as HrtimerFn;
+///     }
+/// }
+///
+/// fn init(module: &'static ThisModule) -> Result {
+///     TIMERS.enable(module)
+/// }
+/// ```
+///
 /// # Safety
 ///
 /// Each function may be called wherever the kernel calls the one it replaces. That it has the same

@@ -23,6 +23,18 @@ use core::marker::PhantomData;
 pub(crate) struct Nothing;
 
 /// Inside of `L`, which was entered inside of `H`.
+///
+/// # Examples
+///
+/// ```
+/// use crate::sync::{context::Nothing, order::{Id, KvmSrcu, VmMm}, Held, Within};
+///
+/// /// In the VM's process, in a read-side critical section.
+/// type Reader = Within<KvmSrcu, Within<VmMm, Nothing>>;
+///
+/// assert_eq!(Reader::LEVELS, 1 << Id::KvmSrcu as u32 | 1 << Id::VmMm as u32);
+/// assert!(Reader::SLEEPS);
+/// ```
 pub(crate) struct Within<L, H>(PhantomData<fn() -> (L, H)>);
 
 /// A list of levels.
@@ -51,6 +63,18 @@ unsafe impl<L: Level, H: Held> Held for Within<L, H> {
 
 /// `L` may be entered here: it comes after the innermost level, and so after all of them, and the
 /// context may wait in the way that takes.
+///
+/// # Examples
+///
+/// ```
+/// use crate::sync::{order::{GpcRefreshLock, XenLock}, InKvmRun, MayEnter, Within};
+///
+/// const fn may_enter<L, H: MayEnter<L>>() {}
+///
+/// // A hypercall takes `xen_lock`, and inside that the lock of a pfn cache.
+/// const _: () = may_enter::<XenLock, InKvmRun>();
+/// const _: () = may_enter::<GpcRefreshLock, Within<XenLock, InKvmRun>>();
+/// ```
 ///
 /// # Safety
 ///
@@ -202,6 +226,23 @@ unsafe impl<H: Held> InVmMm for Within<VmMm, H> {}
 /// levels in `H` and of no others. Of these it is in fact inside of [`KvmSrcu`], [`VmMm`] and
 /// [`GpcLock`](super::order::GpcLock), where `H` has them: that gives a right. Any other level only
 /// forbids, and may stand for what the task might as well be inside of.
+///
+/// # Examples
+///
+/// A function says what it needs, and its callers hand on what they have:
+///
+/// ```
+/// use crate::sync::{Ctx, InKvmRun, InKvmSrcu, MaySleep};
+///
+/// fn read_guest<H: InKvmSrcu + MaySleep>(_cx: &mut Ctx<'_, H>) {}
+///
+/// fn hypercall(cx: &mut Ctx<'_, InKvmRun>) {
+///     read_guest(cx);
+///     read_guest(cx);
+/// }
+///
+/// assert_eq!(size_of::<Ctx<'_, InKvmRun>>(), 0);
+/// ```
 pub(crate) struct Ctx<'c, H> {
     _lifetime: PhantomData<&'c mut ()>,
     // A context is a task's own: neither `Send` nor `Sync`.

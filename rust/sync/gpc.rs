@@ -8,6 +8,7 @@
 //!
 //! C source: `virt/kvm/pfncache.c`.
 
+mod alone;
 mod lock;
 mod parts;
 mod rwlock;
@@ -31,6 +32,17 @@ pub(crate) type Gpa = u64;
 pub(crate) type Hva = u64;
 
 /// An initialized pfn cache, for a structure `S`, that outlives `'a`.
+///
+/// # Examples
+///
+/// ```
+/// use crate::{kvm::Vm, prelude::*, sync::{gpc::{Gpa, Place}, Ctx, MayRefresh}};
+///
+/// /// Puts `shared_info` somewhere. May sleep.
+/// fn place(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, at: Gpa) -> Result {
+///     vm.shared_info().activate(cx, Place::Guest(at))
+/// }
+/// ```
 pub(crate) struct Gpc<'a, S> {
     raw: Raw<'a>,
     _of: PhantomData<fn() -> S>,
@@ -59,6 +71,16 @@ pub(crate) enum Place {
 
 /// A cache with its lock held for reading, valid or not.
 ///
+/// # Examples
+///
+/// ```
+/// use crate::{kvm::Vm, sync::{Ctx, InKvmRun}};
+///
+/// fn is_mapped(cx: &mut Ctx<'_, InKvmRun>, vm: Vm<'_>) -> bool {
+///     vm.shared_info().lock(cx).map().is_some()
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// `gpc->lock` of `gpc` is held for reading, with `saved` from before. During `'g` the task is in a
@@ -69,22 +91,19 @@ pub(crate) struct Locked<'g, S> {
     _task: NotThreadSafe,
 }
 
-/// A cache with its lock held for writing, and interrupts off.
-///
-/// # Invariants
-///
-/// `gpc->lock` is held for writing, and interrupts were on before.
-pub(crate) struct LockedAlone<'g, S>(Gpc<'g, S>, NotThreadSafe);
-
-impl<S> Drop for LockedAlone<'_, S> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // SAFETY: By the invariant the lock is held, and interrupts were on before.
-        unsafe { bindings::kvm_xen_rs_write_unlock_irq(self.0.raw.rwlock().as_ptr()) }
-    }
-}
-
 /// A structure of the guest's, mapped.
+///
+/// # Examples
+///
+/// ```
+/// use crate::{abi::shared_info::evtchn_mask, kvm::Vm, sync::{Ctx, MayDeliver}};
+///
+/// /// Whether a port is masked, if that can be seen now.
+/// fn is_masked(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: u32) -> Option<bool> {
+///     let page = vm.shared_info().try_read(cx)?;
+///     Some(page.test(&evtchn_mask(vm.word_size()), port))
+/// }
+/// ```
 ///
 /// # Invariants
 ///
@@ -159,32 +178,6 @@ impl<'a, S> Gpc<'a, S> {
         // INVARIANT: Just taken; the context is inside a read-side critical section, and borrowed
         // for as long.
         self.locked(saved)
-    }
-
-    /// Takes the lock for writing. Spins, for as long as it takes a reader to set a few bits.
-    ///
-    /// The caller has interrupts on: that is why this is for contexts that may sleep.
-    #[inline]
-    pub(crate) fn lock_alone<'g, H>(self, _cx: &'g mut Ctx<'_, H>) -> LockedAlone<'g, S>
-    where
-        'a: 'g,
-        H: MaySleep + MayEnter<GpcLock>,
-    {
-        // SAFETY: As in `lock`. Where a task may sleep interrupts are on.
-        unsafe { bindings::kvm_xen_rs_write_lock_irq(self.raw.rwlock().as_ptr()) };
-        // INVARIANT: Just taken.
-        LockedAlone(self, NotThreadSafe)
-    }
-
-    /// Waits until all who hold the lock for reading now have released it: what they could find
-    /// before, nobody acts on any more. Mostly there is none; else this spins as
-    /// [`lock_alone`](Gpc::lock_alone).
-    #[inline]
-    pub(crate) fn wait_for_readers<H: MaySleep + MayEnter<GpcLock>>(self, cx: &mut Ctx<'_, H>) {
-        // SAFETY: The lock is initialized with the cache.
-        if unsafe { rwlock::may_have_readers(self.raw.rwlock()) } {
-            drop(self.lock_alone(cx));
-        }
     }
 
     /// Maps the page again after it has moved, for `len` bytes.

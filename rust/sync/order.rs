@@ -42,6 +42,19 @@ pub(crate) struct AtOnce;
 
 /// `Self` is taken before `Inner`: a task inside `Self` may enter `Inner`.
 ///
+/// # Examples
+///
+/// ```
+/// use crate::sync::order::{Before, GpcRefreshLock, KvmSrcu, Level, XenLock};
+///
+/// const fn before<Outer: Before<Inner>, Inner: Level>() {}
+///
+/// const _: () = before::<KvmSrcu, XenLock>();
+/// const _: () = before::<XenLock, GpcRefreshLock>();
+/// // What follows is declared, too.
+/// const _: () = before::<KvmSrcu, GpcRefreshLock>();
+/// ```
+///
 /// # Safety
 ///
 /// No task waits for `Self` inside of `Inner`; and what comes before `Self` comes before `Inner`.

@@ -13,6 +13,22 @@ use core::mem::ManuallyDrop;
 ///
 /// If it is dropped without a grace period, the value is leaked, and not freed while they may look
 /// at it.
+///
+/// # Examples
+///
+/// ```
+/// use crate::{kvm::Vm, prelude::*, sync::{srcu::Callback, Ctx, VmIoctl}};
+///
+/// /// Takes the sender of a port away, and does not wait until it is freed, but for want of memory.
+/// fn deassign(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, port: u32) -> Result {
+///     let sender = vm.lock_xen(cx).remove_sender(port).ok_or(ENOENT)?;
+///     match Callback::new(cx, 1) {
+///         Ok(callback) => sender.free_later(callback),
+///         Err(_) => sender.free(cx),
+///     }
+///     Ok(())
+/// }
+/// ```
 #[must_use = "it is leaked unless it is freed"]
 pub(crate) struct Retired<'a, T> {
     value: ManuallyDrop<T>,

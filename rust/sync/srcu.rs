@@ -25,6 +25,17 @@ use bindings::{
 use kernel::{ffi::c_int, types::NotThreadSafe};
 
 /// An initialized `struct srcu_struct` that outlives `'a`.
+///
+/// # Examples
+///
+/// ```
+/// use crate::sync::srcu::Srcu;
+///
+/// fn read<R>(srcu: Srcu<'_>, f: impl FnOnce() -> R) -> R {
+///     let _section = srcu.read_lock();
+///     f()
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub(crate) struct Srcu<'a> {
     raw: Object<'a, bindings::srcu_struct>,

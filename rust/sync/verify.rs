@@ -22,6 +22,17 @@ pub(crate) enum Claim {
 }
 
 /// What `H` says about `level`.
+///
+/// # Examples
+///
+/// ```
+/// use crate::sync::{order::Id, verify::{claim, Claim}, InKvmRun, TimerHardIrq};
+///
+/// assert_eq!(claim::<InKvmRun>(Id::KvmSrcu), Claim::Inside);
+/// assert_eq!(claim::<InKvmRun>(Id::XenLock), Claim::Outside);
+/// // What the interrupt came on top of is not known.
+/// assert_eq!(claim::<TimerHardIrq>(Id::XenLock), Claim::Nothing);
+/// ```
 pub(crate) const fn claim<H: Held>(level: Id) -> Claim {
     const fn set<L: Level>() -> u32 {
         1 << L::ID as u32
@@ -39,6 +50,32 @@ pub(crate) const fn claim<H: Held>(level: Id) -> Claim {
 }
 
 /// What can be found out about the current task and a VM.
+///
+/// # Examples
+///
+/// ```
+/// use crate::sync::{order::Id, verify::{verify, Claim, Witness}, VmIoctl};
+/// use core::cell::Cell;
+///
+/// /// Finds each task with preemption off, and nothing else.
+/// struct Preempted(Cell<bool>);
+///
+/// impl Witness for Preempted {
+///     const ENABLED: bool = true;
+///     fn is_inside(&self, level: Id) -> Option<bool> {
+///         (level == Id::PreemptOff).then_some(true)
+///     }
+///     fn might_sleep(&self) {}
+///     fn contradict(&self, level: Id, claim: Claim) {
+///         assert!(level == Id::PreemptOff && claim == Claim::Outside);
+///         self.0.set(true);
+///     }
+/// }
+///
+/// let witness = Preempted(Cell::new(false));
+/// verify::<VmIoctl, _>(&witness);
+/// assert!(witness.0.get());
+/// ```
 pub(crate) trait Witness {
     /// Whether this kernel can tell at all: with `CONFIG_PROVE_LOCKING`, and while lockdep is on.
     /// Where it can't, the checks compile to nothing.

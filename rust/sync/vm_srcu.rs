@@ -9,6 +9,23 @@ use super::{
 };
 
 /// The `kvm->srcu` of a VM, which has a place in the lock order.
+///
+/// # Examples
+///
+/// ```
+/// use crate::{kvm::Vm, prelude::*, sync::{Ctx, VmIoctl}};
+///
+/// /// Has `shared_info` mapped again if its page has moved.
+/// fn refresh(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) -> Result {
+///     let mut section = vm.srcu().read(cx);
+///     vm.shared_info().refresh(&mut section.cx())
+/// }
+///
+/// /// Waits until whoever is in such a section has left it.
+/// fn wait(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) {
+///     vm.srcu().wait_for_readers(cx);
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub(crate) struct OfVm<'a>(Srcu<'a>);
 

@@ -5,6 +5,24 @@
 //! A function for all contexts with some property is compiled once for each of them. A function of
 //! some size takes the weakest of these contexts instead, to which every other can be turned: what
 //! may be done in the weakest may be done in all.
+//!
+//! # Examples
+//!
+//! ```
+//! use crate::sync::{Ctx, InKvmRun, MayDeliver, MayRefresh};
+//!
+//! fn try_deliver(_cx: &mut Ctx<'_, MayDeliver>) -> bool {
+//!     true
+//! }
+//!
+//! fn deliver(cx: &mut Ctx<'_, MayRefresh>) -> bool {
+//!     try_deliver(&mut cx.may_deliver())
+//! }
+//!
+//! fn hypercall(cx: &mut Ctx<'_, InKvmRun>) -> bool {
+//!     deliver(&mut cx.may_refresh())
+//! }
+//! ```
 
 use super::{
     context::Nothing,

@@ -11,6 +11,18 @@ use crate::{bindings, object::Object};
 use kernel::types::NotThreadSafe;
 
 /// The initialized `xen_lock` of a VM that outlives `'a`.
+///
+/// # Examples
+///
+/// ```
+/// use crate::{abi::shared_info::SharedInfo, sync::{gpc::Gpc, xen_lock::Mutex, Ctx, VmIoctl}};
+///
+/// /// Takes a cache away, with the mutex held.
+/// fn remove(cx: &mut Ctx<'_, VmIoctl>, mutex: Mutex<'_>, cache: Gpc<'_, SharedInfo>) {
+///     let mut guard = mutex.lock(cx);
+///     cache.deactivate(&mut guard.cx());
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub(crate) struct Mutex<'a> {
     raw: Object<'a, bindings::mutex>,

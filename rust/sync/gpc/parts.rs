@@ -22,6 +22,21 @@ pub(crate) enum Unmapped {
 }
 
 /// The mappings of the two parts of a structure.
+///
+/// # Examples
+///
+/// ```
+/// use crate::{kvm::OwnVcpu, sync::{gpc::{Gpc, Unmapped}, Ctx, InSection}};
+///
+/// /// Notes that both pages of a runstate were written to.
+/// fn mark(cx: &mut Ctx<'_, InSection>, vcpu: OwnVcpu<'_>, len: usize) -> Result<(), Unmapped> {
+///     let (first, second) = (vcpu.runstate_info(), vcpu.runstate_info_rest());
+///     let parts = Gpc::try_read_both(cx, (first, len), (second, 48 - len))?;
+///     parts.first().mark_dirty();
+///     parts.second().mark_dirty();
+///     Ok(())
+/// }
+/// ```
 pub(crate) struct Parts<'g> {
     // Dropped before `first`, which is locked first, and whose release has interrupts on again.
     second: Mapping<'g, Bytes>,

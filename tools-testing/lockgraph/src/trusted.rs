@@ -51,6 +51,8 @@ pub const TRUSTED: &[Trusted] = trusted! {
     "sync/gpc.rs" {
         [kvm_gpc_deactivate] "May sleep; takes `refresh_lock`.",
             by ["H: MaySleep + MayEnter<GpcRefreshLock>"];
+    }
+    "sync/gpc/alone.rs" {
         [kvm_xen_rs_write_lock_irq] "Spins. Interrupts are on.",
             by ["H: MaySleep + MayEnter<GpcLock>"];
         [kvm_xen_rs_write_unlock_irq] "Held by this task, interrupts on before.",

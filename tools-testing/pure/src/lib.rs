@@ -9,9 +9,8 @@
 #[path = "../../../rust/abi/mod.rs"]
 #[allow(dead_code, reason = "used by the module, and here by tests alone")]
 mod abi;
-#[path = "../../../rust/livepatch/notes.rs"]
-#[allow(dead_code, reason = "used by the module, and here by its own tests")]
-mod notes;
+pub mod examples;
+mod livepatch;
 pub mod sync;
 
 #[cfg(test)]
@@ -23,6 +22,12 @@ mod bitops;
 mod bitops_tests;
 #[cfg(test)]
 mod callers_tests;
+/// The examples in these files.
+#[cfg(test)]
+#[allow(dead_code, reason = "an example need not call what it shows")]
+mod examples_of_files {
+    include!(concat!(env!("OUT_DIR"), "/examples.rs"));
+}
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //!
 //! A line that is to be refused has a mark, `//~`, and after it words of the compiler's message. A
 //! mark on a line of its own is for the line above.
+//!
+//! The examples in the documentation of `rust/sync` and `rust/livepatch` are allowed, too.
 
 use crate::build_steps::{bare_make, copy, run};
 use crate::check::context::Context;
@@ -13,7 +15,7 @@ use crate::report::Verdict;
 use anyhow::{bail, Context as _, Result};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Files that are compiled together.
 struct Case {
@@ -24,6 +26,8 @@ struct Case {
     is_rt: bool,
     /// Whether lines with a mark are refused.
     refuses: bool,
+    /// Whether there are the examples beside them.
+    has_examples: bool,
 }
 
 const CASES: [Case; 3] = [
@@ -32,20 +36,26 @@ const CASES: [Case; 3] = [
         modules: &["refused"],
         is_rt: false,
         refuses: true,
+        has_examples: false,
     },
     Case {
         name: TYPES[1],
         modules: &["allowed", "tries"],
         is_rt: false,
         refuses: false,
+        has_examples: true,
     },
     Case {
         name: TYPES[2],
         modules: &["allowed", "tries"],
         is_rt: true,
         refuses: true,
+        has_examples: false,
     },
 ];
+
+/// The directories of the module whose types have examples.
+const WITH_EXAMPLES: [&str; 2] = ["sync", "livepatch"];
 
 /// Lines of source, by file and number.
 type Lines = BTreeMap<(String, usize), Vec<String>>;
@@ -85,6 +95,9 @@ fn compile(context: &Context, case: &Case) -> Result<(Lines, Lines)> {
             marks(&directory.join(part), &mut wanted)?;
         }
     }
+    if case.has_examples {
+        text += &examples(&tree.join("rust"))?;
+    }
     fs::write(&root, text).with_context(|| root.display().to_string())?;
 
     let kernel = context.paths.of_kind(Kind::Stock)?;
@@ -112,6 +125,41 @@ fn compile(context: &Context, case: &Case) -> Result<(Lines, Lines)> {
         );
     }
     Ok((wanted, found))
+}
+
+/// Writes a module for each file below `rust` that has examples, in the lines that they are in there.
+/// Returns where the crate's root declares them.
+fn examples(rust: &Path) -> Result<String> {
+    let mut declared = String::new();
+    for directory in WITH_EXAMPLES {
+        let mut files = Vec::new();
+        sources(&rust.join(directory), &mut files)?;
+        for path in files {
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let found = pure::examples::examples(&text, "");
+            if !found.trim().is_empty() {
+                let name = path.strip_prefix(rust)?.with_extension("");
+                let name = format!("examples_{}", name.display()).replace('/', "_");
+                let to = rust.join(&name).with_extension("rs");
+                fs::write(&to, found).with_context(|| to.display().to_string())?;
+                declared += &format!("#[allow(dead_code)]\nmod {name};\n");
+            }
+        }
+    }
+    Ok(declared)
+}
+
+/// Adds the Rust files below a directory.
+fn sources(directory: &Path, to: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sources(&path, to)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            to.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Adds the marks of a file, or of those in a directory.
@@ -223,6 +271,21 @@ mod tests {
             ("b.rs", 1, "x"),
         ];
         assert!(!said(&more));
+    }
+
+    #[test]
+    fn examples_are_found() {
+        let rust = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rust");
+        let mut found = 0;
+        for directory in WITH_EXAMPLES {
+            let mut files = Vec::new();
+            sources(&rust.join(directory), &mut files).unwrap();
+            for file in files {
+                let text = fs::read_to_string(file).unwrap();
+                found += pure::examples::examples(&text, "").matches("fn line_").count();
+            }
+        }
+        assert!(found > 15, "{found}");
     }
 
     #[test]
