@@ -135,7 +135,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::{Action, ExecAction, Output, Step};
+    use protocol::{Action, ExecAction, Step};
 
     fn plan() -> MachinePlan {
         MachinePlan {
@@ -143,11 +143,7 @@ mod tests {
                 id: "upstream/c/test".into(),
                 side: None,
                 limit_s: 7,
-                action: Action::Exec(ExecAction {
-                    argv: vec!["/test".into()],
-                    output: Output::Text,
-                    flaws: Vec::new(),
-                }),
+                action: Action::Exec(ExecAction::text(vec!["/test".into()])),
             }],
             ..MachinePlan::default()
         }
