@@ -26,7 +26,7 @@ use harness::outcome::{fail, Outcome, Stop};
 use harness::poll::{polling_guest, POLL};
 use harness::port::Port;
 use harness::runstate;
-use harness::vcpu::{Exit, Hypercall};
+use harness::vcpu::Exit;
 use harness::vm::HYPERCALL_MSR;
 
 const VERSION: u32 = 0x4_0011;
@@ -77,12 +77,8 @@ fn compatibility_mode_has_no_upper_halves() -> Outcome {
         let why = "this CPU clears the upper halves in compatibility mode";
         return Err(Stop::Skip(why.into()));
     }
-    let expected = Exit::Hypercall(Hypercall {
-        longmode: 0,
-        cpl: 0,
-        input: XEN_VERSION,
-        params: [XENVER_EXTRAVERSION, 0x8000_0001, 0, 4, 5, 0],
-    });
+    let params = [XENVER_EXTRAVERSION, 0x8000_0001, 0, 4, 5];
+    let expected = Exit::for_the_vmm(Abi::Bits32, 0, XEN_VERSION, &params);
     check_eq("exit", exit, expected)?;
     check_eq("exit", vcpu.return_to_guest(0)?, Exit::Done)?;
     let exit = vcpu.start(entry, call(XEN_VERSION, XENVER_VERSION))?;
