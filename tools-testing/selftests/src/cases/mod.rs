@@ -4,6 +4,7 @@
 use crate::case::Topic;
 
 mod c_bugs;
+mod dirty;
 mod evtchn_send;
 mod failing_allocations;
 mod fixes;
@@ -50,6 +51,7 @@ pub const TOPICS: &[&Topic] = &[
     &timer::TOPIC,
     &sched_op::TOPIC,
     &hypercall_exit::TOPIC,
+    &dirty::TOPIC,
     &fixes::TOPIC,
     &c_bugs::TOPIC,
 ];
