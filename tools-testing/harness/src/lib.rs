@@ -8,6 +8,7 @@ pub mod background;
 pub mod check;
 pub mod child;
 pub mod detached;
+pub mod dirty;
 pub mod fail_nth;
 pub mod guest_code;
 pub mod guest_cpu;

@@ -150,6 +150,28 @@ pub fn detour(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
     Ok(objects.join("kvm_xen_detour.ko"))
 }
 
+/// Builds selftests of upstream's, static, of that kernel's source; returns where they are.
+pub fn upstream(paths: &Paths, kernel: &Kernel, tests: &[&str]) -> Result<PathBuf> {
+    let log = paths.logs.join("host/upstream-build.log");
+    let objects = paths.objects("upstream", kernel);
+    fs::create_dir_all(&objects).with_context(|| objects.display().to_string())?;
+    let mut make = bare_make();
+    make.arg("-C")
+        .arg(kernel.source().join("tools/testing/selftests/kvm"))
+        // As in buildroot/kernel.sh.
+        .args(["USERLDFLAGS=-static", "LIBVFIO_O=", "LDLIBS=-ldl"])
+        .arg(format!("OUTPUT={}", objects.display()))
+        .args(tests.iter().map(|test| objects.join(test)));
+    let output = run(&mut make, &log, |_| {})?;
+    if !output.ok {
+        bail!(
+            "upstream's tests don't build:\n{}",
+            output.tail(30).join("\n")
+        );
+    }
+    Ok(objects)
+}
+
 /// Builds our module for that kernel.
 pub fn module(paths: &Paths, kernel: &Kernel, each: impl FnMut(&str)) -> Result<PathBuf> {
     module_in(paths, kernel, &paths.objects("module", kernel), &[], each)

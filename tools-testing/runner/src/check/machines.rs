@@ -8,6 +8,7 @@ mod fuzz;
 mod guest;
 mod guest_setups;
 mod migration;
+mod neighbours;
 mod samples;
 mod short;
 mod storm;
@@ -27,7 +28,7 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-const ALL: [&dyn Machine; 25] = [
+const ALL: [&dyn Machine; 26] = [
     &fuzz::Fuzz { sequences: None },
     &Takeover { kind: Kind::Stock },
     &guest::Takeover,
@@ -50,6 +51,7 @@ const ALL: [&dyn Machine; 25] = [
     },
     &migration::Migration,
     &guest_setups::GuestSetups,
+    &neighbours::Neighbours,
     &Guest {
         machine: "xen-guest",
         test: "guest/xen-hvm",

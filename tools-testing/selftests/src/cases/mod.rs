@@ -4,6 +4,7 @@
 use crate::case::Topic;
 
 mod c_bugs;
+mod dirty;
 mod evtchn_send;
 mod failing_allocations;
 mod fixes;
@@ -48,6 +49,7 @@ pub const TOPICS: &[&Topic] = &[
     &runstate_layout::TOPIC,
     &timer::TOPIC,
     &sched_op::TOPIC,
+    &dirty::TOPIC,
     &fixes::TOPIC,
     &c_bugs::TOPIC,
 ];
