@@ -17,7 +17,6 @@ void kvm_xen_rs_srcu_read_unlock(struct srcu_struct *ssp, int idx);
 /* Below 0, where it can't be told. */
 int kvm_xen_rs_mutex_is_held(struct mutex *mutex);
 int kvm_xen_rs_srcu_is_held(struct srcu_struct *ssp);
-bool kvm_xen_rs_in_mm(struct mm_struct *mm);
 bool kvm_xen_rs_preempt_off(void);
 bool kvm_xen_rs_irqs_off(void);
 bool kvm_xen_rs_in_hardirq(void);
@@ -29,7 +28,6 @@ void kvm_xen_rs_read_lock_irqsave(rwlock_t *lock, unsigned long *flags);
 bool kvm_xen_rs_read_trylock_irqsave(rwlock_t *lock, unsigned long *flags);
 void kvm_xen_rs_read_unlock_irqrestore(rwlock_t *lock, unsigned long flags);
 void kvm_xen_rs_write_lock_irq(rwlock_t *lock);
-bool kvm_xen_rs_mm_get(struct mm_struct *mm);
 void kvm_xen_rs_write_unlock_irq(rwlock_t *lock);
 
 #define KVM_XEN_RS_SENDER_SIZE 24
@@ -37,7 +35,6 @@ void *kvm_xen_rs_alloc_sender(gfp_t gfp);
 void kvm_xen_rs_idr_take(struct idr *from, struct idr *taken);
 
 unsigned int kvm_xen_rs_req_clock_update(void);
-void kvm_xen_rs_request_clock_update(struct kvm_vcpu *vcpu);
 
 void kvm_xen_rs_static_branch_inc(struct static_key_false_deferred *key);
 void kvm_xen_rs_static_branch_dec_deferred(struct static_key_false_deferred *key);

@@ -22,7 +22,9 @@ use crate::{
     hypercall::{self, page},
     kernels::HRTIMER_NORESTART,
     kvm::{
-        exit, lifecycle, routing, timers,
+        exit, lifecycle, routing,
+        task::Asked,
+        timers,
         uapi::{HvmAttr, VcpuAttr},
         witness::Call,
         OwnVcpu, Vcpu, Vm,
@@ -343,6 +345,8 @@ pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, sta
 pub(crate) unsafe extern "C" fn __kvm_xen_has_interrupt(vcpu: *mut kvm_vcpu) -> c_int {
     // SAFETY: As KVM calls it. Nothing is assumed of the context.
     let (mut cx, vcpu) = unsafe { enter_vcpu::<Anywhere>(vcpu) };
+    // SAFETY: KVM asks so on its own vCPU threads alone, which hold `vcpu->mutex`.
+    let vcpu = unsafe { Asked::assert(vcpu) };
     framed(|| info::has_interrupt(&mut cx, vcpu)).into()
 }
 
@@ -474,9 +478,10 @@ pub(crate) unsafe extern "C" fn kvm_xen_init_vm(kvm: *mut kvm) {
 /// As KVM calls it.
 #[no_mangle]
 pub(crate) unsafe extern "C" fn kvm_xen_destroy_vm(kvm: *mut kvm) {
-    // SAFETY: As KVM calls it: nothing that matters here is held, and nobody else has the VM.
+    // SAFETY: As KVM calls it: nothing that matters here is held.
     let (mut cx, vm) = unsafe { enter_vm::<Destruction>(kvm) };
-    framed(|| lifecycle::destroy_vm(&mut cx, vm));
+    // SAFETY: As KVM calls it: the last reference is gone, and so are the vCPUs and irqfds.
+    framed(|| unsafe { lifecycle::destroy_vm(&mut cx, vm) });
 }
 
 /// A vCPU is being created.

@@ -20,7 +20,6 @@ mod attr;
 mod entry;
 mod evtchn;
 mod hypercall;
-#[allow(unsafe_code)]
 mod kernels;
 #[allow(unsafe_code)]
 mod kvm;
@@ -55,7 +54,8 @@ module! {
 
 livepatch! {
     /// What is replaced in kvm.ko.
-    static PATCH = c"kvm" {
+    // SAFETY: `entry.rs` says of each function what it relies on when KVM calls it.
+    unsafe static PATCH = c"kvm" {
         // Delivery of events
         kvm_xen_set_evtchn_fast => entry::kvm_xen_set_evtchn_fast, as declared;
         evtchn_set_fn => entry::evtchn_set_fn, as SetFn;

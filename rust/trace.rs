@@ -3,7 +3,7 @@
 //! The module's own tracepoints.
 //!
 //! While one is off it costs an instruction that does nothing, a nop that the kernel replaces when
-//! it is turned on: what it is to tell is asked for only then. They may be anywhere, in a hard
+//! it is turned on: its arguments are asked for only then. They may be anywhere, in a hard
 //! interrupt too, with any lock held.
 //!
 //! The kernel crate's `declare_trace!` looks for a tracepoint in its own bindings, where a module's
@@ -18,13 +18,13 @@ pub(crate) use kinds::{Delivered, Poll, Timer, SEVERAL};
 use crate::{bindings, kvm::Vm, object::Object};
 use kernel::{jump_label::static_branch_unlikely, macros::paste};
 
-/// What a tracepoint can be given.
+/// An argument of a tracepoint.
 ///
 /// # Safety
 ///
-/// What [`into_raw`](Told::into_raw) returns is no pointer, or one to an object of C's of that type
+/// What [`into_raw`](Argument::into_raw) returns is no pointer, or one to an object of C's of that type
 /// that stays as long as the caller's value may be used.
-pub(crate) unsafe trait Told {
+pub(crate) unsafe trait Argument {
     /// As C has it.
     type Raw;
 
@@ -32,10 +32,10 @@ pub(crate) unsafe trait Told {
     fn into_raw(self) -> Self::Raw;
 }
 
-macro_rules! told_as_they_are {
+macro_rules! arguments {
     ($($type:ty)*) => {$(
         // SAFETY: It is no pointer.
-        unsafe impl Told for $type {
+        unsafe impl Argument for $type {
             type Raw = $type;
 
             #[inline(always)]
@@ -46,10 +46,10 @@ macro_rules! told_as_they_are {
     )*};
 }
 
-told_as_they_are!(u32 i32 bool);
+arguments!(u32 i32 bool);
 
 // SAFETY: By the invariant of `Object` it is there until its lifetime ends.
-unsafe impl<C> Told for Object<'_, C> {
+unsafe impl<C> Argument for Object<'_, C> {
     type Raw = *mut C;
 
     #[inline(always)]
@@ -63,12 +63,12 @@ macro_rules! tracepoints {
     ($($(#[$attr:meta])* fn $name:ident($($arg:ident: $type:ty),*);)*) => {paste! {$(
         $(#[$attr])*
         #[inline(always)]
-        pub(crate) fn $name<'a>(told: impl FnOnce() -> ($($type,)*)) {
+        pub(crate) fn $name<'a>(arguments: impl FnOnce() -> ($($type,)*)) {
             #[cold]
             #[inline(never)]
-            fn tell<'a>($($arg: <$type as Told>::Raw),*) {
+            fn emit<'a>($($arg: <$type as Argument>::Raw),*) {
                 // SAFETY: It enters what its probes need, in any context. By the safety requirement
-                // of `Told` the objects that they look at are there: the caller has them.
+                // of `Argument` the objects that they look at are there: the caller has them.
                 unsafe { bindings::[<rust_do_trace_kvm_xen_ $name>]($($arg),*) }
             }
 
@@ -85,8 +85,8 @@ macro_rules! tracepoints {
                 )
             };
             if is_on {
-                let ($($arg,)*) = told();
-                tell($(Told::into_raw($arg)),*);
+                let ($($arg,)*) = arguments();
+                emit($(Argument::into_raw($arg)),*);
             }
         }
     )*}};

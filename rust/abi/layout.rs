@@ -4,6 +4,11 @@
 
 use core::marker::PhantomData;
 
+/// Whether the `size` bytes at `at` are among the first `len`, whatever the numbers.
+pub(crate) const fn is_within(at: usize, size: usize, len: usize) -> bool {
+    size <= len && at <= len - size
+}
+
 /// What only the structures declared in `abi/` are: unsafe code relies on their sizes.
 pub(super) trait Declared {}
 
@@ -133,6 +138,15 @@ mod tests {
         for nr in (0..100_000).chain([u32::MAX, u32::MAX - 1]) {
             let (array, bit) = BITS.locate(nr);
             assert!(array == 32 && bit < 256, "{nr}");
+        }
+    }
+
+    #[test]
+    fn what_is_within_ends_there_without_overflow() {
+        assert!(is_within(0, 48, 48) && is_within(40, 8, 48) && is_within(48, 0, 48));
+        assert!(!is_within(41, 8, 48) && !is_within(0, 49, 48));
+        for far in [usize::MAX, usize::MAX - 1, usize::MAX - 7] {
+            assert!(!is_within(far, 8, 48) && !is_within(8, far, 48) && !is_within(far, far, 48));
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
     },
     prelude::*,
     sync::{
-        gpc::{Gpc, Part, Place},
+        gpc::{Gpc, Place},
         Ctx, MayRefresh, VcpuIoctl,
     },
     vcpu::{runstate, timer},
@@ -50,15 +50,15 @@ fn set_in_section(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, attr: &VcpuAt
     match attr.kind() {
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => {
             let to = aligned(guest(attr.gpa()))?;
-            return place(cx, vcpu, vcpu.vcpu_info().part(), to);
+            return place(cx, vcpu, vcpu.vcpu_info(), to);
         }
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA => {
             let hva = attr.hva();
             let to = aligned((hva != 0).then_some(Place::Vmm(hva)))?;
-            return place(cx, vcpu, vcpu.vcpu_info().part(), to);
+            return place(cx, vcpu, vcpu.vcpu_info(), to);
         }
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO => {
-            return place(cx, vcpu, vcpu.time_info().part(), guest(attr.gpa()))
+            return place(cx, vcpu, vcpu.time_info(), guest(attr.gpa()))
         }
         KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR => {
             let gpa = Some(attr.gpa()).filter(|&gpa| gpa != INVALID_GPA);
@@ -123,16 +123,16 @@ fn aligned(place: Option<Place>) -> Result<Option<Place>> {
 }
 
 /// Puts one of the vCPU's structures that has its clock in it somewhere, or nowhere.
-fn place(
+fn place<S: Structure>(
     cx: &mut Ctx<'_, MayRefresh>,
     vcpu: OwnVcpu<'_>,
-    (structure, len): Part<'_>,
+    structure: Gpc<'_, S>,
     place: Option<Place>,
 ) -> Result {
     match place {
         None => structure.deactivate(cx),
         Some(place) => {
-            structure.activate_bytes(cx, place, len)?;
+            structure.activate(cx, place)?;
             vcpu.request_clock_update();
         }
     }

@@ -103,15 +103,15 @@ impl<'a> Ports<'a> {
 /// `timeout` nanoseconds (0: none) have passed. Sleeps as long as the guest likes.
 pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, ports: &Ports<'_>, timeout: u64) {
     let vm = vcpu.vm();
-    let tell = |what: trace::Poll| trace::poll(|| (vm, vcpu.id(), ports.traced(), what));
-    tell(trace::Poll::Begins);
+    let happens = |what: trace::Poll| trace::poll(|| (vm, vcpu.id(), ports.traced(), what));
+    happens(trace::Poll::Begins);
     let timeout = match timeout {
         0 => None,
         span if !params::poll_timeout_is_absolute() => Some(span),
         // As Xen takes it: a moment of system time, which may be past.
         moment => match timer::until(&mut cx.may_refresh(), vcpu, moment) {
             ..=0 => {
-                tell(trace::Poll::TimedOut);
+                happens(trace::Poll::TimedOut);
                 return;
             }
             span => Some(span as u64),

@@ -13,13 +13,18 @@ use crate::{
     evtchn::port::Port,
     kvm::{
         eventfd::EventFd,
-        sender::{LeadsOut, NewDestination, Owned, Sender},
+        sender::{NewDestination, Owned, Sender},
+        senders::Destinations,
         uapi::{EvtchnAttr, PRIO_2LEVEL},
         Target, Vm,
     },
     livepatch::transition,
     prelude::*,
-    sync::{retired::Retired, srcu::Callback, Ctx, VmIoctl},
+    sync::{
+        retired::Retired,
+        srcu::{Callback, DropAnywhere},
+        Ctx, VmIoctl,
+    },
 };
 use core::num::NonZeroU32;
 
@@ -111,11 +116,11 @@ fn reset(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) {
 /// but mostly takes no time.
 fn retire<T>(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, senders: Retired<'_, T>)
 where
-    T: LeadsOut + Send + 'static,
+    T: Destinations + DropAnywhere,
 {
     // C's hypercalls do not look senders up inside of the gate, nor are eventfds signalled there.
     if transition::is_over() {
-        let callback = senders.get().inside().map(|count| Callback::new(cx, count));
+        let callback = senders.get().ports().map(|count| Callback::new(cx, count));
         if let Some(Ok(callback)) = callback {
             vm.shared_info().wait_for_readers(cx);
             return senders.free_later(callback);

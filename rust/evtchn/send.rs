@@ -76,7 +76,7 @@ pub(crate) fn from_guest(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) ->
         };
         let bound = BoundPort::new(vcpu, bound);
         if let Some(outcome) = gate.map().map(|page| bound.set_pending(page)) {
-            // That it was waited for, if it was, has been told by `refresh`.
+            // That it was waited for, if it was, has been traced by `refresh`.
             bound.notify(cx, vm, outcome, false);
             return Some(Ok(()));
         }
@@ -90,7 +90,7 @@ pub(crate) fn from_guest(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) ->
 #[cold]
 #[inline(never)]
 fn refresh(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) -> Result {
-    tell(cx, vm, port, Delivered::NotNow);
+    trace_undelivered(cx, vm, port, Delivered::NotNow);
     vm.shared_info().refresh(cx)
 }
 
@@ -98,13 +98,13 @@ fn refresh(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32) -> Result {
 #[cold]
 #[inline(never)]
 fn failed(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32, error: Error) -> Option<Result> {
-    tell(cx, vm, port, Delivered::Failed);
+    trace_undelivered(cx, vm, port, Delivered::Failed);
     Some(Err(error))
 }
 
 /// Traces an event that was not delivered. Where it was to go is looked up once more: to keep it at
 /// hand would cost those that are delivered more than all else of a tracepoint.
-fn tell(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32, outcome: Delivered) {
+fn trace_undelivered(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>, port: u32, outcome: Delivered) {
     trace::deliver(|| {
         let (vcpu_id, port) = match vm.gate(cx).find(port) {
             Some(Destination::Port(to, _)) => (to.target.id(), to.port),

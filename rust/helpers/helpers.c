@@ -3,7 +3,6 @@
 #include <linux/idr.h>
 #include <linux/jump_label_ratelimit.h>
 #include <linux/module.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/stat.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
@@ -57,11 +56,6 @@ void kvm_xen_rs_read_lock_irqsave(rwlock_t *lock, unsigned long *flags)
 }
 #endif /* KVM_XEN_RS_LOCKS_BY_C */
 
-bool kvm_xen_rs_mm_get(struct mm_struct *mm)
-{
-	return mmget_not_zero(mm);
-}
-
 void kvm_xen_rs_write_lock_irq(rwlock_t *lock)
 {
 	write_lock_irq(lock);
@@ -95,11 +89,6 @@ void *kvm_xen_rs_alloc_sender(gfp_t gfp)
 unsigned int kvm_xen_rs_req_clock_update(void)
 {
 	return KVM_REQ_CLOCK_UPDATE;
-}
-
-void kvm_xen_rs_request_clock_update(struct kvm_vcpu *vcpu)
-{
-	kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
 }
 
 void kvm_xen_rs_static_branch_inc(struct static_key_false_deferred *key)

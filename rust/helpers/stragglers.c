@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What livepatch/stragglers.rs can't do itself: work each second, and a task's
- * flags. All of it is for the time of a transition, hence cold.
+ * What livepatch/stragglers.rs can't do itself: work each second that can be
+ * cancelled, which the kernel crate's can't, and a task's flags. All of it is for
+ * the time of a transition, hence cold.
  */
 
 #include <linux/kvm_host.h>

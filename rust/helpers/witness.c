@@ -30,11 +30,6 @@ int kvm_xen_rs_srcu_is_held(struct srcu_struct *ssp)
 	return -1;
 }
 
-bool kvm_xen_rs_in_mm(struct mm_struct *mm)
-{
-	return current->mm == mm;
-}
-
 bool kvm_xen_rs_preempt_off(void)
 {
 	return preempt_count();

@@ -31,7 +31,7 @@ pub(crate) fn to_vmm(_cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, call: &Call
     let run = run(vcpu);
     let xen = field!(run, __bindgen_anon_1.xen);
     let hcall = field!(xen, u.hcall);
-    macro_rules! tell {
+    macro_rules! set {
         ($field:expr, $value:expr) => {
             let field = $field;
             // SAFETY: In the kernel this belongs to the vCPU's own task. The VMM, which may look at it
@@ -39,13 +39,13 @@ pub(crate) fn to_vmm(_cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, call: &Call
             unsafe { field.as_ptr().write_volatile($value) };
         };
     }
-    tell!(field!(run, exit_reason), bindings::KVM_EXIT_XEN);
-    tell!(field!(xen, type_), bindings::KVM_EXIT_XEN_HCALL);
+    set!(field!(run, exit_reason), bindings::KVM_EXIT_XEN);
+    set!(field!(xen, type_), bindings::KVM_EXIT_XEN_HCALL);
     let longmode = call.size == WordSize::Bits64;
-    tell!(field!(hcall, longmode), longmode.into());
-    tell!(field!(hcall, cpl), call.cpl.into());
-    tell!(field!(hcall, input), call.nr);
-    tell!(field!(hcall, params), call.params);
+    set!(field!(hcall, longmode), longmode.into());
+    set!(field!(hcall, cpl), call.cpl.into());
+    set!(field!(hcall, input), call.nr);
+    set!(field!(hcall, params), call.params);
 
     // KVM's own, not ours: the VMM may take longer than this module is there.
     let complete = Some(symbols::kvm_xen_hypercall_complete_userspace as Complete);

@@ -8,10 +8,10 @@
 
 use super::bitops;
 use crate::{
-    abi::layout::{Bits, Field, Structure, Words},
+    abi::layout::{is_within, Bits, Field, Structure, Words},
     sync::{
         barrier::smp_wmb,
-        gpc::{Bytes, Gpc, Mapping, Part, Unmapped},
+        gpc::{Bytes, Gpc, Mapping, Part, Parts, Unmapped},
         Ctx, InKvmSrcu, InSection, MayTryLock,
     },
 };
@@ -146,7 +146,7 @@ impl<'m> Whole<'m> {
     #[inline(always)]
     fn within(&self, at: usize, size: usize) -> Option<*mut u8> {
         let base = self.bytes.base().as_ptr();
-        (at.wrapping_add(size) <= self.len).then(|| base.wrapping_add(at))
+        is_within(at, size, self.len).then(|| base.wrapping_add(at))
     }
 }
 
@@ -189,11 +189,9 @@ impl Written for Whole<'_> {
 
 /// A structure in two pages.
 pub(crate) struct Split<'m> {
-    // Before `first`, which is locked first, and whose release has interrupts on again.
-    rest: Mapping<'m, Bytes>,
-    rest_len: usize,
-    first: Mapping<'m, Bytes>,
+    parts: Parts<'m>,
     len: usize,
+    rest_len: usize,
 }
 
 impl<'m> Split<'m> {
@@ -208,11 +206,10 @@ impl<'m> Split<'m> {
         rest: Part<'m>,
     ) -> Result<Self, Unmapped> {
         let (len, rest_len) = (first.1, rest.1);
-        let (first, rest) = Gpc::try_read_both(cx, first, rest)?;
+        let parts = Gpc::try_read_both(cx, first, rest)?;
         Ok(Self {
-            first,
+            parts,
             len,
-            rest,
             rest_len,
         })
     }
@@ -235,8 +232,8 @@ const MOST: usize = 48;
 impl Written for Split<'_> {
     fn write_byte(&self, at: usize, value: u8) {
         let to = match at.checked_sub(self.len) {
-            None => self.first.base().as_ptr().wrapping_add(at),
-            Some(at) if at < self.rest_len => self.rest.base().as_ptr().wrapping_add(at),
+            None => self.parts.first().base().as_ptr().wrapping_add(at),
+            Some(at) if at < self.rest_len => self.parts.second().base().as_ptr().wrapping_add(at),
             Some(_) => return,
         };
         // SAFETY: The byte is one of those mapped.
@@ -256,14 +253,14 @@ impl Written for Split<'_> {
         for (i, value) in values.iter().enumerate() {
             put(at.wrapping_add(8 * i), &value.to_le_bytes());
         }
-        Self::copy(&self.first, self.len, &bytes);
+        Self::copy(self.parts.first(), self.len, &bytes);
         if let Some(rest) = bytes.get(self.len..) {
-            Self::copy(&self.rest, self.rest_len, rest);
+            Self::copy(self.parts.second(), self.rest_len, rest);
         }
     }
 
     fn mark_dirty(&self) {
-        self.first.mark_dirty();
-        self.rest.mark_dirty();
+        self.parts.first().mark_dirty();
+        self.parts.second().mark_dirty();
     }
 }

@@ -5,7 +5,7 @@
 //! What is initialized here may outlive this module, so nothing of it points here: callbacks are
 //! KVM's own functions, replaced or not, and see `helpers/lock_class.c` for what lockdep is told.
 
-use super::{enabled, sender::Senders, Vm};
+use super::{enabled, senders::Senders, Vm};
 use crate::{
     bindings, kernels,
     livepatch::symbols,
@@ -69,13 +69,17 @@ pub(crate) unsafe fn init_vcpu(vcpu: *mut bindings::kvm_vcpu) {
     }
 }
 
-/// Ends a VM that nobody else uses any more. May sleep.
-pub(crate) fn destroy_vm(cx: &mut Ctx<'_, Destruction>, vm: Vm<'_>) {
+/// Ends a VM. May sleep.
+///
+/// # Safety
+///
+/// Nobody else uses the VM any more. The context does not say so: it is that of whoever holds nothing.
+pub(crate) unsafe fn destroy_vm(cx: &mut Ctx<'_, Destruction>, vm: Vm<'_>) {
     vm.shared_info().deactivate(cx);
 
     let table = field!(vm.xen(), evtchn_ports).as_ptr();
-    // SAFETY: The table is initialized with the VM, has senders alone, and is this task's alone: nobody
-    // else has the VM.
+    // SAFETY: The table is initialized with the VM, has senders alone, and is this task's alone by the
+    // safety requirement.
     drop(unsafe { Senders::take(table) });
 
     if field!(vm.xen(), hvm_config.msr).read_once() != 0 {

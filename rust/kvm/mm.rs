@@ -7,13 +7,17 @@ use crate::{
     bindings,
     sync::{current::mm_of_current, order::VmMm, Ctx, SetIrq, Within},
 };
-use core::ptr;
-use kernel::{prelude::*, types::NotThreadSafe};
+use kernel::{
+    mm::{Mm, MmWithUser, MmWithUserAsync},
+    prelude::*,
+    sync::aref::ARef,
+    types::NotThreadSafe,
+};
 
 /// The VM's address space is the current one, borrowed if need be until this is dropped.
 pub(crate) struct MmGuard<'g> {
     outside: Ctx<'g, SetIrq>,
-    borrowed: *mut bindings::mm_struct,
+    borrowed: Option<ARef<MmWithUserAsync>>,
     _task: NotThreadSafe,
 }
 
@@ -29,21 +33,18 @@ impl<'a> Vm<'a> {
         'a: 'g,
     {
         let current = mm_of_current();
-        let mm = self.mm();
-
-        let borrowed = if current == mm {
-            ptr::null_mut()
+        let borrowed = if current == self.mm() {
+            None
         } else if current.is_null() {
-            // Kept, too: a page faulted in behind `exit_mmap()` would never be freed.
             // SAFETY: The VM holds a reference to the structure; KVM stops its workers before that
             // goes.
-            if !unsafe { bindings::kvm_xen_rs_mm_get(mm) } {
-                return Err(EFAULT);
-            }
+            let mm = unsafe { Mm::from_raw(self.mm()) };
+            // Kept, too: a page faulted in behind `exit_mmap()` would never be freed.
+            let mm = mm.mmget_not_zero().ok_or(EFAULT)?;
             // SAFETY: The address space is kept just above. A task without one is a kernel thread, and
             // the context may sleep.
-            unsafe { bindings::kthread_use_mm(mm) };
-            mm
+            unsafe { bindings::kthread_use_mm(mm.as_raw()) };
+            Some(MmWithUser::into_mmput_async(mm))
         } else {
             return Err(EINVAL);
         };
@@ -66,11 +67,9 @@ impl MmGuard<'_> {
 
 impl Drop for MmGuard<'_> {
     fn drop(&mut self) {
-        if !self.borrowed.is_null() {
+        if let Some(mm) = &self.borrowed {
             // SAFETY: `enter_mm` has borrowed it, on this task.
-            unsafe { bindings::kthread_unuse_mm(self.borrowed) };
-            // SAFETY: `enter_mm` has taken a reference, which nobody uses any more.
-            unsafe { bindings::mmput_async(self.borrowed) };
+            unsafe { bindings::kthread_unuse_mm(mm.as_raw()) };
         }
     }
 }

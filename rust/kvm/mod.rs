@@ -17,6 +17,7 @@ mod nospec;
 pub(crate) mod params;
 pub(crate) mod routing;
 pub(crate) mod sender;
+pub(crate) mod senders;
 mod target;
 pub(crate) mod task;
 pub(crate) mod timers;

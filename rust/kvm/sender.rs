@@ -3,7 +3,8 @@
 //! What a sending port leads to: KVM's `struct evtchnfd`.
 //!
 //! C and Rust may serve one VM at once, so this is C's structure, allocated and freed as C does.
-//! It is looked up, and changed once it is in the table, inside of the gate (`gate.rs`).
+//! Once it is in the table it is looked up, and its vCPU's index noted, inside of the gate
+//! (`gate.rs`); it is bound to another vCPU under `xen_lock` (`xen_state.rs`).
 
 use super::{
     bitops,
@@ -15,17 +16,16 @@ use crate::{
     abi::shared_info::SharedInfo,
     bindings,
     object::{self, field, Object},
-    sync::{barrier::smp_wmb, gpc::Locked, order::GpcLock, Ctx, MayEnter, MaySleep, MayWake},
+    sync::{
+        barrier::smp_wmb, gpc::Locked, order::GpcLock, srcu::DropAnywhere, Ctx, MayEnter, MaySleep,
+        MayWake,
+    },
 };
 use core::{
-    cell::UnsafeCell,
-    marker::PhantomData,
-    mem::{ManuallyDrop, MaybeUninit},
-    num::NonZeroU32,
-    ptr::{self, NonNull},
+    cell::UnsafeCell, marker::PhantomData, mem::ManuallyDrop, num::NonZeroU32, ptr::NonNull,
 };
 use kernel::{
-    ffi::{c_int, c_ulong, c_void},
+    ffi::{c_ulong, c_void},
     prelude::*,
     sync::rcu,
 };
@@ -212,96 +212,15 @@ impl Owned {
     }
 }
 
+// SAFETY: It frees memory and lets go of an eventfd, which both may be done anywhere.
+unsafe impl DropAnywhere for Owned {}
+
 impl Drop for Owned {
     // Out of line, as it is dropped in many places.
     #[inline(never)]
     fn drop(&mut self) {
         // SAFETY: It is not used again.
         unsafe { ManuallyDrop::drop(&mut self.0) }
-    }
-}
-
-/// What may lead to eventfds, and not to the guest's ports alone.
-pub(crate) trait LeadsOut {
-    /// How many senders it is, at most 4095, if none of them leads to an eventfd.
-    fn inside(&self) -> Option<u16>;
-}
-
-impl LeadsOut for Owned {
-    fn inside(&self) -> Option<u16> {
-        (self.port() != 0).then_some(1)
-    }
-}
-
-/// All senders of a table.
-///
-/// # Invariants
-///
-/// The table is initialized and not locked, and what is in it are senders that it owns.
-pub(crate) struct Senders(UnsafeCell<bindings::idr>);
-
-// SAFETY: As for a single one.
-unsafe impl Send for Senders {}
-
-impl Senders {
-    /// Takes them out of a table.
-    ///
-    /// # Safety
-    ///
-    /// The table is initialized, has senders alone, and nobody else changes it meanwhile.
-    pub(super) unsafe fn take(table: *mut bindings::idr) -> Self {
-        let mut taken = MaybeUninit::uninit();
-        // SAFETY: By the safety requirement: readers, who may be there, are left the nodes.
-        unsafe { bindings::kvm_xen_rs_idr_take(table, taken.as_mut_ptr()) };
-        // INVARIANT: They were the table's own.
-        // SAFETY: The call has initialized it. It may be moved: what is in it does not point to it.
-        Self(UnsafeCell::new(unsafe { taken.assume_init() }))
-    }
-}
-
-impl LeadsOut for Senders {
-    fn inside(&self) -> Option<u16> {
-        /// Counts one that leads to a port; not 0 for another.
-        ///
-        /// # Safety
-        ///
-        /// `sender` is one that stays meanwhile, and `count` a number of the caller's.
-        unsafe extern "C" fn count(_port: c_int, sender: *mut c_void, count: *mut c_void) -> c_int {
-            // SAFETY: By the safety requirement. What others write to meanwhile is in a cell.
-            let sender = unsafe { &*sender.cast::<Sender>() };
-            // SAFETY: By the safety requirement.
-            let count = unsafe { &mut *count.cast::<u16>() };
-            // There are no more than 4095 ports.
-            *count = count.wrapping_add(1);
-            (sender.port() == 0).into()
-        }
-        let mut inside = 0_u16;
-        let argument = (&raw mut inside).cast();
-        // SAFETY: By the invariant the table has senders alone; nobody changes it.
-        let leads_out = unsafe { bindings::idr_for_each(self.0.get(), Some(count), argument) != 0 };
-        (!leads_out).then_some(inside)
-    }
-}
-
-impl Drop for Senders {
-    fn drop(&mut self) {
-        /// 0, to go on.
-        ///
-        /// # Safety
-        ///
-        /// `sender` is one that the caller owns, and looks at no more.
-        unsafe extern "C" fn free(_port: c_int, sender: *mut c_void, _: *mut c_void) -> c_int {
-            if let Some(sender) = NonNull::new(sender.cast::<Sender>()) {
-                // SAFETY: By the safety requirement.
-                drop(unsafe { Owned::from_raw(sender) });
-            }
-            0
-        }
-        // SAFETY: By the invariant the table owns what is in it, and has senders alone.
-        unsafe { bindings::idr_for_each(self.0.get(), Some(free), ptr::null_mut()) };
-        // SAFETY: Nobody uses the table any more; its nodes are freed by RCU, for whoever looked a port
-        // up.
-        unsafe { bindings::idr_destroy(self.0.get()) };
     }
 }
 

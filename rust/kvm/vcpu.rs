@@ -147,8 +147,7 @@ impl<'a> Vcpu<'a> {
 
     /// Has the vCPU write its clocks to the guest again.
     pub(crate) fn request_clock_update(self) {
-        // SAFETY: The vCPU is there; a request is set by an atomic operation, in any context.
-        unsafe { bindings::kvm_xen_rs_request_clock_update(self.as_raw()) }
+        self.request(clock_update());
     }
 
     /// Wakes the vCPU, or has it leave the guest, to look for events.
@@ -199,6 +198,12 @@ impl<'a> Vcpu<'a> {
             )
         };
     }
+}
+
+/// The number of the request to write clocks again.
+pub(super) fn clock_update() -> u32 {
+    // SAFETY: The helper returns a constant.
+    unsafe { bindings::kvm_xen_rs_req_clock_update() }
 }
 
 impl OwnVcpu<'_> {

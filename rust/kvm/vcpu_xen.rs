@@ -19,6 +19,7 @@ use crate::{
         interrupts,
     },
 };
+
 /// Accessors of fields that are a word at most.
 macro_rules! accessors {
     (get $($(#[$doc:meta])* $vis:vis $get:ident, $field:ident: $type:ty;)*) => {$(
@@ -132,7 +133,7 @@ impl<'a> OwnVcpu<'a> {
     /// midst of this, or the accounts would not add up any more.
     #[inline(always)]
     pub(crate) fn change_runstate(self, now: u64, state: State) {
-        interrupts::without(|| {
+        let change = || {
             let waited = run_delay();
             let stolen = waited.wrapping_sub(self.last_steal()) as i64;
             let mut accounts = self;
@@ -141,20 +142,34 @@ impl<'a> OwnVcpu<'a> {
             if accounts.change(now, stolen, state) {
                 self.set_last_steal(waited);
             }
-        });
+        };
+        // SAFETY: It reads and writes numbers, and calls nothing of the kernel's.
+        unsafe { interrupts::without(change) }
+    }
+
+    /// Sets the accounts of its runstate.
+    pub(crate) fn set_runstate(self, to: &Runstate) {
+        self.update_runstate(|accounts| *accounts = *to);
+    }
+
+    /// Shifts the accounts of its runstate: see [`Runstate::adjust`].
+    pub(crate) fn adjust_runstate(self, by: &Runstate) {
+        self.update_runstate(|accounts| accounts.adjust(by));
     }
 
     /// Changes the accounts of its runstate, not in parts as
     /// [`change_runstate`](Self::change_runstate).
-    pub(crate) fn update_runstate(self, update: impl FnOnce(&mut Runstate)) {
-        interrupts::without(|| {
+    fn update_runstate(self, update: impl FnOnce(&mut Runstate)) {
+        let update = || {
             let mut runstate = self.runstate();
             update(&mut runstate);
             self.set_current_runstate(runstate.state as u32);
             self.set_runstate_entry_time(runstate.entry_time);
             // SAFETY: As in `runstate`, and this is not preempted.
             unsafe { self.times().write(runstate.times) };
-        });
+        };
+        // SAFETY: As above; so do those two that it is given by the callers above.
+        unsafe { interrupts::without(update) }
     }
 
     /// Counts stolen time from now on.

@@ -2,7 +2,7 @@
 
 //! `struct kvm`.
 
-use super::{bitops, nospec::index_nospec, xarray, Target, Vcpu};
+use super::{bitops, nospec::index_nospec, vcpu::clock_update, xarray, Target, Vcpu};
 use crate::{
     abi::{shared_info::SharedInfo, WordSize},
     bindings,
@@ -15,7 +15,7 @@ use crate::{
         vm_srcu::OfVm,
         Ctx, MaySleep,
     },
-    trace::Told,
+    trace::Argument,
 };
 use core::{
     num::NonZero,
@@ -36,7 +36,7 @@ pub(crate) struct Vm<'a> {
 }
 
 // SAFETY: By the invariant of `Object` the VM is there until `'a` ends.
-unsafe impl<'a> Told for Vm<'a> {
+unsafe impl<'a> Argument for Vm<'a> {
     type Raw = *mut bindings::kvm;
 
     #[inline(always)]
@@ -137,12 +137,10 @@ impl<'a> Vm<'a> {
     /// Has all vCPUs write their clocks again. CPUs that run some are interrupted, for which
     /// interrupts have to be on: so this is for contexts that may sleep.
     pub(crate) fn request_clock_update<H: MaySleep>(self, _cx: &mut Ctx<'_, H>) {
-        // SAFETY: The helper returns a constant.
-        let request = unsafe { bindings::kvm_xen_rs_req_clock_update() };
         // SAFETY: The VM is there, and with it the vCPUs that are counted. Requests are set by atomic
         // operations, and those who may have to leave the guest are told without waiting for them.
         // The context has interrupts on.
-        unsafe { symbols::kvm_make_all_cpus_request(self.as_raw(), request) };
+        unsafe { symbols::kvm_make_all_cpus_request(self.as_raw(), clock_update()) };
     }
 
     /// How many vCPUs are fully created. It only grows while the VM is used.

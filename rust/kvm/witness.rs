@@ -8,6 +8,8 @@ use super::{Vcpu, Vm};
 use crate::bindings;
 #[cfg(CONFIG_PROVE_LOCKING)]
 use crate::object::{field, Object};
+#[cfg(CONFIG_PROVE_LOCKING)]
+use crate::sync::current::mm_of_current;
 use crate::sync::{
     order::Id,
     verify::{Claim, Witness},
@@ -84,8 +86,7 @@ impl Witness for Call<'_> {
             Id::VcpuMutex => mutex(field!(self.vcpu?.object(), mutex)),
             Id::KvmSrcu => srcu(field!(kvm, srcu)),
             Id::IrqSrcu => srcu(field!(kvm, irq_srcu)),
-            // SAFETY: It looks at the current task alone, and compares.
-            Id::VmMm => Some(unsafe { bindings::kvm_xen_rs_in_mm(self.vm.mm()) }),
+            Id::VmMm => Some(mm_of_current() == self.vm.mm()),
             Id::PreemptOff => ask(bindings::kvm_xen_rs_preempt_off),
             Id::IrqsOff => ask(bindings::kvm_xen_rs_irqs_off),
             Id::HardIrq => ask(bindings::kvm_xen_rs_in_hardirq),

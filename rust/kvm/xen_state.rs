@@ -3,7 +3,8 @@
 //! Xen's state of a VM, with the leaf mutex held: the only place where it can be changed.
 
 use super::{
-    sender::{Owned, Sender, Senders},
+    sender::{Owned, Sender},
+    senders::Senders,
     xarray, Vm,
 };
 use crate::{

@@ -10,7 +10,7 @@
 
 use super::transition;
 use crate::bindings;
-use core::{cell::UnsafeCell, mem::MaybeUninit};
+use core::cell::UnsafeCell;
 use kernel::{
     error::to_result,
     ffi::{c_char, c_void},
@@ -18,6 +18,7 @@ use kernel::{
     str::CStr,
     sync::atomic::{Atomic, Relaxed},
 };
+use pin_init::zeroed;
 
 /// One function replaced by another.
 pub(crate) struct Replacement {
@@ -53,13 +54,6 @@ pub(crate) struct Patch<const N: usize> {
 // SAFETY: After `new` the contents belong to the livepatch core, which has locks of its own.
 unsafe impl<const N: usize> Sync for Patch<N> {}
 
-/// All bytes zero, as the empty entries and the core's own fields have to be.
-const fn zeroed<T>() -> T {
-    // SAFETY: Used below for the C structures of a livepatch alone, which the kernel's own
-    // modules define by initializers that leave all but a few fields zero.
-    unsafe { MaybeUninit::zeroed().assume_init() }
-}
-
 /// A string as C has it.
 const fn c_string(s: &'static CStr) -> *const c_char {
     s.to_bytes_with_nul().as_ptr().cast()
@@ -71,6 +65,7 @@ impl<const N: usize> Patch<N> {
     pub(crate) const fn new(object: &'static CStr, replacements: &[Replacement]) -> Self {
         assert!(replacements.len() + 1 == N);
 
+        // Zero is what the empty entries and the core's own fields have to be.
         let mut funcs = [const { zeroed::<bindings::klp_func>() }; N];
         let mut i = 0;
         while i < replacements.len() {
@@ -127,9 +122,14 @@ impl<const N: usize> Patch<N> {
 ///
 /// A function `as declared` has a prototype in a header, one `as` a type is static in C, where
 /// the type stands for its prototype.
+///
+/// # Safety
+///
+/// Each function may be called wherever the kernel calls the one it replaces. That it has the same
+/// signature is checked.
 #[macro_export]
 macro_rules! livepatch {
-    ($(#[$doc:meta])* static $patch:ident = $object:literal {
+    ($(#[$doc:meta])* unsafe static $patch:ident = $object:literal {
         $($old:ident => $new:path, as $how:tt;)*
     }) => {
         $(#[$doc])*
@@ -138,7 +138,7 @@ macro_rules! livepatch {
             $crate::livepatch::patch::Patch::new($object, &[$({
                 $crate::livepatch!(@same $how, $old, $new);
                 // SAFETY: The signature is that of the original, as the line above has the
-                // compiler check; `entry.rs` documents for each the contract it takes over.
+                // compiler check; the rest is the user's.
                 unsafe {
                     $crate::livepatch::patch::Replacement::new(
                         kernel::c_str!(stringify!($old)),

@@ -27,9 +27,13 @@ pub(crate) fn is_over() -> bool {
 
 /// The transition to the patch is about to begin, or KVM is being loaded. If that fails,
 /// [`post_unpatch`] is called; if this fails, nothing is, and nothing has changed.
+///
+/// # Safety
+///
+/// As the livepatch core calls it, with the one object of the patch, which is a module.
 #[cold]
-pub(super) extern "C" fn pre_patch(object: *mut bindings::klp_object) -> c_int {
-    // SAFETY: It is the core that calls, with the one object of the patch, which is a module.
+pub(super) unsafe extern "C" fn pre_patch(object: *mut bindings::klp_object) -> c_int {
+    // SAFETY: By the safety requirement.
     if let Err(errno) = unsafe { build_id::check(object) } {
         return errno;
     }

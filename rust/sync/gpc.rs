@@ -12,7 +12,7 @@ mod lock;
 mod parts;
 mod rwlock;
 
-pub(crate) use parts::{Part, Unmapped};
+pub(crate) use parts::{Part, Parts, Unmapped};
 
 use lock::{Raw, Saved};
 
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{abi::layout::Structure, bindings, livepatch::symbols, object::Object};
 use core::{marker::PhantomData, ptr::NonNull};
-use kernel::{error::to_result, ffi::c_ulong, prelude::*, types::NotThreadSafe};
+use kernel::{prelude::*, types::NotThreadSafe};
 
 /// A guest-physical address, in bytes.
 pub(crate) type Gpa = u64;
@@ -199,31 +199,13 @@ impl<'a, S> Gpc<'a, S> {
     }
 
     /// Maps another page from now on, for `len` bytes.
-    #[inline(never)]
+    #[inline]
     fn activate_len<H>(self, _cx: &mut Ctx<'_, H>, place: Place, len: usize) -> Result
     where
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
     {
-        let (raw, len) = (self.raw.as_ptr(), len as c_ulong);
-        to_result(match place {
-            // SAFETY: As in `refresh_len`. KVM has a lock against others who change the cache.
-            Place::Guest(gpa) => unsafe { symbols::kvm_gpc_activate(raw, gpa, len) },
-            // SAFETY: As above; the address need not be one of the VMM's.
-            Place::Vmm(hva) => unsafe { symbols::kvm_gpc_activate_hva(raw, hva as c_ulong, len) },
-        })
-    }
-
-    /// The cache as one of bytes, and how many there are in the structure.
-    #[inline]
-    pub(crate) fn part(self) -> Part<'a>
-    where
-        S: Structure,
-    {
-        let bytes = Gpc {
-            raw: self.raw,
-            _of: PhantomData,
-        };
-        (bytes, S::SIZE)
+        // SAFETY: As in `refresh_len`.
+        unsafe { lock::activate(self.raw, place, len) }
     }
 
     /// Maps nothing from now on. May sleep.

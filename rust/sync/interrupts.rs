@@ -33,9 +33,14 @@ pub(super) fn restore(Flags(flags): Flags) {
     }
 }
 
-/// Calls a function with interrupts off, so that it is not preempted either. It takes no lock.
+/// Calls a function with interrupts off, so that it is not preempted either.
+///
+/// # Safety
+///
+/// It does nothing that depends on a context, which here is none that a type tells: it takes no lock,
+/// does not sleep, and wakes nobody.
 #[inline(always)]
-pub(crate) fn without<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) unsafe fn without<R>(f: impl FnOnce() -> R) -> R {
     let flags = save();
     let result = f();
     restore(flags);

@@ -3,6 +3,7 @@
 //! The lock order as types, and the locks in it.
 
 pub(crate) mod barrier;
+pub(crate) mod callers;
 pub(crate) mod context;
 pub(crate) mod current;
 pub(crate) mod gpc;
@@ -15,9 +16,12 @@ pub(crate) mod vm_srcu;
 pub(crate) mod weaken;
 pub(crate) mod xen_lock;
 
+pub(crate) use callers::{
+    Anywhere, Destruction, InKvmRun, SchedOut, SetIrq, TimerHardIrq, TimerSoftirq, VcpuIoctl,
+    VmIoctl,
+};
 pub(crate) use context::{
-    Anywhere, Ctx, Destruction, Held, InKvmRun, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayTryLock,
-    MayWaitForGuest, MayWaitForSrcu, MayWake, SchedOut, SetIrq, TimerHardIrq, TimerSoftirq,
-    VcpuIoctl, VmIoctl, Within,
+    Ctx, Held, InKvmSrcu, InVmMm, MayEnter, MaySleep, MayTryLock, MayWaitForGuest, MayWaitForSrcu,
+    MayWake, Within,
 };
 pub(crate) use weaken::{InSection, MayDeliver, MayRefresh};

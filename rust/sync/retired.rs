@@ -2,7 +2,11 @@
 
 //! What was taken from readers in `kvm->srcu`, until none of them looks at it any more.
 
-use super::{srcu::Callback, vm_srcu::OfVm, Ctx, MayWaitForSrcu};
+use super::{
+    srcu::{Callback, DropAnywhere},
+    vm_srcu::OfVm,
+    Ctx, MayWaitForSrcu,
+};
 use core::mem::ManuallyDrop;
 
 /// What new readers in `kvm->srcu` do not find any more, but older ones may still look at.
@@ -40,7 +44,7 @@ impl<'a, T> Retired<'a, T> {
     /// Has it freed when the readers are gone. Does not wait.
     pub(crate) fn free_later(self, callback: Callback<T>)
     where
-        T: Send + 'static,
+        T: DropAnywhere,
     {
         self.srcu
             .call(callback, ManuallyDrop::into_inner(self.value));

@@ -12,7 +12,7 @@
 
 mod call;
 
-pub(crate) use call::Callback;
+pub(crate) use call::{Callback, DropAnywhere};
 
 use crate::{bindings, object::Object};
 // What C's inline functions do beyond a call of these is for lockdep.

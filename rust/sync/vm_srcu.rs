@@ -4,7 +4,7 @@
 
 use super::{
     order::KvmSrcu,
-    srcu::{Callback, Guard, Srcu},
+    srcu::{Callback, DropAnywhere, Guard, Srcu},
     Ctx, Held, MayEnter, MayWaitForSrcu, Within,
 };
 
@@ -56,7 +56,7 @@ impl<'a> OfVm<'a> {
     /// Has `payload` dropped when no read-side critical section is left that could have seen what
     /// was unpublished before: see [`Srcu::call`]. Any context.
     #[inline]
-    pub(super) fn call<T: Send + 'static>(self, callback: Callback<T>, payload: T) {
+    pub(super) fn call<T: DropAnywhere>(self, callback: Callback<T>, payload: T) {
         self.0.call(callback, payload);
     }
 }

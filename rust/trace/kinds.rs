@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What tracepoints tell, by C's numbers.
+//! What is traced, by C's numbers.
 
-use super::Told;
+use super::Argument;
 use crate::bindings;
 
 /// What became of an event.
@@ -13,7 +13,7 @@ pub(crate) enum Delivered {
     Coalesced = bindings::KVM_XEN_RS_COALESCED,
     /// The port is pending, and masked.
     Masked = bindings::KVM_XEN_RS_MASKED,
-    /// The port is pending. The vCPU has been told of its word before.
+    /// The port is pending. The vCPU knows of its word already.
     Raised = bindings::KVM_XEN_RS_RAISED,
     /// As `Raised`, and the vCPU is woken, or kicked out of the guest.
     Kick = bindings::KVM_XEN_RS_KICK,
@@ -61,10 +61,10 @@ pub(crate) enum Timer {
 /// In the place of a port that is polled for: several.
 pub(crate) const SEVERAL: u32 = bindings::KVM_XEN_RS_SEVERAL;
 
-macro_rules! told_by_number {
+macro_rules! arguments_by_number {
     ($($kind:ty)*) => {$(
         // SAFETY: It is no pointer.
-        unsafe impl Told for $kind {
+        unsafe impl Argument for $kind {
             type Raw = u32;
 
             #[inline(always)]
@@ -75,4 +75,4 @@ macro_rules! told_by_number {
     )*};
 }
 
-told_by_number!(Delivered Poll Timer);
+arguments_by_number!(Delivered Poll Timer);

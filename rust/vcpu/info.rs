@@ -8,8 +8,8 @@ use crate::{
         WordSize,
     },
     kvm::{
-        task::{self, Unknown},
-        OwnVcpu, Vcpu,
+        task::{self, Asked, Unknown},
+        OwnVcpu,
     },
     sync::{Anywhere, Ctx, InKvmRun},
 };
@@ -22,7 +22,7 @@ use crate::{
 /// with interrupts off, and may be told under `PREEMPT_RT` that there is nothing, as it asks again
 /// before it sleeps.
 #[inline(always)]
-pub(crate) fn has_interrupt(cx: &mut Ctx<'_, Anywhere>, vcpu: Vcpu<'_>) -> bool {
+pub(crate) fn has_interrupt(cx: &mut Ctx<'_, Anywhere>, vcpu: Asked<'_>) -> bool {
     let mut section = vcpu.vm().srcu().read(cx);
     let mut cx = section.cx();
     let Some(mut may_try) = task::may_deliver_now(&mut cx) else {
@@ -30,15 +30,15 @@ pub(crate) fn has_interrupt(cx: &mut Ctx<'_, Anywhere>, vcpu: Vcpu<'_>) -> bool 
     };
     match vcpu.vcpu_info().peek(&mut may_try, &EVTCHN_UPCALL_PENDING) {
         Some(pending) => pending != 0,
-        None => has_interrupt_elsewhere(&mut cx, vcpu),
+        None => has_interrupt_elsewhere(&mut cx, &vcpu),
     }
 }
 
 /// As [`has_interrupt`], where the page is away.
 #[cold]
 #[inline(never)]
-fn has_interrupt_elsewhere(cx: &mut Ctx<'_, Unknown>, vcpu: Vcpu<'_>) -> bool {
-    let Some(mut cx) = task::may_refresh_now(vcpu.vm(), cx) else {
+fn has_interrupt_elsewhere(cx: &mut Ctx<'_, Unknown>, vcpu: &Asked<'_>) -> bool {
+    let Some(mut cx) = vcpu.may_refresh_now(cx) else {
         return true;
     };
     let info = vcpu.vcpu_info().read(&mut cx);

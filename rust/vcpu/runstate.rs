@@ -243,7 +243,7 @@ pub(crate) fn set(vcpu: OwnVcpu<'_>, runstate: &Runstate) -> Result {
     if !runstate.adds_up() || clock::kvmclock_ns(vcpu.vm()) < runstate.entry_time {
         return Err(EINVAL);
     }
-    vcpu.update_runstate(|accounts| *accounts = *runstate);
+    vcpu.set_runstate(runstate);
     vcpu.restart_steal();
     Ok(())
 }
@@ -264,7 +264,7 @@ pub(crate) fn adjust(
     if !by.adds_up() || clock::kvmclock_ns(vcpu.vm()) < begins {
         return Err(EINVAL);
     }
-    vcpu.update_runstate(|accounts| accounts.adjust(by));
+    vcpu.adjust_runstate(by);
     match state {
         Some(state) => change(cx, vcpu, state),
         None => update_guest(cx, vcpu),

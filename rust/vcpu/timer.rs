@@ -130,7 +130,7 @@ fn fire(cx: &mut Ctx<'_, MayDeliver>, timer: TimerState<'_>) {
     match port.map(|port| try_deliver(cx, vm, port, target, Some(vcpu))) {
         Some(Delivery::NOT_NOW) => leave_to_vcpu(cx, timer),
         delivered => {
-            tell(vcpu, || match delivered {
+            trace_fired(vcpu, || match delivered {
                 Some(_) => trace::Timer::InTime,
                 None => trace::Timer::NoPort,
             });
@@ -141,13 +141,13 @@ fn fire(cx: &mut Ctx<'_, MayDeliver>, timer: TimerState<'_>) {
 
 /// Traces what becomes of the timer, which has fired.
 #[inline(always)]
-fn tell(vcpu: Vcpu<'_>, what: impl FnOnce() -> trace::Timer) {
+fn trace_fired(vcpu: Vcpu<'_>, what: impl FnOnce() -> trace::Timer) {
     trace::timer(|| (vcpu.vm(), vcpu.id(), vcpu.timer_virq(), what()));
 }
 
 /// Has the vCPU deliver the timer's event, when it is next in [`inject_pending`].
 fn leave_to_vcpu<H: MayWake>(cx: &mut Ctx<'_, H>, timer: TimerState<'_>) {
-    tell(*timer, || trace::Timer::Deferred);
+    trace_fired(*timer, || trace::Timer::Deferred);
     timer.set_pending(true);
     timer.unblock(cx);
 }
@@ -198,7 +198,7 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
         delivery.result().is_err()
     });
     vcpu.timer_state().set_pending(false);
-    tell(*vcpu, || match (port, failed) {
+    trace_fired(*vcpu, || match (port, failed) {
         (None, _) => trace::Timer::NoPort,
         (_, false) => trace::Timer::Later,
         (_, true) => trace::Timer::Again,

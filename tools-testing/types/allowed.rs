@@ -9,7 +9,8 @@ use crate::{
     kvm::{OwnVcpu, Vm},
     prelude::*,
     sync::{
-        context::{Nothing, Notifier},
+        callers::Notifier,
+        context::Nothing,
         order::*,
         srcu::Callback,
         *,

@@ -4,9 +4,10 @@
 
 use super::{
     rwlock::{self, Flags, Lock},
-    Gpa,
+    Gpa, Place,
 };
 use crate::{
+    abi::layout::is_within,
     bindings,
     livepatch::symbols,
     object::{field, Object},
@@ -162,7 +163,7 @@ fn keep_mm<H: Held>(gpc: Raw<'_>) -> Option<bool> {
         return None;
     }
     // SAFETY: The VM has a reference to the structure; the count in it is atomic.
-    unsafe { bindings::kvm_xen_rs_mm_get(gpc.mm()) }.then_some(true)
+    unsafe { bindings::mmget_not_zero(gpc.mm()) }.then_some(true)
 }
 
 /// Whether `H` has a level.
@@ -226,11 +227,28 @@ pub(super) unsafe fn base(gpc: Raw<'_>, len: Option<usize>) -> Option<NonNull<u8
     }
     if let Some(len) = len {
         let at = if by_gpa { gpc.gpa() } else { gpc.uhva() as Gpa };
-        if (at % PAGE_SIZE as u64).wrapping_add(len as u64) > PAGE_SIZE as u64 {
+        if !is_within(at as usize % PAGE_SIZE, len, PAGE_SIZE) {
             return None;
         }
     }
     NonNull::new(field!(gpc.0, khva).read_once().cast())
+}
+
+/// Maps another page from now on, for `len` bytes. May sleep.
+///
+/// # Safety
+///
+/// As for [`refresh`].
+#[inline(never)]
+pub(super) unsafe fn activate(gpc: Raw<'_>, place: Place, len: usize) -> Result {
+    let (gpc, len) = (gpc.as_ptr(), len as c_ulong);
+    to_result(match place {
+        // SAFETY: The cache is initialized; the rest is the caller's. Against others who change it KVM
+        // has a lock.
+        Place::Guest(gpa) => unsafe { symbols::kvm_gpc_activate(gpc, gpa, len) },
+        // SAFETY: As above; the address need not be one of the VMM's.
+        Place::Vmm(hva) => unsafe { symbols::kvm_gpc_activate_hva(gpc, hva as c_ulong, len) },
+    })
 }
 
 /// Maps the page of a cache again after it has moved, for `len` bytes. May sleep.

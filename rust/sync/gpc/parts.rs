@@ -21,6 +21,27 @@ pub(crate) enum Unmapped {
     Second,
 }
 
+/// The mappings of the two parts of a structure.
+pub(crate) struct Parts<'g> {
+    // Dropped before `first`, which is locked first, and whose release has interrupts on again.
+    second: Mapping<'g, Bytes>,
+    first: Mapping<'g, Bytes>,
+}
+
+impl<'g> Parts<'g> {
+    /// That of the part in the first page.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> &Mapping<'g, Bytes> {
+        &self.first
+    }
+
+    /// That of the part in the second page.
+    #[inline(always)]
+    pub(crate) fn second(&self) -> &Mapping<'g, Bytes> {
+        &self.second
+    }
+}
+
 impl<'a> Gpc<'a, Bytes> {
     /// The mapping of `len` bytes, as [`Gpc::try_read`] has it.
     #[inline(always)]
@@ -38,7 +59,7 @@ impl<'a> Gpc<'a, Bytes> {
     }
 
     /// The mappings of the two parts of a structure; the one of the first page is locked first, and
-    /// to be released last. Never waits; any context where a lock may be tried.
+    /// released last. Never waits; any context where a lock may be tried.
     ///
     /// # Errors
     ///
@@ -47,7 +68,7 @@ impl<'a> Gpc<'a, Bytes> {
         _cx: &'g mut Ctx<'_, InSection>,
         first: Part<'a>,
         second: Part<'a>,
-    ) -> Result<(Mapping<'g, Bytes>, Mapping<'g, Bytes>), Unmapped>
+    ) -> Result<Parts<'g>, Unmapped>
     where
         'a: 'g,
     {
@@ -57,7 +78,7 @@ impl<'a> Gpc<'a, Bytes> {
         let map = |(gpc, len): Part<'a>| unsafe { gpc.try_map_seldom(len) };
         let first = map(first).ok_or(Unmapped::First)?;
         let second = map(second).ok_or(Unmapped::Second)?;
-        Ok((first, second))
+        Ok(Parts { second, first })
     }
 
     /// As [`Gpc::try_map`], for what is done once in a while.

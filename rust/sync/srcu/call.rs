@@ -29,6 +29,13 @@ const MOST_PENDING: u32 = 8192;
 /// How many objects wait, or may come to.
 static PENDING: Atomic<i32> = Atomic::new(0);
 
+/// What may be dropped in a callback.
+///
+/// # Safety
+///
+/// Its drop takes no context: it neither sleeps nor takes a lock of KVM's.
+pub(crate) unsafe trait DropAnywhere: Send + 'static {}
+
 /// A payload that waits for a grace period.
 #[repr(C)]
 struct Deferred<T> {
@@ -93,8 +100,8 @@ impl Srcu<'_> {
     /// Has `payload` dropped when all read-side critical sections that are there now have ended.
     /// Any context.
     ///
-    /// It is dropped with bottom halves off, so where it must not sleep.
-    pub(in crate::sync) fn call<T: Send + 'static>(self, callback: Callback<T>, payload: T) {
+    /// It is dropped with bottom halves off.
+    pub(in crate::sync) fn call<T: DropAnywhere>(self, callback: Callback<T>, payload: T) {
         let Callback { memory, slot } = callback;
         let objects = slot.objects;
         // It goes with the callback, which drops it.

@@ -58,9 +58,9 @@ pub const RULES: &[Rule] = rules! {
     "What may not sleep takes no mutex, allocates nothing with `GFP_KERNEL`, and faults in no \
      guest page.",
         "`MaySleep`, `InVmMm`",
-        refused [sleep_in_hardirq gfp_kernel_while_atomic gfp_kernel_in_interrupts
-                 timer_cancelled_in_hardirq fault_in_while_atomic fault_in_while_mapped
-                 fault_in_without_mm],
+        refused [sleep_in_hardirq anything_dropped_in_a_callback sleep_with_interrupts_off gfp_kernel_while_atomic
+                 gfp_kernel_in_interrupts timer_cancelled_in_hardirq fault_in_while_atomic fault_in_while_mapped
+                 fault_in_without_mm fault_in_where_an_irqfd_is_woken],
         allowed [delivery_from_irqfd_workqueue];
     "`gpc->lock` is a sleeping lock under `PREEMPT_RT`: in hard interrupts, and where the \
      scheduler calls, it is not waited for.",
@@ -81,10 +81,10 @@ pub const RULES: &[Rule] = rules! {
         "`MayWaitForGuest`, `Ctx::leave()`",
         refused [sleep_for_guest sender_kept_over_halt section_left_by_safe_code],
         allowed [poll_outside_of_srcu];
-    "Of the two caches of a structure across two pages, that of the first page is locked first; a \
-     refresh takes `refresh_lock` before `gpc->lock`.",
-        "`GpcLock: Before<GpcLock2>`",
-        refused [gpc_locks_in_wrong_order gpc_refresh_lock_inside_gpc_lock],
+    "Of the two caches of a structure across two pages, that of the first page is locked first, and \
+     released last; a refresh takes `refresh_lock` before `gpc->lock`.",
+        "`GpcLock: Before<GpcLock2>`, `Parts`",
+        refused [gpc_locks_in_wrong_order first_page_released_first gpc_refresh_lock_inside_gpc_lock],
         allowed [runstate_across_two_pages];
     "A mapping is checked and refreshed inside a read-side critical section of `kvm->srcu`, and \
      is not used after it.",
@@ -113,7 +113,7 @@ pub const RULES: &[Rule] = rules! {
     "What readers of `kvm->srcu` may still look at is freed after a grace period.",
         "`Retired`",
         refused [grace_period_undone grace_period_undone_by_parts callback_without_retirement
-                 eventfd_escapes_section],
+                 eventfd_escapes_section vm_destroyed_by_an_irqfd],
         allowed [];
     "An eventfd is signalled with no gate held: behind it may be other VMs'.",
         "`Gate::signal()`, which takes the gate",
@@ -121,7 +121,7 @@ pub const RULES: &[Rule] = rules! {
         allowed [];
     "Guest memory is read as what any bytes are a value of, within a structure that is declared.",
         "`FromBytes`; `Structure`, which is sealed",
-        refused [guests_byte_as_bool structure_of_ones_own],
+        refused [guests_byte_as_bool structure_of_ones_own structure_in_part],
         allowed [];
     "A sender leads to a port that is not 0, or to an eventfd.",
         "`NonZeroU32`",

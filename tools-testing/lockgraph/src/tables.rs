@@ -11,7 +11,7 @@ use crate::{
     trusted::TRUSTED,
 };
 use pure::sync::{
-    context::CALLERS,
+    callers::CALLERS,
     order::{Row, TABLE},
 };
 use std::fmt::Write;

@@ -45,14 +45,10 @@ pub const TRUSTED: &[Trusted] = trusted! {
     }
     "sync/srcu/call.rs" {
         [call_srcu] "Any context. The callback's code and the SRCU stay until it has run.",
-            by ["struct Slot", "T: Send + 'static"];
+            by ["struct Slot", "DropAnywhere"];
         [try_module_get module_put] "Any context.", by ["struct Slot"];
     }
     "sync/gpc.rs" {
-        [kvm_gpc_activate kvm_gpc_activate_hva]
-            "May sleep, as long as the page takes. In `kvm->srcu` and the VM's mm; takes \
-             `refresh_lock`.",
-            by ["H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>"];
         [kvm_gpc_deactivate] "May sleep; takes `refresh_lock`.",
             by ["H: MaySleep + MayEnter<GpcRefreshLock>"];
         [kvm_xen_rs_write_lock_irq] "Spins. Interrupts are on.",
@@ -61,11 +57,15 @@ pub const TRUSTED: &[Trusted] = trusted! {
             by ["struct LockedAlone"];
     }
     "sync/gpc/lock.rs" {
+        [kvm_gpc_activate kvm_gpc_activate_hva]
+            "May sleep, as long as the page takes. In `kvm->srcu` and the VM's mm; takes \
+             `refresh_lock`.",
+            by ["pub(super) unsafe fn activate"];
         [kvm_gpc_refresh] "As `kvm_gpc_activate()`; the cache was active once.",
             by ["pub(super) unsafe fn refresh", "active"];
         [mark_page_dirty_in_slot] "In `kvm->srcu`; the memslot is that of the section.",
             by ["pub(super) unsafe fn mark_dirty"];
-        [kvm_xen_rs_mm_get mmput_async] "Any context without a run queue's lock.",
+        [mmget_not_zero mmput_async] "Any context without a run queue's lock.",
             by ["has::<H>(Id::RunQueue)"];
     }
     "sync/gpc/rwlock.rs" {
@@ -92,9 +92,11 @@ pub const TRUSTED: &[Trusted] = trusted! {
             "May wake. Behind it may be locks of other VMs' caches, so with none held.",
             by ["H: MayWake + MayEnter<GpcLock>"];
         [idr_find] "In RCU.", by ["rcu::read_lock()"];
+        [kvm_xen_rs_alloc_sender] "May sleep.", by ["H: MaySleep"];
+    }
+    "kvm/senders.rs" {
         [idr_for_each idr_destroy] "Nobody else changes the table.", by ["struct Senders"];
         [kvm_xen_rs_idr_take] "Nobody else changes the table.", by ["unsafe fn take"];
-        [kvm_xen_rs_alloc_sender] "May sleep.", by ["H: MaySleep"];
     }
     "kvm/xen_state.rs" {
         [idr_alloc] "May sleep. Nobody else changes the table.", by ["H: MaySleep", "XenState"];
@@ -104,7 +106,6 @@ pub const TRUSTED: &[Trusted] = trusted! {
         [kthread_use_mm kthread_unuse_mm]
             "May sleep. A kernel thread without an mm; the mm is kept.",
             by ["Ctx<'_, SetIrq>", "is_null()"];
-        [kvm_xen_rs_mm_get mmput_async] "Any context.", by [];
     }
     "kvm/timers.rs" {
         [hrtimer_start_range_ns kvm_xen_rs_hrtimer_restart mod_timer]
@@ -116,13 +117,11 @@ pub const TRUSTED: &[Trusted] = trusted! {
     "kvm/vcpu.rs" {
         [__kvm_vcpu_kick __kvm_irq_delivery_to_apic]
             "Any context without a run queue's lock.", by ["H: MayWake"];
-        [kvm_xen_rs_request_clock_update] "Any context.", by [];
+        [kvm_xen_rs_req_clock_update] "Any context.", by [];
     }
     "kvm/vm.rs" {
         [kvm_make_all_cpus_request] "Interrupts are on.", by ["H: MaySleep"];
-        [kvm_get_wall_clock_epoch xa_load _find_next_bit __bitmap_weight
-         kvm_xen_rs_req_clock_update]
-            "Any context.", by [];
+        [kvm_get_wall_clock_epoch xa_load _find_next_bit __bitmap_weight] "Any context.", by [];
     }
     "kvm/clock.rs" {
         [get_kvmclock_ns ktime_get kvm_get_monotonic_and_clockread
@@ -162,13 +161,13 @@ pub const TRUSTED: &[Trusted] = trusted! {
     "trace.rs" {
         [rust_do_trace_kvm_xen_deliver rust_do_trace_kvm_xen_poll rust_do_trace_kvm_xen_timer
          rust_do_trace_kvm_xen_refresh]
-            "Any context; the VM, or the pfn cache, stays.", by ["fn tell", "Object<'a,"];
+            "Any context; the VM, or the pfn cache, stays.", by ["fn emit", "Object<'a,"];
     }
     "kvm/task.rs" {
         [kvm_xen_rs_may_sleep kvm_xen_rs_may_try_lock] "Any context.", by [];
     }
     "kvm/witness.rs" {
-        [kvm_xen_rs_mutex_is_held kvm_xen_rs_srcu_is_held kvm_xen_rs_in_mm
+        [kvm_xen_rs_mutex_is_held kvm_xen_rs_srcu_is_held
          kvm_xen_rs_preempt_off kvm_xen_rs_irqs_off kvm_xen_rs_in_hardirq
          kvm_xen_rs_in_softirq kvm_xen_rs_might_sleep kvm_xen_rs_contradict]
             "Any context.", by [];

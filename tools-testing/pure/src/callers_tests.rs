@@ -4,7 +4,7 @@
 
 use crate::{
     model::{contexts, Context},
-    sync::context::CALLERS,
+    sync::callers::CALLERS,
 };
 use std::{collections::BTreeSet, fs, path::Path};
 

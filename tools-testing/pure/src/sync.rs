@@ -2,6 +2,9 @@
 
 //! The lock order and the contexts.
 
+#[path = "../../../rust/sync/callers.rs"]
+#[allow(dead_code, reason = "used by the module, and here by tests alone")]
+pub mod callers;
 #[path = "../../../rust/sync/context.rs"]
 #[allow(dead_code, reason = "used by the module, and here by tests alone")]
 pub mod context;
@@ -16,4 +19,4 @@ pub(crate) mod weaken;
 
 // What the module's files take from here, there.
 #[allow(unused_imports, reason = "each file takes some")]
-pub(crate) use {context::*, weaken::*};
+pub(crate) use {callers::*, context::*, weaken::*};

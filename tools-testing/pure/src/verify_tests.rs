@@ -3,10 +3,10 @@
 //! What a debug kernel would say to contexts that are wrong.
 
 use crate::sync::{
-    context::{
-        Anywhere, Ctx, Destruction, Held, InKvmRun, SchedOut, SetIrq, TimerHardIrq, VcpuIoctl,
-        VmIoctl,
+    callers::{
+        Anywhere, Destruction, InKvmRun, SchedOut, SetIrq, TimerHardIrq, VcpuIoctl, VmIoctl,
     },
+    context::{Ctx, Held},
     order::Id,
     verify::{claim, verify, Claim, Witness},
 };

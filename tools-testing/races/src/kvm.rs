@@ -28,7 +28,11 @@ pub(crate) mod routing {
 }
 
 pub(crate) mod sender {
-    pub(crate) use crate::model::table::{Destination, LeadsOut, NewDestination, Owned, Sender};
+    pub(crate) use crate::model::table::{Destination, NewDestination, Owned, Sender};
+}
+
+pub(crate) mod senders {
+    pub(crate) use crate::model::table::Destinations;
 }
 
 pub(crate) mod uapi {
@@ -44,8 +48,9 @@ pub(crate) mod timers {
 }
 
 pub(crate) mod task {
-    use super::Vm;
+    use super::Vcpu;
     use crate::sync::{order::KvmSrcu, Anywhere, Ctx, MayDeliver, MayRefresh, Within};
+    use std::ops::Deref;
 
     /// As the module has it.
     pub(crate) type Unknown = Within<KvmSrcu, Anywhere>;
@@ -58,13 +63,27 @@ pub(crate) mod task {
         Some(unsafe { Ctx::assert() })
     }
 
-    /// Unless the thread has set its state to sleep.
-    pub(crate) fn may_refresh_now<'g>(
-        vm: Vm<'_>,
-        _cx: &'g mut Ctx<'_, Unknown>,
-    ) -> Option<Ctx<'g, MayRefresh>> {
-        // SAFETY: The section is there; a thread of the test that does not sleep may.
-        (!vm.state().asleep.has_current()).then(|| unsafe { Ctx::assert() })
+    /// As the module has it.
+    pub(crate) struct Asked<'a>(pub(crate) Vcpu<'a>);
+
+    impl Asked<'_> {
+        /// Unless the thread has set its state to sleep.
+        pub(crate) fn may_refresh_now<'g>(
+            &self,
+            _cx: &'g mut Ctx<'_, Unknown>,
+        ) -> Option<Ctx<'g, MayRefresh>> {
+            let sleeps = self.vm().state().asleep.has_current();
+            // SAFETY: The section is there; a thread of the test that does not sleep may.
+            (!sleeps).then(|| unsafe { Ctx::assert() })
+        }
+    }
+
+    impl<'a> Deref for Asked<'a> {
+        type Target = Vcpu<'a>;
+
+        fn deref(&self) -> &Vcpu<'a> {
+            &self.0
+        }
     }
 }
 

@@ -2,6 +2,12 @@
 
 //! The lock order and the contexts, which are the module's; what enters them is the model's.
 
+#[path = "../../../rust/sync/callers.rs"]
+#[allow(
+    dead_code,
+    reason = "used by the module, and here by some files of it alone"
+)]
+pub(crate) mod callers;
 #[path = "../../../rust/sync/context.rs"]
 #[allow(
     dead_code,
@@ -32,6 +38,13 @@ pub(crate) mod barrier {
 
 pub(crate) mod srcu {
     pub(crate) use crate::model::srcu::Callback;
+
+    /// As the module has it.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe trait DropAnywhere: Send + 'static {}
 }
 
 pub(crate) mod vm_srcu {
@@ -42,4 +55,4 @@ pub(crate) mod gpc {
     pub(crate) use crate::model::memory::Mapping;
 }
 
-pub(crate) use {context::*, weaken::*};
+pub(crate) use {callers::*, context::*, weaken::*};

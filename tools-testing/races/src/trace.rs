@@ -9,12 +9,12 @@ pub(crate) use kinds::{Delivered, Poll, Timer, SEVERAL};
 #[allow(dead_code, reason = "what is told is not looked at")]
 mod kinds;
 
-/// What a tracepoint can be given.
+/// An argument of a tracepoint.
 ///
 /// # Safety
 ///
 /// As the module has it.
-pub(crate) unsafe trait Told {
+pub(crate) unsafe trait Argument {
     /// As C has it.
     type Raw;
 
@@ -24,10 +24,10 @@ pub(crate) unsafe trait Told {
 }
 
 /// As the module has it.
-pub(crate) fn deliver<'a>(_told: impl FnOnce() -> (Vm<'a>, u32, u32, Delivered, bool)) {}
+pub(crate) fn deliver<'a>(_arguments: impl FnOnce() -> (Vm<'a>, u32, u32, Delivered, bool)) {}
 
 /// As the module has it.
-pub(crate) fn poll<'a>(_told: impl FnOnce() -> (Vm<'a>, u32, u32, Poll)) {}
+pub(crate) fn poll<'a>(_arguments: impl FnOnce() -> (Vm<'a>, u32, u32, Poll)) {}
 
 /// As the module has it.
-pub(crate) fn timer<'a>(_told: impl FnOnce() -> (Vm<'a>, u32, u32, Timer)) {}
+pub(crate) fn timer<'a>(_arguments: impl FnOnce() -> (Vm<'a>, u32, u32, Timer)) {}

@@ -7,8 +7,14 @@ use crate::{
         layout::{Field, Structure},
         shared_info::SharedInfo,
     },
-    kvm::Vm,
-    sync::{context::*, gpc::Mapping, order::*},
+    kvm::{OwnVcpu, Vm},
+    sync::{
+        callers::*,
+        context::*,
+        gpc::{Mapping, Place},
+        order::*,
+        MayRefresh,
+    },
 };
 
 /// A context of one's own, that may do anything.
@@ -65,6 +71,11 @@ fn structure_of_ones_own() {
         const SIZE: usize = 8192;
         const ALIGN: usize = 8;
     }
+}
+
+/// Nor is a structure mapped in part, of which others take it that it is all there.
+fn structure_in_part(mut cx: Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
+    let _ = vcpu.vcpu_info().activate_bytes(&mut cx, Place::Guest(0), 1); //~ no method named `activate_bytes`
 }
 
 /// A byte of the guest's need not be a `bool`.

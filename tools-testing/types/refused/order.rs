@@ -4,8 +4,8 @@
 
 use super::enter;
 use crate::{
-    kvm::{enabled, OwnVcpu, Vcpu, Vm},
-    sync::{context::Notifier, order::*, srcu::Callback, *},
+    kvm::{enabled, task::Asked, OwnVcpu, Vcpu, Vm},
+    sync::{callers::Notifier, order::*, srcu::Callback, *},
 };
 
 /// The hypercall path of v5.19: `kvm->lock` is taken outside of `vcpu->mutex`, and that outside of
@@ -136,6 +136,12 @@ fn fault_in_without_mm(mut cx: Ctx<'_, SetIrq>, vm: Vm<'_>) {
     let _ = vm.shared_info().refresh(&mut vm.srcu().read(&mut cx).cx()); //~ may not run in the VM's address space
 }
 
+/// Nor does it wait for a page where it is woken, though the task may sleep: under `PREEMPT_RT` so does
+/// the spinlock that it holds. Who may is a vCPU's task that KVM asks for its interrupts.
+fn fault_in_where_an_irqfd_is_woken(mut cx: Ctx<'_, Within<KvmSrcu, Anywhere>>, vcpu: Vcpu<'_>) {
+    Asked::assert(vcpu).may_refresh_now(&mut cx); //~ is unsafe and requires unsafe
+}
+
 /// An irqfd is woken with the spinlock of a wait queue held, and interrupts off; the timer of a poll
 /// is a soft interrupt, and the singleshot timer a hard one.
 fn gfp_kernel_in_interrupts(
@@ -151,6 +157,11 @@ fn gfp_kernel_in_interrupts(
 /// An allocation with `GFP_KERNEL` sleeps.
 fn gfp_kernel_while_atomic(mut cx: Ctx<'_, Within<PreemptOff, VmIoctl>>) {
     let _ = Callback::<u32>::new(&mut cx, 1); //~ may not sleep
+}
+
+/// With interrupts off by two instructions there is no context that says so.
+fn sleep_with_interrupts_off(mut cx: Ctx<'_, VmIoctl>, vm: Vm<'_>) {
+    interrupts::without(|| drop(vm.lock_xen(&mut cx))); //~ is unsafe and requires unsafe
 }
 
 /// A hard interrupt sleeps for nothing, a mutex included.

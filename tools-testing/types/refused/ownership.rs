@@ -4,11 +4,12 @@
 
 use crate::{
     kvm::{
+        lifecycle,
         sender::{Destination, NewDestination, Owned},
         timers::TimerState,
         OwnVcpu, Target, Vcpu, Vm,
     },
-    sync::{retired::Retired, srcu::Callback, *},
+    sync::{gpc::Parts, retired::Retired, srcu::Callback, *},
 };
 
 /// The context inside a lock ends with its guard.
@@ -56,6 +57,11 @@ fn runstate_kept_over_allocation(mut cx: Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>) {
     let bytes = vcpu.runstate_info().try_read_bytes(&mut cx, 8);
     let _ = Callback::<u32>::new(&mut cx, 1); //~ cannot borrow `cx` as mutable more than once
     drop(bytes);
+}
+
+/// Of two pages that of the first is released last: its release has interrupts on again.
+fn first_page_released_first(parts: Parts<'_>) {
+    drop(parts.first); //~ field `first` of struct `Parts` is private
 }
 
 /// What was looked up in a read section is gone when the section was left for a while.
@@ -125,6 +131,16 @@ fn grace_period_undone_by_parts(mut retired: Retired<'_, Owned>) {
 /// Nor is a sender freed under readers by who has not taken it from them.
 fn callback_without_retirement(vm: Vm<'_>, callback: Callback<Owned>, sender: Owned) {
     vm.srcu().call(callback, sender); //~ method `call` is private
+}
+
+/// A callback runs where nothing may sleep, so what it drops does not.
+fn anything_dropped_in_a_callback<T: Send + 'static>(retired: Retired<'_, T>, to: Callback<T>) {
+    retired.free_later(to); //~ `T: DropAnywhere` is not satisfied
+}
+
+/// Who holds nothing, as the work of an irqfd, is not who has the VM alone.
+fn vm_destroyed_by_an_irqfd(mut cx: Ctx<'_, SetIrq>, vm: Vm<'_>) {
+    lifecycle::destroy_vm(&mut cx, vm); //~ is unsafe and requires unsafe
 }
 
 /// A sender that leads to port 0 would be taken for one that leads to an eventfd.

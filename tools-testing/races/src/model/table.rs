@@ -11,6 +11,7 @@ use crate::{
         gpc::Mapping,
         order::{GpcLock, XenLock},
         retired::Retired,
+        srcu::DropAnywhere,
         Ctx, InKvmSrcu, MayEnter, MaySleep, VmIoctl,
     },
 };
@@ -167,12 +168,12 @@ impl Owned {
 }
 
 /// As the module has it.
-pub(crate) trait LeadsOut {
-    fn inside(&self) -> Option<u16>;
+pub(crate) trait Destinations {
+    fn ports(&self) -> Option<u16>;
 }
 
-impl LeadsOut for Owned {
-    fn inside(&self) -> Option<u16> {
+impl Destinations for Owned {
+    fn ports(&self) -> Option<u16> {
         (self.port() != 0).then_some(1)
     }
 }
@@ -184,10 +185,14 @@ pub(crate) struct Senders(Vec<Owned>);
 unsafe impl Send for Owned {}
 // SAFETY: As above.
 unsafe impl Send for Senders {}
+// SAFETY: Nothing of the model's needs a context to be dropped.
+unsafe impl DropAnywhere for Owned {}
+// SAFETY: As above.
+unsafe impl DropAnywhere for Senders {}
 
-impl LeadsOut for Senders {
-    fn inside(&self) -> Option<u16> {
-        self.0.iter().map(LeadsOut::inside).sum()
+impl Destinations for Senders {
+    fn ports(&self) -> Option<u16> {
+        self.0.iter().map(Destinations::ports).sum()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
         pvclock::{Scale, TimeInfo},
         vcpu_info::{self, VcpuInfo, EVTCHN_UPCALL_PENDING},
     },
+    kvm::task::Asked,
     sync::{Anywhere, Ctx, InKvmRun, MaySleep, MayWake, TimerHardIrq},
     vcpu::{info, timer},
 };
@@ -376,7 +377,7 @@ impl<'a> Vcpu<'a> {
     fn has_work(self) -> bool {
         // SAFETY: A question from any context.
         let mut cx = unsafe { Ctx::<Anywhere>::assert() };
-        self.vm.state().interrupts && info::has_interrupt(&mut cx, self)
+        self.vm.state().interrupts && info::has_interrupt(&mut cx, Asked(self))
             || self.pending_sel() != 0
             || self.timer_pending()
             || self.take_request()

@@ -12,6 +12,7 @@ use crate::{
     kvm::{
         routing::Route,
         sender::Destination,
+        task::Asked,
         uapi::{EvtchnAttr, PRIO_2LEVEL},
         Target, Vcpu, Vm,
     },
@@ -126,7 +127,7 @@ pub(super) fn run_until_seen(vcpu: Vcpu<'_>, ports: &[u32]) {
         timer::inject_pending(&mut cx.may_refresh(), vcpu.own());
         // SAFETY: A question from any context.
         let mut anywhere = unsafe { Ctx::<Anywhere>::assert() };
-        if info::has_interrupt(&mut anywhere, vcpu) {
+        if info::has_interrupt(&mut anywhere, Asked(vcpu)) {
             upcall(vcpu, ports, &mut seen);
         }
         if ports.iter().all(|port| seen.contains(port)) {

@@ -5,7 +5,7 @@
 use super::{explore, guest::take_selectors};
 use crate::{
     abi::{vcpu_info::EVTCHN_UPCALL_PENDING, WordSize::Bits32},
-    kvm::{Vcpu, Vm},
+    kvm::{task::Asked, Vcpu, Vm},
     model::vm::Config,
     sync::{Anywhere, Ctx},
     vcpu::info,
@@ -32,7 +32,7 @@ fn upcall_is_set(vcpu: Vcpu<'_>) -> bool {
 
 fn has_interrupt(vcpu: Vcpu<'_>) -> bool {
     // SAFETY: A question from any context.
-    info::has_interrupt(&mut unsafe { Ctx::<Anywhere>::assert() }, vcpu)
+    info::has_interrupt(&mut unsafe { Ctx::<Anywhere>::assert() }, Asked(vcpu))
 }
 
 fn inject(vcpu: Vcpu<'_>) {
