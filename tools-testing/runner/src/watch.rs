@@ -27,7 +27,7 @@ impl Limits {
     pub fn of(accel: Accel, patience: u64, limit_s: Option<u64>) -> Self {
         let up = match accel {
             Accel::Kvm => 30,
-            Accel::Tcg | Accel::Counted => 120,
+            Accel::Tcg | Accel::Counted | Accel::Parallel => 120,
         };
         Limits {
             up: Duration::from_secs(up * patience),
