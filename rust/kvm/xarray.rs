@@ -59,7 +59,11 @@ pub(super) unsafe fn load(
     let head = field!(array, xa_head).read_once();
     let Some(mut node_here) = node(head) else {
         // It is the entry at 0, and there is no other.
-        return if index == 0 { pointer(head) } else { Some(ptr::null_mut()) };
+        return if index == 0 {
+            pointer(head)
+        } else {
+            Some(ptr::null_mut())
+        };
     };
     let mut shift: u32 = shift_of(node_here);
     if index.wrapping_shr(shift) >= SLOTS {
