@@ -31,7 +31,7 @@ void kvm_xen_rs_write_lock_irq(rwlock_t *lock);
 void kvm_xen_rs_write_unlock_irq(rwlock_t *lock);
 
 #define KVM_XEN_RS_SENDER_SIZE 24
-void *kvm_xen_rs_alloc_sender(gfp_t gfp);
+void *kvm_xen_rs_alloc_sender(void);
 void kvm_xen_rs_idr_take(struct idr *from, struct idr *taken);
 
 unsigned int kvm_xen_rs_req_clock_update(void);

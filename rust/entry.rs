@@ -226,7 +226,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_evtchn_send(
     // SAFETY: As KVM calls it.
     let (mut cx, vm, evt) = unsafe { enter_ioctl_of_vm(kvm, evt) };
     let to = routing::from_user_evtchn(evt);
-    ioctl_result(framed(|| send::from_vmm(&mut cx, vm, to)))
+    framed(|| ioctl_result(send::from_vmm(&mut cx, vm, to)))
 }
 
 /// The ioctl `KVM_XEN_HVM_SET_ATTR`.
@@ -242,7 +242,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_set_attr(
     // SAFETY: As KVM calls it.
     let (mut cx, vm, data) = unsafe { enter_ioctl_of_vm(kvm, data) };
     let attr = HvmAttr(data);
-    ioctl_result(framed(|| attr::vm::set(&mut cx, vm, &attr)))
+    framed(|| ioctl_result(attr::vm::set(&mut cx, vm, &attr)))
 }
 
 /// The ioctl `KVM_XEN_HVM_GET_ATTR`.
@@ -258,7 +258,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_get_attr(
     // SAFETY: As KVM calls it.
     let (mut cx, vm, data) = unsafe { enter_ioctl_of_vm(kvm, data) };
     let mut attr = HvmAttr(data);
-    ioctl_result(framed(|| attr::vm::get(&mut cx, vm, &mut attr)))
+    framed(|| ioctl_result(attr::vm::get(&mut cx, vm, &mut attr)))
 }
 
 /// The ioctl `KVM_XEN_HVM_CONFIG`.
@@ -273,7 +273,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_hvm_config(
 ) -> c_int {
     // SAFETY: As KVM calls it.
     let (mut cx, vm, config) = unsafe { enter_ioctl_of_vm(kvm, xhc) };
-    ioctl_result(framed(|| attr::config::set(&mut cx, vm, config)))
+    framed(|| ioctl_result(attr::config::set(&mut cx, vm, config)))
 }
 
 /// The ioctl `KVM_XEN_VCPU_SET_ATTR`.
@@ -289,7 +289,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_set_attr(
     // SAFETY: As KVM calls it.
     let (mut cx, vcpu, data) = unsafe { enter_ioctl_of_vcpu(vcpu, data) };
     let attr = VcpuAttr(data);
-    ioctl_result(framed(|| attr::vcpu::set(&mut cx, vcpu, &attr)))
+    framed(|| ioctl_result(attr::vcpu::set(&mut cx, vcpu, &attr)))
 }
 
 /// The ioctl `KVM_XEN_VCPU_GET_ATTR`.
@@ -305,7 +305,7 @@ pub(crate) unsafe extern "C" fn kvm_xen_vcpu_get_attr(
     // SAFETY: As KVM calls it.
     let (mut cx, vcpu, data) = unsafe { enter_ioctl_of_vcpu(vcpu, data) };
     let mut attr = VcpuAttr(data);
-    ioctl_result(framed(|| attr::vcpu::get(&mut cx, vcpu, &mut attr)))
+    framed(|| ioctl_result(attr::vcpu::get(&mut cx, vcpu, &mut attr)))
 }
 
 /// The vCPU runs, or is preempted, from now on.
@@ -323,7 +323,9 @@ pub(crate) unsafe extern "C" fn kvm_xen_update_runstate(vcpu: *mut kvm_vcpu, sta
     let known = unsafe { Vcpu::from_raw(vcpu) };
     // SAFETY: KVM calls it on the vCPU's own task, from within the scheduler too.
     let own = unsafe { OwnVcpu::assert(known) };
-    framed(|| runstate::account(own, state));
+    if !framed(|| runstate::account(own, state)) {
+        return;
+    }
     if state == State::Runnable {
         // SAFETY: KVM calls it so when the vCPU's task is scheduled out: it may not sleep, and the
         // caller is in a read-side critical section of `kvm->srcu`.

@@ -23,13 +23,21 @@ pub(crate) enum State {
 impl State {
     /// The state that a VMM means by `state`, if there is one.
     pub(crate) const fn from_u64(state: u64) -> Option<Self> {
-        Some(match state {
+        match state {
+            0..4 => Some(Self::from_low_bits(state as u32)),
+            _ => None,
+        }
+    }
+
+    /// The state whose number is in the two lowest bits.
+    #[inline(always)]
+    pub(crate) const fn from_low_bits(number: u32) -> Self {
+        match number & 3 {
             0 => Self::Running,
             1 => Self::Runnable,
             2 => Self::Blocked,
-            3 => Self::Offline,
-            _ => return None,
-        })
+            _ => Self::Offline,
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     prelude::*,
     sync::{gpc::Place, Ctx, VmIoctl},
 };
+use core::num::NonZero;
 use kernel::page::{PAGE_SHIFT, PAGE_SIZE};
 
 /// Sets an attribute. May sleep.
@@ -79,33 +80,40 @@ fn set_word_size(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, size: WordSize) -> Resul
     shared_info::write_wall_clock(&mut xen.cx().may_refresh(), vm)
 }
 
-/// Reads an attribute back. May sleep.
+/// Reads an attribute back. May sleep. Most are a word, for which the leaf mutex is not needed.
 ///
 /// # Errors
 ///
 /// `ENOENT` for an attribute that is none or can't be read.
 pub(crate) fn get(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &mut HvmAttr<'_>) -> Result {
-    let xen = vm.lock_xen(cx);
     match attr.kind() {
         KVM_XEN_ATTR_TYPE_LONG_MODE => {
             attr.set_long_mode((vm.word_size() == WordSize::Bits64).into());
         }
-        KVM_XEN_ATTR_TYPE_SHARED_INFO => attr.set_shared_info_gfn(match vm.shared_info().place() {
+        KVM_XEN_ATTR_TYPE_SHARED_INFO => attr.set_shared_info_gfn(match place_now(cx, vm) {
             Some(Place::Guest(gpa)) => gpa >> PAGE_SHIFT,
             _ => INVALID_GFN,
         }),
         KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA => {
-            attr.set_shared_info_hva(match vm.shared_info().place() {
+            attr.set_shared_info_hva(match place_now(cx, vm) {
                 Some(Place::Vmm(hva)) => hva,
                 _ => 0,
             });
         }
-        KVM_XEN_ATTR_TYPE_UPCALL_VECTOR => attr.set_vector(xen.upcall_vector()),
-        KVM_XEN_ATTR_TYPE_XEN_VERSION => attr.set_xen_version(xen.xen_version()),
+        KVM_XEN_ATTR_TYPE_UPCALL_VECTOR => attr.set_vector(vm.upcall_vector()),
+        KVM_XEN_ATTR_TYPE_XEN_VERSION => {
+            attr.set_xen_version(vm.xen_version().map_or(0, NonZero::get));
+        }
         KVM_XEN_ATTR_TYPE_RUNSTATE_UPDATE_FLAG => {
-            attr.set_runstate_update_flag(xen.runstate_update_flag().into());
+            attr.set_runstate_update_flag(vm.has_runstate_update_flag().into());
         }
         _ => return Err(ENOENT),
     }
     Ok(())
+}
+
+/// Where `shared_info` is, while nobody puts it elsewhere.
+fn place_now(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) -> Option<Place> {
+    let _xen = vm.lock_xen(cx);
+    vm.shared_info().place()
 }

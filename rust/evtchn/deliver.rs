@@ -63,7 +63,7 @@ impl Delivery {
 /// Of `vcpu`, where that is known, no more is asked than that it is there; it is searched for by
 /// `target` else. [`Delivery::NOT_NOW`] is what [`deliver`] can wait for; it fails with `EINVAL` when
 /// the guest has no such vCPU.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn try_deliver<'a>(
     cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'a>,
@@ -71,34 +71,42 @@ pub(crate) fn try_deliver<'a>(
     target: Target,
     vcpu: Option<Vcpu<'a>>,
 ) -> Delivery {
-    attempt(cx, vm, port, target, vcpu, false)
+    attempt::<false>(cx, vm, port, target, vcpu)
 }
 
-/// As [`try_deliver`]; `waited`: `shared_info` has been waited for.
-#[inline(always)]
-fn attempt<'a>(
+/// As [`try_deliver`]; with `WAITED`, `shared_info` has been waited for.
+#[inline(never)]
+fn attempt<'a, const WAITED: bool>(
     cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'a>,
     port: Port,
     target: Target,
-    mut vcpu: Option<Vcpu<'a>>,
-    waited: bool,
+    vcpu: Option<Vcpu<'a>>,
 ) -> Delivery {
-    loop {
-        let Some(page) = vm.shared_info().try_read(cx) else {
-            return unmapped(vm, port, target, vcpu, waited);
-        };
-        if let Some(vcpu) = vcpu.or_else(|| vm.target_at_once(page.locked(), target)) {
-            let to = BoundPort::new(vcpu, port);
-            let outcome = to.set_pending(page);
-            return to.notify(cx, vm, outcome, waited);
-        }
+    let Some(page) = vm.shared_info().try_read(cx) else {
+        return unmapped(vm, port, target, vcpu, WAITED);
+    };
+    let Some(vcpu) = vcpu.or_else(|| vm.target_at_once(page.locked(), target)) else {
         // Searched for without the lock, as that takes a while, and has interrupts off.
         drop(page);
-        vcpu = vm.target(target);
-        if vcpu.is_none() {
-            return no_vcpu(vm, port, target, waited);
-        }
+        return search::<WAITED>(cx, vm, port, target);
+    };
+    let to = BoundPort::new(vcpu, port);
+    let outcome = to.set_pending(page);
+    to.notify(cx, vm, outcome, WAITED)
+}
+
+/// As [`attempt`], where the vCPU has to be searched for.
+#[inline(never)]
+fn search<const WAITED: bool>(
+    cx: &mut Ctx<'_, MayDeliver>,
+    vm: Vm<'_>,
+    port: Port,
+    target: Target,
+) -> Delivery {
+    match vm.target(target) {
+        Some(vcpu) => attempt::<WAITED>(cx, vm, port, target, Some(vcpu)),
+        None => no_vcpu(vm, port, target, WAITED),
     }
 }
 
@@ -160,7 +168,7 @@ fn deliver_refreshed<'a>(
             trace::deliver(|| (vm, target.id(), port.nr(), Delivered::Failed, true));
             return Delivery::failed(error);
         }
-        let delivery = attempt(&mut cx.may_deliver(), vm, port, target, vcpu, true);
+        let delivery = attempt::<true>(&mut cx.may_deliver(), vm, port, target, vcpu);
         if delivery != Delivery::NOT_NOW {
             return delivery;
         }

@@ -37,7 +37,7 @@ pub(crate) fn setup(vm: Vm<'_>, route: Route) -> Result<Route> {
 /// Those of [`deliver`].
 pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Delivery {
     let Some(port) = Port::new(route.port, vm.word_size()) else {
-        return refuse(vm, route);
+        return refuse(vm, route.target.id(), route.port);
     };
     let delivery = {
         let mut section = vm.srcu().read(cx);
@@ -77,7 +77,7 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Deliver
 #[inline(always)]
 pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route) -> Delivery {
     let Some(port) = Port::new(route.port, vm.word_size()) else {
-        return refuse(vm, route);
+        return refuse(vm, route.target.id(), route.port);
     };
     let mut section = vm.srcu().read(cx);
     match task::may_deliver_now(&mut section.cx()) {
@@ -93,7 +93,7 @@ pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route)
 /// An event for a port that the guest does not have.
 #[cold]
 #[inline(never)]
-fn refuse(vm: Vm<'_>, route: Route) -> Delivery {
-    trace::deliver(|| (vm, route.target.id(), route.port, Delivered::Failed, false));
+fn refuse(vm: Vm<'_>, vcpu_id: u32, port: u32) -> Delivery {
+    trace::deliver(|| (vm, vcpu_id, port, Delivered::Failed, false));
     Delivery::failed(EINVAL)
 }

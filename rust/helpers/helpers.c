@@ -81,9 +81,9 @@ void kvm_xen_rs_idr_take(struct idr *from, struct idr *taken)
 }
 
 /* As C allocates struct evtchnfd; Rust checks the size. */
-void *kvm_xen_rs_alloc_sender(gfp_t gfp)
+void *kvm_xen_rs_alloc_sender(void)
 {
-	return kmalloc(KVM_XEN_RS_SENDER_SIZE, gfp);
+	return kmalloc(KVM_XEN_RS_SENDER_SIZE, GFP_KERNEL);
 }
 
 unsigned int kvm_xen_rs_req_clock_update(void)

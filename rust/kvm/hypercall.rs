@@ -20,6 +20,7 @@ use kernel::{
 };
 
 /// A hypercall, as the guest has put it into its registers.
+#[derive(Clone, Copy)]
 pub(crate) struct Call {
     /// Which one it is.
     pub(crate) nr: u64,
@@ -137,31 +138,22 @@ impl OwnVcpu<'_> {
             return false;
         }
         let (mut db, mut l) = (0, 0);
-        if let Some(get_cs_db_l_bits) = vendor().get_cs_db_l_bits {
-            // SAFETY: The vCPU is the task's own, and so are its registers. It fills in both integers.
-            unsafe { get_cs_db_l_bits(self.as_raw(), &mut db, &mut l) };
-        }
+        // SAFETY: The vCPU is the task's own, and so are its registers. It fills in both integers.
+        unsafe { symbols::get_cs_db_l_bits(self.as_raw(), &mut db, &mut l) };
         l != 0
     }
 
     /// The privilege level that the guest runs at.
     fn cpl(self) -> u8 {
-        match vendor().get_cpl {
-            // SAFETY: The vCPU is the task's own, and so are its registers.
-            Some(get_cpl) => unsafe { get_cpl(self.as_raw()) as u8 },
-            // The vendor module always has the function. Without it the guest's code is not
-            // trusted.
-            None => 3,
-        }
+        // SAFETY: The vCPU is the task's own, and so are its registers.
+        unsafe { symbols::get_cpl(self.as_raw()) as u8 }
     }
 
     /// The instruction that makes a hypercall on this CPU: three bytes.
     pub(crate) fn trap_instruction(self) -> [u8; 3] {
         let mut code = [0xcc; 3];
-        if let Some(patch_hypercall) = vendor().patch_hypercall {
-            // SAFETY: The vCPU is there. It fills in three bytes.
-            unsafe { patch_hypercall(self.as_raw(), code.as_mut_ptr()) };
-        }
+        // SAFETY: The vCPU is there. It fills in three bytes.
+        unsafe { symbols::patch_hypercall(self.as_raw(), code.as_mut_ptr()) };
         code
     }
 
@@ -283,13 +275,6 @@ impl OwnVcpu<'_> {
         unsafe { bindings::kvm_xen_rs_vcpu_srcu_read_lock(self.as_raw()) };
         result
     }
-}
-
-/// What KVM's vendor module does.
-#[inline(always)]
-fn vendor() -> &'static bindings::kvm_x86_ops {
-    // SAFETY: It is set before the first VM, and does not change until after the last.
-    unsafe { &symbols::kvm_x86_ops }
 }
 
 /// The hypercall pages that the VMM has for guests of one word size.

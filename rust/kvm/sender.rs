@@ -178,7 +178,7 @@ impl Owned {
         // Not by `KBox::new()`, which asks for memory by way of `krealloc()`: that costs twice as
         // much.
         // SAFETY: The context may sleep.
-        let raw = unsafe { bindings::kvm_xen_rs_alloc_sender(bindings::GFP_KERNEL) };
+        let raw = unsafe { bindings::kvm_xen_rs_alloc_sender() };
         let raw = NonNull::new(raw.cast::<Sender>()).ok_or(ENOMEM)?;
         // SAFETY: It is room for a sender, aligned as all that `kmalloc()` returns, which nobody else
         // has.

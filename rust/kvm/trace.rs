@@ -21,12 +21,13 @@ pub(crate) fn hypercall(call: &Call) {
     // SAFETY: It is KVM's, there as long as this can be called.
     let tracepoint = unsafe { Object::from_raw(tracepoint) };
     if field!(tracepoint, key.key.enabled.counter).read_once() > 0 {
-        emit(call);
+        emit(*call);
     }
 }
 
+/// By value: what is borrowed has to be in memory, where nobody looks, too.
 #[cold]
-fn emit(call: &Call) {
+fn emit(call: Call) {
     let [a0, a1, a2, a3, a4, a5] = call.params.map(|param| param as c_ulong);
     // SAFETY: A read section for the probes can be entered anywhere.
     let section = unsafe { bindings::kvm_xen_rs_trace_enter() };

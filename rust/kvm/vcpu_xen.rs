@@ -182,7 +182,7 @@ impl Accounts for OwnVcpu<'_> {
     #[inline(always)]
     fn state(&self) -> State {
         // Only states get there, from here as from C.
-        State::from_u64(self.current_runstate().into()).unwrap_or(State::Offline)
+        State::from_low_bits(self.current_runstate())
     }
 
     #[inline(always)]

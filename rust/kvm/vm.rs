@@ -128,6 +128,12 @@ impl<'a> Vm<'a> {
         NonZero::new(field!(self.xen(), xen_version).read_once())
     }
 
+    /// The vector of the upcall for vCPUs that have none of their own, or 0.
+    #[inline]
+    pub(crate) fn upcall_vector(self) -> u8 {
+        field!(self.xen(), upcall_vector).read_once()
+    }
+
     /// The real time at which the guest's system time was 0, in nanoseconds of the Unix epoch.
     pub(crate) fn wall_clock_epoch(self) -> u64 {
         // SAFETY: The VM is there. KVM reads its clock under a seqcount, and so in any context.

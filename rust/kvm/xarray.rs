@@ -53,25 +53,36 @@ pub(super) unsafe fn load(
     // SAFETY: An entry of the array that stands for a node has been read just before. Nodes are
     // allocated zeroed and freed by RCU, which the caller is in, or are not freed.
     let node = |entry| node_of(entry).map(|node| unsafe { Object::from_raw(node) });
+    let shift_of = |node: Object<'_, bindings::xa_node>| field!(node, shift).read_once().into();
 
     // A load that depends on another one is ordered behind that.
-    let mut entry = field!(array, xa_head).read_once();
-    let covered = match node(entry) {
-        Some(node) => index.wrapping_shr(field!(node, shift).read_once().into()) < SLOTS,
-        None => index == 0,
+    let head = field!(array, xa_head).read_once();
+    let Some(mut node_here) = node(head) else {
+        // It is the entry at 0, and there is no other.
+        return if index == 0 {
+            pointer(head)
+        } else {
+            Some(ptr::null_mut())
+        };
     };
-    if !covered {
+    let mut shift: u32 = shift_of(node_here);
+    if index.wrapping_shr(shift) >= SLOTS {
         return Some(ptr::null_mut());
     }
-    while let Some(node) = node(entry) {
-        let shift = field!(node, shift).read_once();
-        let slot = index.wrapping_shr(shift.into()) % SLOTS;
-        entry = field!(node, slots).item(slot).read_once();
-        if shift == 0 {
-            break;
+    loop {
+        let slot = index.wrapping_shr(shift) % SLOTS;
+        let entry = field!(node_here, slots).item(slot).read_once();
+        match node(entry) {
+            Some(below) if shift != 0 => node_here = below,
+            _ => return pointer(entry),
         }
+        shift = shift_of(node_here);
     }
-    // An internal entry has one of these bits. A node that is being freed is full of such.
+}
+
+/// An entry that is a pointer or null, as one of a node that is being freed is not.
+#[inline(always)]
+fn pointer(entry: *mut c_void) -> Option<*mut c_void> {
     (entry.addr() & INTERNAL == 0).then_some(entry)
 }
 

@@ -31,16 +31,10 @@ pub(crate) struct XenState<'a, 'g, H> {
     guard: Guard<'g, H>,
 }
 
-/// Accessors of a field that is a word at most.
-macro_rules! accessors {
-    ($($(#[$doc:meta])* $get:ident by $read:ident, $set:ident, $field:ident: $type:ty;)*) => {$(
+/// Setters of a field that is a word at most.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $set:ident, $field:ident: $type:ty;)*) => {$(
         $(#[$doc])*
-        #[inline]
-        pub(crate) fn $get(&self) -> $type {
-            field!(self.vm.xen(), $field).$read()
-        }
-
-        /// Changes what the getter of the same name says.
         #[inline]
         pub(crate) fn $set(&mut self, value: $type) {
             let field = field!(self.vm.xen(), $field);
@@ -79,13 +73,13 @@ impl<'a, H> XenState<'a, '_, H> {
         self.guard.cx()
     }
 
-    accessors! {
-        /// The vector of the upcall for vCPUs that have none of their own, or 0.
-        upcall_vector by read_once, set_upcall_vector, upcall_vector: u8;
-        /// The version of Xen that the kernel tells the guest, or 0 to leave that to the VMM.
-        xen_version by read_once, set_xen_version, xen_version: u32;
-        /// Whether the guest is told, by a bit in it, when its runstate is being written.
-        runstate_update_flag by is_set, set_runstate_update_flag, runstate_update_flag: bool;
+    setters! {
+        /// Changes the vector of the upcall for vCPUs that have none of their own; 0 for none.
+        set_upcall_vector, upcall_vector: u8;
+        /// Changes the version of Xen that the kernel tells the guest; 0 leaves that to the VMM.
+        set_xen_version, xen_version: u32;
+        /// Changes whether the guest is told, by a bit in it, when its runstate is being written.
+        set_runstate_update_flag, runstate_update_flag: bool;
     }
 
     /// What `KVM_XEN_HVM_CONFIG` has set.

@@ -11,7 +11,7 @@
 //! Source: Documentation/livepatch/module-elf-format.rst.
 
 use crate::bindings::{self, *};
-use kernel::ffi::{c_int, c_uint, c_ulong, c_void};
+use kernel::ffi::{c_int, c_uchar, c_uint, c_ulong, c_void};
 
 macro_rules! symbols_of_kvm {
     ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $ret:ty)?;)*) => {
@@ -83,16 +83,35 @@ symbols_of_kvm! {
     ) -> c_int;
 }
 
+/// The vendor module's functions, by the trampolines of KVM's static calls: each is a jump that the
+/// kernel patches, so that to call one takes no branch by a pointer.
+macro_rules! static_calls_of_kvm {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) $(-> $ret:ty)?;)*) => {
+        // As above.
+        #[allow(improper_ctypes)]
+        extern "C" {
+            $(
+                #[link_name = concat!(".klp.sym.kvm.__SCT__kvm_x86_", stringify!($name), ",0")]
+                pub(crate) fn $name($($arg: $type),*) $(-> $ret)?;
+            )*
+        }
+        // KVM has them in a table, whose fields have the same types.
+        const _: fn(&mut kvm_x86_ops) = |ops| { $(ops.$name = Some($name);)* };
+    };
+}
+
+static_calls_of_kvm! {
+    fn get_cpl(vcpu: *mut kvm_vcpu) -> c_int;
+    fn get_cs_db_l_bits(vcpu: *mut kvm_vcpu, db: *mut c_int, l: *mut c_int);
+    fn patch_hypercall(vcpu: *mut kvm_vcpu, hypercall: *mut c_uchar);
+}
+
 // As above.
 #[allow(improper_ctypes)]
 extern "C" {
     /// What KVM's inline functions test to skip Xen's paths on machines without Xen guests.
     #[link_name = ".klp.sym.kvm.kvm_xen_enabled,0"]
     pub(crate) static mut kvm_xen_enabled: static_key_false_deferred;
-
-    /// What KVM's vendor module does; set before the first VM.
-    #[link_name = ".klp.sym.kvm.kvm_x86_ops,0"]
-    pub(crate) static kvm_x86_ops: kvm_x86_ops;
 
     /// All VMs, and what protects that list.
     #[link_name = ".klp.sym.kvm.vm_list,0"]

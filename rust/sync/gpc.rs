@@ -218,10 +218,10 @@ impl<'a, S> Gpc<'a, S> {
         if !self.is_active() {
             return None;
         }
-        let (gpa, uhva) = (self.raw.gpa(), self.raw.uhva());
+        let gpa = self.raw.gpa();
         // A cache by the VMM's address has no guest-physical one: INVALID_GPA.
         if gpa == Gpa::MAX {
-            Some(Place::Vmm(uhva as Hva))
+            Some(Place::Vmm(self.raw.uhva() as Hva))
         } else {
             Some(Place::Guest(gpa))
         }

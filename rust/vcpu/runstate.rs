@@ -113,20 +113,21 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Ends the present state of the vCPU and begins another, which the guest is told by [`update`] or
-/// [`update_preempted`].
+/// Ends the present state of the vCPU and begins another; returns whether the guest is to be told, by
+/// [`update`] or [`update_preempted`].
 ///
 /// A task that is preempted once it has read the clock finds, when it goes on, that time has been
 /// accounted for that is later: see [`Accounts::change`](crate::abi::runstate::Accounts::change).
 #[inline(always)]
-pub(crate) fn account(vcpu: OwnVcpu<'_>, state: State) {
+pub(crate) fn account(vcpu: OwnVcpu<'_>, state: State) -> bool {
     vcpu.change_runstate(clock::kvmclock_ns(vcpu.vm()), state);
+    vcpu.runstate_info().is_active()
 }
 
 /// Tells the guest the runstate of the vCPU. May sleep.
 #[inline(always)]
 pub(crate) fn update(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
-    if vcpu.runstate_info().is_active() && try_update_guest(&mut cx.in_section(), vcpu).is_err() {
+    if try_update_guest(&mut cx.in_section(), vcpu).is_err() {
         update_guest(cx, vcpu);
     }
 }
@@ -135,9 +136,7 @@ pub(crate) fn update(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
 /// not, it is told with the next change, and finds the older state until then.
 #[inline(always)]
 fn update_at_once(cx: &mut Ctx<'_, InSection>, vcpu: OwnVcpu<'_>) {
-    if vcpu.runstate_info().is_active() {
-        let _ = try_update_guest(cx, vcpu);
-    }
+    let _ = try_update_guest(cx, vcpu);
 }
 
 /// As [`update`], for a vCPU that is preempted: only if its page is there.
@@ -165,10 +164,11 @@ pub(crate) fn get(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: OwnVcpu<'_>) -> Runstate {
 /// change itself: without waiting where it would be preempted. May sleep.
 #[inline(never)]
 pub(crate) fn change(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, state: State) {
-    account(vcpu, state);
-    match state {
-        State::Runnable => update_at_once(&mut cx.in_section(), vcpu),
-        _ => update(cx, vcpu),
+    if account(vcpu, state) {
+        match state {
+            State::Runnable => update_at_once(&mut cx.in_section(), vcpu),
+            _ => update(cx, vcpu),
+        }
     }
 }
 

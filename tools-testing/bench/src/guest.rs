@@ -22,9 +22,21 @@ const CODE: u64 = DATA + PAGE_SIZE as u64;
 const TICKS: u64 = CODE + PAGE_SIZE as u64;
 /// What clears nothing that matters.
 const SCRATCH: u64 = TICKS + PAGE_SIZE as u64;
+/// Where the code is that writes an MSR.
+const WRMSR: u64 = SCRATCH + 0x100;
+const WRMSR_CODE: [u8; 13] = [
+    0x51, // push rcx
+    0x89, 0xf9, // mov ecx, edi
+    0x89, 0xf0, // mov eax, esi
+    0x31, 0xd2, // xor edx, edx
+    0x0f, 0x30, // wrmsr
+    0x31, 0xc0, // xor eax, eax
+    0x59, // pop rcx
+    0xc3, // ret
+];
 
 // rbx: how many; rbp: where to note; r8: a word to clear before each, r9: two words; r10: the
-// hypercall's code; rsi, r12, r13, r14: its arguments and the last result.
+// code to call; rsi, r12, r13, r14: its arguments and the last result.
 global_asm!(
     ".pushsection .rodata.kvm_xen_bench_guest, \"a\"",
     "kvm_xen_bench_guest_start:",
@@ -74,10 +86,10 @@ fn code() -> &'static [u8] {
     unsafe { &*slice_from_raw_parts(start, end.addr() - start.addr()) }
 }
 
-/// A hypercall, and what is cleared in guest memory before each.
+/// What a guest calls, and what is cleared in guest memory before each call.
 pub struct Call {
-    /// Its number.
-    pub number: u64,
+    /// Where the code is: in the hypercall page, or at [`WRMSR`].
+    code: u64,
     /// Its arguments.
     pub params: [u64; 3],
     /// Guest address of a word to clear.
@@ -86,10 +98,31 @@ pub struct Call {
     pub two_words: Option<u64>,
 }
 
-/// Has vCPU 0, with its hypercall page set up, make a hypercall `count` times.
+impl Call {
+    /// A hypercall, after which there is nothing to clear.
+    pub fn hypercall(number: u64, params: [u64; 3]) -> Self {
+        Self {
+            code: HYPERCALL_PAGE + number * HYPERCALL_STUB as u64,
+            params,
+            word: None,
+            two_words: None,
+        }
+    }
+
+    /// Writes the lower half of an MSR.
+    pub fn wrmsr(msr: u32, value: u32) -> Self {
+        Self {
+            code: WRMSR,
+            ..Self::hypercall(0, [msr.into(), value.into(), 0])
+        }
+    }
+}
+
+/// Has vCPU 0, with its hypercall page set up, make a call `count` times.
 pub fn measure(machine: &mut Machine, count: usize, call: &Call) -> Outcome<Samples> {
     assert!(count * 8 <= PAGE_SIZE);
     machine.ram.write(CODE, code())?;
+    machine.ram.write(WRMSR, &WRMSR_CODE)?;
     let [r12, r13, r14] = call.params;
     let vcpu = &mut machine.vcpus[0];
     vcpu.fd.set_regs(&kvm_regs {
@@ -100,7 +133,7 @@ pub fn measure(machine: &mut Machine, count: usize, call: &Call) -> Outcome<Samp
         rbp: TICKS,
         r8: call.word.unwrap_or(SCRATCH),
         r9: call.two_words.unwrap_or(SCRATCH),
-        r10: HYPERCALL_PAGE + call.number * HYPERCALL_STUB as u64,
+        r10: call.code,
         r12,
         r13,
         r14,

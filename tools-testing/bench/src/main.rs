@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Measures KVM's Xen emulation in C against ours in Rust, path by path.
 
+mod contention;
 mod guest;
 mod paths;
+mod probes;
 mod sample;
 mod server;
 
+use std::os::fd::RawFd;
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail, Result};
+use anyhow::{anyhow, bail, Error, Result};
 use clap::Parser;
 use glob::Pattern;
 use harness::outcome::Stop;
-use protocol::{to_line, Cost, Server};
+use protocol::{to_line, Cost, Server, GROWTH};
 
-use paths::Path;
+use paths::{growth, Path};
+use sample::ticks_of;
 use server::Inserted;
 
 /// Measures what calls into KVM's Xen emulation cost: served by C, by C behind a livepatch, and by
@@ -40,6 +44,14 @@ struct Options {
     /// Measure these paths alone, with their floors
     #[arg(long, value_name = "GLOB")]
     paths: Option<Pattern>,
+
+    /// Count instead what happens to many senders at once; needs several processors
+    #[arg(long)]
+    contention: bool,
+
+    /// Be one of those senders, on this eventfd
+    #[arg(long, hide = true, value_name = "FD")]
+    signal: Option<RawFd>,
 }
 
 fn main() -> ExitCode {
@@ -52,15 +64,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// The paths that [`measure_change`] measures.
+const CHANGES: [&str; 2] = ["module/inserted", "module/handed-back"];
+
 fn run(options: &Options) -> Result<()> {
-    let mut paths = paths::all();
-    if let Some(pattern) = &options.paths {
-        let wanted = |path: &Path| pattern.matches(&path.name);
-        let floors: Vec<_> = paths.iter().filter(|path| wanted(path)).collect();
-        let floors: Vec<_> = floors.iter().filter_map(|path| path.floor).collect();
-        paths.retain(|path| wanted(path) || floors.contains(&path.name.as_str()));
+    if let Some(eventfd) = options.signal {
+        return contention::signal(eventfd);
     }
-    if paths.is_empty() {
+    if options.contention {
+        return contention::run(options.module.as_deref());
+    }
+    let is_wanted = |name: &str| {
+        let pattern = options.paths.as_ref();
+        pattern.is_none_or(|pattern| pattern.matches(name))
+    };
+    let paths = chosen(paths::all(), is_wanted);
+    let (grows, changes) = (is_wanted(GROWTH), CHANGES.into_iter().any(is_wanted));
+    if paths.is_empty() && !grows && !changes {
         bail!("no path has such a name");
     }
     for server in Server::ALL {
@@ -72,10 +92,17 @@ fn run(options: &Options) -> Result<()> {
         if file.is_none() && server != Server::C {
             continue;
         }
+        if changes {
+            file.map_or(Ok(()), |file| measure_change(file, server, options.runs))?;
+        }
         let inserted = file.map(Inserted::insert).transpose()?;
         for _ in 0..options.runs {
             for path in &paths {
                 print!("{}", to_line(&measure(path, server)?));
+            }
+            if grows && server != Server::Detour {
+                let costs = growth::costs(server).map_err(|stop| told("growth", server, stop))?;
+                costs.iter().for_each(|cost| print!("{}", to_line(cost)));
             }
         }
         inserted.map_or(Ok(()), Inserted::remove)?;
@@ -83,17 +110,36 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Those that are wanted, with their floors.
+fn chosen(mut paths: Vec<Path>, is_wanted: impl Fn(&str) -> bool) -> Vec<Path> {
+    let wanted = paths.iter().filter(|path| is_wanted(&path.name));
+    let floors: Vec<_> = wanted.filter_map(|path| path.floor).collect();
+    paths.retain(|path| is_wanted(&path.name) || floors.contains(&path.name.as_str()));
+    paths
+}
+
+fn told(what: &str, server: Server, stop: Stop) -> Error {
+    match stop {
+        Stop::Skip(text) | Stop::Fail(text) => anyhow!("{what} on {server}: {text}"),
+    }
+}
+
 fn measure(path: &Path, server: Server) -> Result<Cost> {
-    let told = |stop| match stop {
-        Stop::Skip(text) | Stop::Fail(text) => anyhow!("{} on {server}: {text}", path.name),
-    };
-    let samples = (path.measure)().map_err(told)?;
+    let samples = (path.measure)().map_err(|stop| told(&path.name, server, stop))?;
     let ticks = samples.median();
-    Ok(Cost {
-        path: path.name.clone(),
-        floor: path.floor.map(str::to_owned),
-        entries: path.entries,
-        server,
-        ticks: ticks.ok_or_else(|| anyhow!("{}: nothing was measured", path.name))?,
-    })
+    let ticks = ticks.ok_or_else(|| anyhow!("{}: nothing was measured", path.name))?;
+    Ok(path.cost(server, ticks))
+}
+
+/// Measures what it takes until all tasks run a livepatch's code, and until it is gone.
+fn measure_change(file: &str, server: Server, runs: u32) -> Result<()> {
+    for _ in 0..runs {
+        let (inserted, insert) = ticks_of(|| Inserted::insert(file));
+        let (removed, remove) = ticks_of(|| inserted?.remove());
+        removed?;
+        for (path, ticks) in [(CHANGES[0], insert), (CHANGES[1], remove)] {
+            print!("{}", to_line(&Cost::alone(path, server, ticks)));
+        }
+    }
+    Ok(())
 }

@@ -3,13 +3,17 @@
 //! to do at its end.
 
 mod attr;
+pub mod growth;
 mod hypercall;
 mod irqfd;
+mod life;
 mod ports;
 mod run;
 mod send;
+mod timer;
 
 use harness::outcome::Outcome;
+use protocol::{Cost, Server};
 
 use crate::sample::Samples;
 
@@ -45,6 +49,15 @@ impl Path {
         Self { entries: 1, ..self }
     }
 
+    /// What it has cost.
+    pub fn cost(&self, server: Server, ticks: u64) -> Cost {
+        Cost {
+            floor: self.floor.map(str::to_owned),
+            entries: self.entries,
+            ..Cost::alone(&self.name, server, ticks)
+        }
+    }
+
     /// A floor.
     fn floor(name: impl Into<String>, measure: impl Fn() -> Outcome<Samples> + 'static) -> Self {
         Self {
@@ -62,9 +75,11 @@ pub fn all() -> Vec<Path> {
         send::paths(),
         irqfd::paths(),
         hypercall::paths(),
+        timer::paths(),
         run::paths(),
         ports::paths(),
         attr::paths(),
+        life::paths(),
     ]
     .into_iter()
     .flatten()

@@ -31,10 +31,22 @@ impl Samples {
 
     /// Notes what a call costs.
     pub fn time(&mut self, call: impl FnOnce() -> Outcome) -> Outcome {
-        let begun = begin();
-        let result = call();
-        self.0.push(end().saturating_sub(begun));
+        let (result, ticks) = ticks_of(call);
+        self.0.push(ticks);
         result
+    }
+
+    /// Notes what an interrupt takes that comes meanwhile: the longest time between two of so many
+    /// looks at the counter.
+    pub fn interruption(&mut self, looks: u32) {
+        let mut longest = 0;
+        let mut last = end();
+        for _ in 0..looks {
+            let now = end();
+            longest = longest.max(now.saturating_sub(last));
+            last = now;
+        }
+        self.0.push(longest);
     }
 
     /// Notes what somebody else has measured.
@@ -48,6 +60,13 @@ impl Samples {
         self.0.sort_unstable();
         self.0.get(middle).copied()
     }
+}
+
+/// What `call` returns, and what it costs.
+pub fn ticks_of<T>(call: impl FnOnce() -> T) -> (T, u64) {
+    let begun = begin();
+    let result = call();
+    (result, end().saturating_sub(begun))
 }
 
 /// The counter before what is measured.

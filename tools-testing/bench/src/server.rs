@@ -56,7 +56,7 @@ fn wait(what: &str, done: impl Fn() -> bool) -> Result<()> {
         if begun.elapsed() > LIMIT {
             bail!("{what} has not ended after {} s", LIMIT.as_secs());
         }
-        sleep(Duration::from_millis(2));
+        sleep(Duration::from_micros(100));
     }
     Ok(())
 }

@@ -144,12 +144,7 @@ impl<'a> Run<'a> {
     }
 
     fn see(&mut self, kind: Kind, at: u32, value: u64) {
-        self.trace.push(Item {
-            op: self.number,
-            kind,
-            at,
-            value,
-        });
+        self.trace.push(Item::new(self.number, kind, at, value));
     }
 
     fn result(&mut self, result: Result<impl Into<i64>, Errno>) {

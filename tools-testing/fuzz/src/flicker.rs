@@ -30,12 +30,7 @@ mod tests {
     use crate::trace::{Item, Kind};
 
     fn runs(values: [u64; 5]) -> Vec<Trace> {
-        let item = |value| Item {
-            op: 0,
-            kind: Kind::Rax,
-            at: 0,
-            value,
-        };
+        let item = |value| Item::new(0, Kind::Rax, 0, value);
         values.map(|value| vec![item(value)]).to_vec()
     }
 

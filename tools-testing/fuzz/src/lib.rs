@@ -13,8 +13,6 @@ pub mod observe;
 pub mod op;
 pub mod pool;
 pub mod priority;
-pub mod render;
-pub mod rng;
 pub mod rules;
 pub mod session;
 pub mod shared;

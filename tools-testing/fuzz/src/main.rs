@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use clap::Parser;
 use fuzz::op::Program;
-use fuzz::session::{Manner, Outcome, Session, Side, Switch};
+use fuzz::session::{Manner, Outcome, Session};
 use fuzz::{generate, rules, under_rt};
 use harness::kernel::{self, Has};
 use harness::tally::tried;
@@ -22,7 +22,7 @@ use harness::tally::tried;
 #[command(version)]
 struct Options {
     /// kvm_xen_rs.ko
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["control", "print"])]
+    #[arg(long, value_name = "FILE", required_unless_present = "print")]
     module: Option<String>,
 
     /// What the kernel has of the names that rust/kernels/differences knows
@@ -45,22 +45,6 @@ struct Options {
     /// Instead of so many, go on for so long
     #[arg(long)]
     minutes: Option<f64>,
-
-    /// Sequences between two changes of the side
-    #[arg(long, default_value_t = 5000, value_name = "NUMBER")]
-    batch: u64,
-
-    /// Sequences at once
-    #[arg(long, default_value_t = 4)]
-    workers: usize,
-
-    /// Go no further than to the batch that has a finding
-    #[arg(long)]
-    stop: bool,
-
-    /// Compare C with C, to see what differs by chance
-    #[arg(long)]
-    control: bool,
 
     /// Leave out what hangs the machine on C under PREEMPT_RT
     #[arg(long)]
@@ -92,28 +76,14 @@ const BY_CHANCE_UNDER_RT: f64 = 4.0;
 /// Of a few sequences, so many may be more than that.
 const A_FEW: u64 = 5;
 
-/// The livepatch.
-struct Livepatch(String);
+/// Sequences between two changes of the side.
+const BATCH: u64 = 5000;
 
-impl Switch for Livepatch {
-    fn switch(&mut self, to: Side) -> Result<()> {
-        let took = match to {
-            Side::Rust => livepatch::insert(&self.0),
-            Side::C => livepatch::remove(),
-        };
-        took.map(drop)
-            .with_context(|| format!("having {to:?} in charge"))
-    }
-}
-
-/// C, whatever is asked for.
-struct Control;
-
-impl Switch for Control {
-    fn switch(&mut self, _: Side) -> Result<()> {
-        Ok(())
-    }
-}
+/// Sequences at once.
+const MANNER: Manner = Manner {
+    workers: 4,
+    patience: 1,
+};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -169,33 +139,21 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options, seed: u64, outcome: &mut Outcome) -> Result<()> {
-    let mut control = Control;
-    let mut livepatch;
-    let switch: &mut dyn Switch = match (&options.module, options.control) {
-        (Some(module), false) => {
-            livepatch = Livepatch(module.clone());
-            &mut livepatch
-        }
-        _ => &mut control,
-    };
-    let manner = Manner {
-        workers: options.workers,
-        patience: 1,
-    };
-    let mut session = Session::new(switch, manner)?;
+    let module = options.module.as_deref().context("--module is missing")?;
+    let mut session = Session::new(module, MANNER)?;
     let deadline = options
         .minutes
         .map(|minutes| Instant::now() + Duration::from_secs_f64(minutes * 60.0));
     loop {
         let left = match deadline {
             Some(deadline) if Instant::now() >= deadline => 0,
-            Some(_) => options.batch,
+            Some(_) => BATCH,
             None => options.count - outcome.tried,
         };
-        if left == 0 || options.stop && outcome.differ > 0 {
+        if left == 0 {
             return session.end();
         }
-        let number = left.min(options.batch) as usize;
+        let number = left.min(BATCH) as usize;
         let first = options.first + outcome.tried;
         let program = |index| options.program(seed, index);
         session.batch(first, number, &program, outcome)?;

@@ -136,12 +136,7 @@ mod tests {
     #[test]
     fn what_failed_was_not_done() {
         let ops = [Op::SetVm(VmAttr::SharedInfo(Gpa::Area(1, 0))), Op::GetVm(0)];
-        let failed = Item {
-            op: 0,
-            kind: Kind::Result,
-            at: 0,
-            value: -14_i64 as u64,
-        };
+        let failed = Item::new(0, Kind::Result, 0, -14_i64 as u64);
         assert_eq!(shared_info_away(&ops, &[failed]), [true, true]);
         assert_eq!(shared_info_away(&ops, &[]), [true, false]);
     }

@@ -89,12 +89,7 @@ impl Footprint {
 }
 
 fn item(kind: Kind, at: usize, value: u64) -> Item {
-    Item {
-        op: AFTER,
-        kind,
-        at: at as u32,
-        value,
-    }
+    Item::new(AFTER, kind, at as u32, value)
 }
 
 /// Bytes from its start in which a structure has times.

@@ -2,6 +2,7 @@
 //! What a VMM and its guest do. A program is a list of these, for a VM that
 //! begins with the guest's code and an area of empty pages, and without vCPUs.
 
+use harness::abi::Abi;
 use harness::attr::INVALID_GPA;
 use harness::memory::{AREA_GPA, NO_MEMORY_GPA, OTHER_GPA};
 
@@ -212,6 +213,16 @@ pub enum Mode {
     Compat,
     /// 32 bits, without paging.
     Protected,
+}
+
+impl Mode {
+    /// The program that runs in it.
+    pub fn abi(self) -> Abi {
+        match self {
+            Mode::Long => Abi::Bits64,
+            Mode::Compat | Mode::Protected => Abi::Bits32,
+        }
+    }
 }
 
 /// What the guest has at `DATA` for its hypercall.

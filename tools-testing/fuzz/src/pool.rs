@@ -108,12 +108,7 @@ impl Pool {
                 let current = worker.current;
                 let text = worker.end(how)?;
                 if let Some(index) = current {
-                    let item = Item {
-                        op: 0,
-                        kind: Kind::Lost,
-                        at: 0,
-                        value: how,
-                    };
+                    let item = Item::new(0, Kind::Lost, 0, how);
                     traces.insert(index, vec![item]);
                     told.push(format!("sequence {index} of this batch: {text}"));
                     workers.push(self.start(batch)?);

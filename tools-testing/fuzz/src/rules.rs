@@ -6,7 +6,7 @@
 use harness::kernel::{has, Has};
 
 use crate::op::{Op, Program};
-use crate::trace::{Difference, Item};
+use crate::trace::{first_difference, Difference, Item};
 
 mod clocks_left_alone;
 mod guest_made_narrow_halts;
@@ -38,7 +38,17 @@ pub struct Case<'a> {
     pub difference: Difference,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    /// That, if they do.
+    pub fn of(program: &'a Program, c: &'a [Item], rust: &'a [Item]) -> Option<Self> {
+        Some(Self {
+            program,
+            c,
+            rust,
+            difference: first_difference(c, rust)?,
+        })
+    }
+
     /// The operations up to the one after which the difference was seen, that included.
     pub fn so_far(&self) -> &[Op] {
         let end = usize::from(self.difference.op()).saturating_add(1);

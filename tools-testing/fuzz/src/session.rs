@@ -15,7 +15,7 @@ use crate::pool::{Batch, Pool, Work};
 use crate::priority;
 use crate::rules::{explain, Case};
 use crate::shrink::shrink;
-use crate::trace::{first_difference, Difference, Kind, Trace};
+use crate::trace::{first_difference, Difference, Kind, Trace, AFTER};
 
 /// Who serves KVM's Xen guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +24,6 @@ pub enum Side {
     C,
     /// The livepatch.
     Rust,
-}
-
-/// How the two sides are had in turns.
-pub trait Switch {
-    /// Puts a side in charge.
-    fn switch(&mut self, to: Side) -> Result<()>;
 }
 
 /// Who runs sequences, and how.
@@ -83,8 +77,8 @@ pub struct Outcome {
     pub explained: BTreeMap<&'static str, u64>,
     /// Sequences with a difference that no rule explains.
     pub differ: u64,
-    /// Some of them.
-    pub findings: Vec<Finding>,
+    /// How many of them were made short.
+    pub shrunk: usize,
     /// What was told of sequences that hung or died.
     pub lost: Vec<String>,
 }
@@ -93,22 +87,32 @@ pub struct Outcome {
 pub struct Session<'a> {
     pool: Pool,
     memory: Memory,
-    switch: &'a mut dyn Switch,
+    module: &'a str,
     side: Side,
     manner: Manner,
+}
+
+/// Puts a side in charge.
+fn switch(module: &str, to: Side) -> Result<()> {
+    let took = match to {
+        Side::Rust => livepatch::insert(module),
+        Side::C => livepatch::remove(),
+    };
+    took.map(drop)
+        .with_context(|| format!("having {to:?} in charge"))
 }
 
 impl<'a> Session<'a> {
     /// While C is in charge. Rust is so from then on: what the kernel warns of once, and
     /// Rust gives reason to, is not then taken for C's.
-    pub fn new(switch: &'a mut dyn Switch, manner: Manner) -> Result<Self> {
-        switch.switch(Side::Rust)?;
+    pub fn new(module: &'a str, manner: Manner) -> Result<Self> {
+        switch(module, Side::Rust)?;
         priority::unlimited()?;
         priority::take(priority::WATCH)?;
         Ok(Self {
             pool: Pool::new()?,
             memory: Memory::new()?,
-            switch,
+            module,
             side: Side::Rust,
             manner,
         })
@@ -118,7 +122,7 @@ impl<'a> Session<'a> {
     pub fn end(self) -> Result<()> {
         match self.side {
             Side::C => Ok(()),
-            Side::Rust => self.switch.switch(Side::C),
+            Side::Rust => switch(self.module, Side::C),
         }
     }
 
@@ -140,7 +144,7 @@ impl<'a> Session<'a> {
         };
         for side in [self.side, other] {
             if side != self.side {
-                self.switch.switch(side)?;
+                switch(self.module, side)?;
                 self.side = side;
             }
             let begun = Instant::now();
@@ -192,11 +196,10 @@ impl<'a> Session<'a> {
         let new = self.confirm(&differ, program, outcome)?;
         outcome.differ += new.len() as u64;
         for finding in new {
-            if outcome.findings.len() < TO_SHRINK {
+            if outcome.shrunk < TO_SHRINK {
                 let short = self.shorten(finding)?;
-                println!("# sequence {}: {}", short.index, short.difference);
-                println!("{}", crate::render::case(&short));
-                outcome.findings.push(short);
+                tell(&short);
+                outcome.shrunk += 1;
             }
         }
         Ok(())
@@ -218,25 +221,16 @@ impl<'a> Session<'a> {
         for (at, &(index, first)) in differ.iter().enumerate() {
             let of = |traces: &[Trace]| traces[at * REPEATS..][..REPEATS].to_vec();
             let (c, rust) = (of(&c), of(&rust));
-            let difference = first_difference(&c[0], &rust[0]);
-            match difference {
-                Some(difference) if is_steady(&c) && is_steady(&rust) => {
-                    let case = Case {
-                        program: &programs[at],
-                        c: &c[0],
-                        rust: &rust[0],
-                        difference,
-                    };
-                    match explain(&case) {
-                        Some(rule) => *outcome.explained.entry(rule.name).or_default() += 1,
-                        None => findings.push(Finding {
-                            index,
-                            program: programs[at].clone(),
-                            c: c[0].clone(),
-                            difference,
-                        }),
-                    }
-                }
+            match Case::of(&programs[at], &c[0], &rust[0]) {
+                Some(case) if is_steady(&c) && is_steady(&rust) => match explain(&case) {
+                    Some(rule) => *outcome.explained.entry(rule.name).or_default() += 1,
+                    None => findings.push(Finding {
+                        index,
+                        program: programs[at].clone(),
+                        c: c[0].clone(),
+                        difference: case.difference,
+                    }),
+                },
                 _ => {
                     if is_steady(&c) {
                         flickers.push((index, programs[at].clone()));
@@ -271,15 +265,7 @@ impl<'a> Session<'a> {
             for (at, (index, program)) in of.into_iter().enumerate() {
                 let (c, rust) = (&c[at * RUNS..][..RUNS], &rust[at * RUNS..][..RUNS]);
                 let may_be = |run: &Trace| {
-                    first_difference(&c[0], run).is_none_or(|difference| {
-                        let case = Case {
-                            program: &program,
-                            c: &c[0],
-                            rust: run,
-                            difference,
-                        };
-                        explain(&case).is_some()
-                    })
+                    Case::of(&program, &c[0], run).is_none_or(|case| explain(&case).is_some())
                 };
                 if is_rusts(c, rust, may_be) {
                     let other = rust.iter().find_map(|run| first_difference(&c[0], run));
@@ -309,17 +295,10 @@ impl<'a> Session<'a> {
             )?;
             let shows = |at: usize| {
                 let (c, rust) = (&c[2 * at..][..2], &rust[2 * at..][..2]);
-                let Some(difference) = first_difference(&c[0], &rust[0]) else {
-                    return false;
-                };
-                let case = Case {
-                    program: &candidates[at],
-                    c: &c[0],
-                    rust: &rust[0],
-                    difference,
-                };
                 let steady = c[0] == c[1] && rust[0] == rust[1];
-                steady && kind_of(&difference) == kind && explain(&case).is_none()
+                Case::of(&candidates[at], &c[0], &rust[0]).is_some_and(|case| {
+                    steady && kind_of(&case.difference) == kind && explain(&case).is_none()
+                })
             };
             anyhow::Ok((0..candidates.len()).map(shows).collect())
         })?;
@@ -345,6 +324,25 @@ impl<'a> Session<'a> {
             None => Ok(finding),
         }
     }
+}
+
+/// Prints what is done, and what C shows after each operation.
+fn tell(finding: &Finding) {
+    let Finding {
+        index,
+        program,
+        c,
+        difference,
+    } = finding;
+    println!("# sequence {index}: {difference}");
+    println!("# {:?}", program.irqchip);
+    for (number, op) in program.ops.iter().enumerate() {
+        println!("# op {number}: {op:x?}");
+        let shown = c.iter().filter(|item| usize::from(item.op) == number);
+        shown.for_each(|item| println!("#   C: {item}"));
+    }
+    let after = c.iter().filter(|item| item.op == AFTER);
+    after.for_each(|item| println!("#   C: {item}"));
 }
 
 fn kind_of(difference: &Difference) -> Option<Kind> {

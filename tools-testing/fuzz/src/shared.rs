@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A value that a process shares with those that it forks.
 
+use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
+use nix::sys::mman::{mmap_anonymous, MapFlags, ProtFlags};
 
 /// A value in memory of its own. It can be changed by other processes, and so has to be
 /// of a type that can be changed through a shared reference.
@@ -14,23 +15,11 @@ pub struct Shared<T: Sync>(NonNull<T>);
 impl<T: Sync> Shared<T> {
     /// Puts it there.
     pub fn new(value: T) -> Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        let size = NonZeroUsize::new(size_of::<T>()).context("nothing to share")?;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping, wherever there is room.
-        let at = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<T>(),
-                protection,
-                flags,
-                -1,
-                0,
-            )
-        };
-        if at == libc::MAP_FAILED {
-            return Err(Errno::last()).context("mapping shared memory");
-        }
-        let at = NonNull::new(at.cast::<T>()).context("mapping shared memory")?;
+        let at = unsafe { mmap_anonymous(None, size, protection, MapFlags::MAP_SHARED) };
+        let at = at.context("mapping shared memory")?.cast::<T>();
         // SAFETY: it is as large as a T, and aligned to a page.
         unsafe { at.write(value) };
         Ok(Self(at))

@@ -108,6 +108,16 @@ pub type Trace = Vec<Item>;
 pub const ITEM_SIZE: usize = 16;
 
 impl Item {
+    /// That.
+    pub fn new(op: u16, kind: Kind, at: u32, value: u64) -> Self {
+        Self {
+            op,
+            kind,
+            at,
+            value,
+        }
+    }
+
     /// For a pipe.
     pub fn encode(&self) -> [u8; ITEM_SIZE] {
         let mut bytes = [0; ITEM_SIZE];
@@ -172,23 +182,13 @@ mod tests {
     use super::*;
 
     fn item(op: u16, value: u64) -> Item {
-        Item {
-            op,
-            kind: Kind::Rax,
-            at: 7,
-            value,
-        }
+        Item::new(op, Kind::Rax, 7, value)
     }
 
     #[test]
     fn items_survive_a_pipe() {
         for &kind in Kind::ALL {
-            let item = Item {
-                op: 0x1234,
-                kind,
-                at: 0x89ab_cdef,
-                value: 0x0123_4567_89ab_cdef,
-            };
+            let item = Item::new(0x1234, kind, 0x89ab_cdef, 0x0123_4567_89ab_cdef);
             assert_eq!(Item::decode(&item.encode()), Some(item));
         }
         assert_eq!(Item::decode(&[0xff; ITEM_SIZE]), None);

@@ -38,14 +38,6 @@ pub struct Vcpu {
     interrupted: bool,
 }
 
-/// The program that runs in a mode.
-fn abi(mode: Mode) -> Abi {
-    match mode {
-        Mode::Long => Abi::Bits64,
-        Mode::Compat | Mode::Protected => Abi::Bits32,
-    }
-}
-
 impl Vcpu {
     /// That of the descriptor, the `index`th of its VM.
     pub fn new(mut fd: VcpuFd, index: u32) -> Result<Self, Errno> {
@@ -98,7 +90,7 @@ impl Vcpu {
             self.fd.set_sync_dirty_reg(SyncReg::SystemRegister);
         }
         self.fd.sync_regs_mut().regs = kvm_regs {
-            rip: entry_address(abi(mode), entry),
+            rip: entry_address(mode.abi(), entry),
             rsp: stack_top(self.index),
             rflags: RFLAGS_OFF | if ring3 { RFLAGS_IOPL3 } else { 0 },
             ..regs

@@ -15,12 +15,7 @@ const LONG: Duration = Duration::from_secs(600);
 
 /// What the sequence of that number shows.
 fn shows(index: usize) -> Trace {
-    vec![Item {
-        op: 0,
-        kind: Kind::Result,
-        at: 0,
-        value: index as u64,
-    }]
+    vec![Item::new(0, Kind::Result, 0, index as u64)]
 }
 
 /// Runs eight sequences in two processes; number `odd` does something else first.

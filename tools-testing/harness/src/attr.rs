@@ -6,7 +6,7 @@ use nix::Result;
 
 use super::ioctl;
 use super::vcpu::Vcpu;
-use super::vm::Vm;
+use super::vm::{Vm, PRIORITY};
 
 pub use kvm_xen_ioctls::{INVALID_GFN, INVALID_GPA};
 
@@ -17,6 +17,13 @@ pub type Payload = [u64; 8];
 pub fn word(value: impl Into<u64>) -> Payload {
     let mut payload = Payload::default();
     payload[0] = value.into();
+    payload
+}
+
+/// A vCPU's timer, as KVM_XEN_VCPU_ATTR_TYPE_TIMER has it.
+pub fn timer(port: u32, expires_ns: u64) -> Payload {
+    let mut payload = word(u64::from(port) | (u64::from(PRIORITY) << 32));
+    payload[1] = expires_ns;
     payload
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Interrupt routes to event channels, and eventfds that trigger them.
 
+use std::os::fd::{AsRawFd, RawFd};
+
 use kvm_bindings::{kvm_irq_routing_xen_evtchn, KvmIrqRouting};
 use kvm_xen_ioctls::xen_evtchn_route;
 use nix::errno::Errno;
@@ -55,6 +57,12 @@ pub fn table(routes: &[Route]) -> Result<KvmIrqRouting, Errno> {
 pub struct Irqfd {
     eventfd: EventFd,
     gsi: u32,
+}
+
+impl AsRawFd for Irqfd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.eventfd.as_raw_fd()
+    }
 }
 
 impl Irqfd {

@@ -33,6 +33,7 @@ pub struct Builder {
     vcpus: Vec<u32>,
     with_shared_info: bool,
     with_vcpu_info: bool,
+    with_dirty_rings: bool,
     places: Option<Vec<Place>>,
 }
 
@@ -55,6 +56,12 @@ impl Builder {
         self
     }
 
+    /// With a ring of dirty pages for each vCPU, in place of the log.
+    pub fn with_dirty_rings(mut self) -> Self {
+        self.with_dirty_rings = true;
+        self
+    }
+
     /// The vcpu_info of vCPU index 0, 1, ... at these places.
     pub fn vcpu_info_at(mut self, places: &[Place]) -> Self {
         self.places = Some(places.to_vec());
@@ -64,6 +71,9 @@ impl Builder {
     /// Sets it up.
     pub fn build(self) -> Outcome<Machine> {
         let vm = Vm::new()?;
+        if self.with_dirty_rings {
+            vm.use_dirty_rings()?;
+        }
         let ram = Ram::new(&vm)?;
         let area = Area::new(&vm)?;
         let places = self
@@ -120,6 +130,7 @@ impl Machine {
             vcpus: vec![0],
             with_shared_info: true,
             with_vcpu_info: true,
+            with_dirty_rings: false,
             places: None,
         }
     }

@@ -182,11 +182,6 @@ impl Area {
         self.protect(page, libc::PROT_NONE)
     }
 
-    /// Takes write access to a page's address.
-    pub fn write_protect(&self, page: usize) -> Outcome {
-        self.protect(page, libc::PROT_READ)
-    }
-
     /// Unmaps a page.
     pub fn unmap(&self, page: usize) -> Outcome {
         let start = ptr::with_exposed_provenance_mut(self.hva(page, 0) as usize);

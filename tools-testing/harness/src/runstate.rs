@@ -8,7 +8,7 @@ use kvm_bindings::{
 };
 use vm_memory::Bytes;
 
-use super::attr::Payload;
+use super::attr::word;
 use super::machine::{Machine, SPARE_PAGE};
 use super::memory::Area;
 use super::outcome::{fail, Outcome};
@@ -23,13 +23,9 @@ pub const OFFSET: usize = 0x100;
 /// The scheduler may change a runstate between two looks at it.
 const TRIES: usize = 5;
 
-fn one(value: u64) -> Payload {
-    [value, 0, 0, 0, 0, 0, 0, 0]
-}
-
 /// Tells KVM where the runstate of a vCPU is.
 pub fn set_address(vcpu: &Vcpu, gpa: u64) -> nix::Result<()> {
-    vcpu.set_attr(RUNSTATE_ADDR, one(gpa))
+    vcpu.set_attr(RUNSTATE_ADDR, word(gpa))
 }
 
 /// Where the runstate of a vCPU is.
@@ -39,7 +35,7 @@ pub fn address(vcpu: &Vcpu) -> nix::Result<u64> {
 
 /// Has a vCPU enter a state, as the VMM sees it.
 pub fn enter(vcpu: &Vcpu, state: u32) -> Outcome {
-    Ok(vcpu.set_attr(RUNSTATE_CURRENT, one(state.into()))?)
+    Ok(vcpu.set_attr(RUNSTATE_CURRENT, word(state))?)
 }
 
 /// The runstate as KVM has it.

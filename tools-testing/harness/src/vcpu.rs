@@ -6,6 +6,7 @@ use kvm_ioctls::{VcpuExit, VcpuFd};
 use kvm_xen_ioctls::XenVcpu;
 use nix::errno::Errno;
 
+use super::check::check_eq;
 use super::child::step;
 use super::guest_code::{Entry, PORT_DONE, PORT_VECTOR};
 use super::guest_cpu;
@@ -56,6 +57,20 @@ pub struct Hypercall {
     pub input: u64,
     /// Its arguments.
     pub params: [u64; 6],
+}
+
+impl Exit {
+    /// A hypercall for the VMM, made in ring `cpl`. Arguments that are not given are 0.
+    pub fn for_the_vmm(abi: Abi, cpl: u32, input: u64, arguments: &[u64]) -> Self {
+        let mut params = [0; 6];
+        params[..arguments.len()].copy_from_slice(arguments);
+        Self::Hypercall(Hypercall {
+            longmode: abi.long_mode().into(),
+            cpl,
+            input,
+            params,
+        })
+    }
 }
 
 impl Vcpu {
@@ -190,6 +205,14 @@ impl Vcpu {
     /// Has the guest make a hypercall through its hypercall page.
     pub fn hypercall(&mut self, number: u64, params: &[u64]) -> Result<Exit, Errno> {
         self.hypercall_by(Entry::Hypercall, number, params)
+    }
+
+    /// The same, of one that KVM does itself; returns its result.
+    #[track_caller]
+    pub fn call(&mut self, number: u64, params: &[u64]) -> Outcome<u64> {
+        let exit = self.hypercall(number, params)?;
+        check_eq(format!("exit of hypercall {number}"), exit, Exit::Done)?;
+        Ok(self.result()?)
     }
 
     /// Gives the VMM's result for [`Exit::Hypercall`] and goes on.

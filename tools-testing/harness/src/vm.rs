@@ -3,8 +3,7 @@
 
 use kvm_bindings::{
     kvm_enable_cap, kvm_irq_routing_xen_evtchn, kvm_userspace_memory_region, kvm_xen_hvm_config,
-    KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_INVAL,
-    KVM_MSR_EXIT_REASON_UNKNOWN,
+    KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_INVAL, KVM_MSR_EXIT_REASON_UNKNOWN,
 };
 use kvm_ioctls::{Kvm, VmFd};
 use kvm_xen_ioctls::{intercept_hypercalls, XenVm};
@@ -41,18 +40,6 @@ impl Vm {
         let kvm = Kvm::new()?;
         let fd = kvm.create_vm()?;
         Ok(Self { kvm, fd })
-    }
-
-    /// Makes a VM that has the local APICs in the kernel, and the VMM all else.
-    pub fn with_split_irqchip() -> Outcome<Self> {
-        const LINES: u64 = 24;
-        let vm = Self::without_irqchip()?;
-        vm.fd.enable_cap(&kvm_enable_cap {
-            cap: KVM_CAP_SPLIT_IRQCHIP,
-            args: [LINES, 0, 0, 0],
-            ..Default::default()
-        })?;
-        Ok(vm)
     }
 
     /// KVM_CAP_XEN_HVM: what KVM can do for Xen guests.

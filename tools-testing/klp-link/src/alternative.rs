@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use anyhow::Result;
 use object::elf;
 use object::read::elf::Sym;
 use object::LittleEndian as LE;
 
-use crate::elf::Module;
-use crate::error::Error;
+use crate::elf::{damaged, Module, Rela};
 
 /// `struct alt_instr`: the site and its replacement as 32-bit offsets, 32 bits of flags, and
 /// the two lengths.
@@ -27,7 +27,7 @@ pub struct Sites(BTreeMap<usize, Vec<Range<u64>>>);
 
 impl Sites {
     /// Reads `.altinstructions`, if the module has it.
-    pub fn read(module: &Module<'_>) -> Result<Self, Error> {
+    pub fn read(module: &Module<'_>) -> Result<Self> {
         let mut sites = Self::default();
         for (index, section, name) in module.sections() {
             if name != b".altinstructions" {
@@ -35,7 +35,7 @@ impl Sites {
             }
             let entries = module.contents(section);
             if entries.len() % ENTRY_SIZE != 0 {
-                return Err(Error::Damaged(format!(
+                return Err(damaged(format!(
                     ".altinstructions has entries of another size than {ENTRY_SIZE} bytes"
                 )));
             }
@@ -52,12 +52,7 @@ impl Sites {
     }
 
     /// Takes the site from a relocation in the table: what is there before it is applied is zero.
-    fn add(
-        &mut self,
-        module: &Module<'_>,
-        entries: &[u8],
-        rela: &crate::elf::Rela,
-    ) -> Result<(), Error> {
+    fn add(&mut self, module: &Module<'_>, entries: &[u8], rela: &Rela) -> Result<()> {
         let Ok(at) = usize::try_from(rela.r_offset.get(LE)) else {
             return Ok(());
         };

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A module file, checked as far as the kernel checks it, and its tables.
 
+use std::fmt::Display;
+
+use anyhow::{anyhow, bail, Error, Result};
 use object::elf::{self, FileHeader64, SectionHeader64, Sym64};
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, SymbolTable};
 use object::{LittleEndian as LE, SectionIndex, SymbolIndex};
-
-use crate::error::Error;
 
 /// `st_shndx` of a symbol that livepatch resolves.
 pub const SHN_LIVEPATCH: elf::SymbolSection = elf::SymbolSection(0xff20);
@@ -19,6 +20,8 @@ pub type Symbol = Sym64<LE>;
 /// A relocation of a module.
 pub type Rela = elf::Rela64<LE>;
 
+const NOT_X86_64: &str = "not an x86-64 ELF file; no other modules can be linked";
+
 /// What follows a signed module, at the very end of the file.
 const SIGNATURE_MAGIC: &[u8] = b"~Module signature appended~\n";
 
@@ -31,13 +34,14 @@ pub struct Module<'data> {
     symbols: SymbolTable<'data, FileHeader64<LE>>,
 }
 
-fn damaged(what: impl Into<String>) -> Error {
-    Error::Damaged(what.into())
+/// Something lies outside of the file or contradicts itself.
+pub fn damaged(what: impl Display) -> Error {
+    anyhow!("damaged or truncated: {what}; build the module again")
 }
 
 impl<'data> Module<'data> {
     /// Reads the tables of a module file.
-    pub fn parse(data: &'data [u8]) -> Result<Self, Error> {
+    pub fn parse(data: &'data [u8]) -> Result<Self> {
         let header = file_header(data)?;
         // The module loader knows no extended numbering, so the header's own fields are the truth.
         let count = header.e_shnum(LE);
@@ -102,7 +106,7 @@ impl<'data> Module<'data> {
     }
 
     /// The section that another one's `sh_info` or a symbol's `st_shndx` names, and its name.
-    pub fn section(&self, index: usize) -> Result<(&'data Section, &'data [u8]), Error> {
+    pub fn section(&self, index: usize) -> Result<(&'data Section, &'data [u8])> {
         let section = self.sections.section(SectionIndex(index));
         section
             .ok()
@@ -124,7 +128,7 @@ impl<'data> Module<'data> {
     /// Every symbol but the null symbol, with its index and name.
     pub fn symbols(
         &self,
-    ) -> impl Iterator<Item = Result<(usize, &'data Symbol, &'data [u8]), Error>> + '_ {
+    ) -> impl Iterator<Item = Result<(usize, &'data Symbol, &'data [u8])>> + '_ {
         self.symbols.enumerate().skip(1).map(|(index, symbol)| {
             let name = self.symbols.symbol_name(LE, symbol);
             let name = name.map_err(|_| damaged(format!("symbol {} has no name", index.0)))?;
@@ -133,14 +137,14 @@ impl<'data> Module<'data> {
     }
 
     /// The symbol that a relocation names.
-    pub fn symbol(&self, index: usize) -> Result<&'data Symbol, Error> {
+    pub fn symbol(&self, index: usize) -> Result<&'data Symbol> {
         self.symbols
             .symbol(SymbolIndex(index))
             .map_err(|_| damaged(format!("there is no symbol {index}")))
     }
 
     /// The relocations in a section, if it is of relocations with addends.
-    pub fn relas(&self, section: &Section, name: &[u8]) -> Result<Option<&'data [Rela]>, Error> {
+    pub fn relas(&self, section: &Section, name: &[u8]) -> Result<Option<&'data [Rela]>> {
         let odd = || {
             damaged(format!(
                 "{}: odd relocations",
@@ -157,7 +161,7 @@ impl<'data> Module<'data> {
     }
 
     /// The symbols that the relocations in a section name, if it is of relocations without addends.
-    pub fn rel_symbols(&self, section: &Section) -> Result<Vec<usize>, Error> {
+    pub fn rel_symbols(&self, section: &Section) -> Result<Vec<usize>> {
         let rels = section
             .rel(LE, self.data)
             .map_err(|_| damaged("odd relocations"))?;
@@ -179,9 +183,9 @@ impl<'data> Module<'data> {
     }
 }
 
-fn file_header(data: &[u8]) -> Result<&FileHeader64<LE>, Error> {
+fn file_header(data: &[u8]) -> Result<&FileHeader64<LE>> {
     if !data.starts_with(&elf::ELFMAG) {
-        return Err(Error::NotElf);
+        bail!("not an ELF file; give the module as the linker made it, not a compressed one");
     }
     // Of the right class and byte order, and long enough for a header.
     let header = match FileHeader64::<LE>::parse(data) {
@@ -189,13 +193,13 @@ fn file_header(data: &[u8]) -> Result<&FileHeader64<LE>, Error> {
         Err(_) if data.len() < size_of::<FileHeader64<LE>>() => {
             return Err(damaged("the ELF header isn't all in the file"));
         }
-        Err(_) => return Err(Error::NotX86_64),
+        Err(_) => bail!(NOT_X86_64),
     };
     if header.endian().is_err() || header.e_machine(LE) != elf::EM_X86_64 {
-        return Err(Error::NotX86_64);
+        bail!(NOT_X86_64);
     }
     if header.e_type(LE) != elf::ET_REL {
-        return Err(Error::NotRelocatable);
+        bail!("not relocatable (ET_REL); give a .ko, not a program or a library");
     }
     Ok(header)
 }
@@ -203,13 +207,13 @@ fn file_header(data: &[u8]) -> Result<&FileHeader64<LE>, Error> {
 fn symbol_table<'data>(
     data: &'data [u8],
     sections: &SectionTable<'data, FileHeader64<LE>>,
-) -> Result<SymbolTable<'data, FileHeader64<LE>>, Error> {
+) -> Result<SymbolTable<'data, FileHeader64<LE>>> {
     let tables = sections.iter();
     let count = tables
         .filter(|section| section.sh_type(LE) == elf::SHT_SYMTAB)
         .count();
     if count != 1 {
-        return Err(Error::SymbolTables(count));
+        bail!("{count} symbol tables where a module has 1; don't strip it before this step");
     }
     sections
         .symbols(LE, data, elf::SHT_SYMTAB)

@@ -27,55 +27,47 @@
 mod alternative;
 mod build_id;
 mod elf;
-mod error;
 mod name;
 mod plan;
-mod report;
 mod section;
 mod write;
 
 pub use build_id::insist_on;
-pub use error::{Error, Errors, Place};
-pub use name::{KlpSymbol, NameError};
-pub use report::{Report, State};
 
+use anyhow::Result;
 use elf::Module;
 use plan::Plan;
 
-/// What [`link`] made of a module.
+/// A module that was linked.
 #[derive(Debug)]
 pub struct Linked {
-    /// The linked module, or nothing if it is fine as it is.
-    pub module: Option<Vec<u8>>,
-    /// The relocations that have been made, now or before.
-    pub report: Report,
+    /// The file.
+    pub module: Vec<u8>,
+    /// How many livepatch relocations it has.
+    pub relocations: usize,
+    /// To how many symbols.
+    pub symbols: usize,
 }
 
-/// Links a module: marks its livepatch symbols and moves the relocations to them.
-pub fn link(data: &[u8]) -> Result<Linked, Errors> {
+/// Links a module: marks its livepatch symbols and moves the relocations to them. Nothing comes of
+/// a module that is fine as it is. An error has a line for each thing that is wrong: what, where,
+/// and what to do.
+pub fn link(data: &[u8]) -> Result<Option<Linked>> {
     let module = Module::parse(data)?;
     let plan = Plan::new(&module)?;
     if plan.is_empty() {
-        let report = plan.report;
-        return Ok(Linked {
-            module: None,
-            report,
-        });
+        return Ok(None);
     }
     let out = write::apply(&module, &plan)?;
     // A file whose sections overlap can't be edited in place. Rather than to look for all the ways
     // in which they might, see that what came out is what was meant.
-    let report = inspect(&out)?;
-    if report.state != State::Made || !report.rows().eq(plan.report.rows()) {
-        return Err(Error::Damaged("sections overlap".into()).into());
+    let made = Plan::new(&Module::parse(&out)?)?;
+    if !made.is_empty() || made.relocations != plan.relocations {
+        return Err(elf::damaged("sections overlap"));
     }
-    Ok(Linked {
-        module: Some(out),
-        report,
-    })
-}
-
-/// Lists the livepatch relocations of a module, those to make or those that have been made.
-pub fn inspect(data: &[u8]) -> Result<Report, Errors> {
-    Ok(Plan::new(&Module::parse(data)?)?.report)
+    Ok(Some(Linked {
+        module: out,
+        relocations: plan.relocations.values().flat_map(|of| of.values()).sum(),
+        symbols: plan.relocations.len(),
+    }))
 }

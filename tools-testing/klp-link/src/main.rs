@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
+
 //! The command: see the library for what it does.
 
-mod file;
-
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context, Error, Result};
 use clap::Parser;
+use tempfile::NamedTempFile;
 
 /// Make a module's references to unexported symbols livepatch relocations.
 ///
@@ -23,65 +24,57 @@ struct Args {
     #[arg(value_name = "MODULE.ko")]
     module: PathBuf,
 
-    /// Write the linked module to OUT and leave MODULE.ko as it is
-    #[arg(short, long, value_name = "OUT")]
-    output: Option<PathBuf>,
-
     /// Have the module insist on a kvm.ko of this build id, in hexadecimal, or on none if it is empty
-    #[arg(long, value_name = "ID", conflicts_with = "list")]
+    #[arg(long, value_name = "ID")]
     build_id: Option<String>,
-
-    /// List the livepatch relocations, to make or made, and write nothing
-    #[arg(short, long, conflicts_with = "output")]
-    list: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let path = args.module.display();
     match run(&args) {
         Ok(text) => {
-            // Whoever reads a list may close the pipe when it has seen enough.
-            let _ = io::stdout().write_all(text.as_bytes());
+            println!("{path}: {text}");
             ExitCode::SUCCESS
         }
-        Err(text) => {
-            for line in text.lines() {
-                eprintln!("klp-link: {line}");
+        Err(error) => {
+            for line in format!("{error:#}").lines() {
+                eprintln!("klp-link: {path}: {line}");
             }
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(args: &Args) -> Result<String, String> {
-    let module = &args.module;
-    let data = fs::read(module).map_err(|error| at(module, error))?;
-    if args.list {
-        let report = klp_link::inspect(&data).map_err(|error| at(module, error))?;
-        return Ok(report.to_string());
-    }
-    let linked = klp_link::link(&data).map_err(|error| at(module, error))?;
-    let done = linked.module.is_some();
-    let out = args.output.as_ref().unwrap_or(module);
-    let mut bytes = linked.module.unwrap_or_else(|| data.clone());
+fn run(args: &Args) -> Result<String> {
+    let data = fs::read(&args.module)?;
+    let linked = klp_link::link(&data)?;
+    let text = match &linked {
+        Some(linked) => format!(
+            "{} livepatch relocations to {} symbols made",
+            linked.relocations, linked.symbols
+        ),
+        None => "nothing to do".into(),
+    };
+    let mut bytes = linked.map_or_else(|| data.clone(), |linked| linked.module);
     if let Some(id) = &args.build_id {
-        klp_link::insist_on(&mut bytes, id).map_err(|error| at(module, error))?;
+        klp_link::insist_on(&mut bytes, id).map_err(Error::msg)?;
     }
-    if bytes != data || args.output.is_some() {
-        file::replace(out, module, &bytes).map_err(|error| at(out, error))?;
+    if bytes != data {
+        replace(&args.module, &bytes)?;
     }
-    Ok(if done {
-        format!("{}: {}\n", out.display(), linked.report.summary())
-    } else {
-        format!("{}: nothing to do\n", module.display())
-    })
+    Ok(text)
 }
 
-/// Each line of an error with the file that it is about.
-fn at(path: &Path, error: impl ToString) -> String {
-    let lines = error.to_string();
-    let lines = lines
-        .lines()
-        .map(|line| format!("{}: {line}", path.display()));
-    lines.collect::<Vec<_>>().join("\n")
+/// Replaces a file so that an interrupted build leaves the old module or the new one: the bytes go
+/// into a new file beside it, which then takes its name.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let path = fs::canonicalize(path)?;
+    let mut file = NamedTempFile::new_in(path.parent().context("a file is in a directory")?)?;
+    file.write_all(bytes)?;
+    let mode = fs::metadata(&path)?.permissions();
+    file.as_file().set_permissions(mode)?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    Ok(())
 }

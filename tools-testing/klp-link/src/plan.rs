@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{bail, ensure, Result};
 use object::elf::{self, SHF_ALLOC};
 use object::LittleEndian as LE;
 
 use crate::alternative::Sites;
-use crate::elf::{Module, Rela, Section, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH};
-use crate::error::{Error, Errors, Place};
+use crate::elf::{damaged, Module, Rela, Section, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH};
 use crate::name::{self, KlpSymbol};
-use crate::report::{Report, State};
 use crate::section;
 
 /// The changes to a module: none if it has no livepatch symbols, or has been linked.
@@ -19,8 +18,9 @@ pub struct Plan {
     pub marks: Vec<usize>,
     /// The relocation sections that lose entries.
     pub splits: Vec<Split>,
-    /// The livepatch relocations, those to make or those that have been made.
-    pub report: Report,
+    /// The livepatch relocations, those to make or those that have been made: for each symbol, how
+    /// many there are in each section.
+    pub relocations: BTreeMap<KlpSymbol, BTreeMap<Vec<u8>, usize>>,
 }
 
 /// A relocation section, divided into what stays and what livepatch applies.
@@ -40,7 +40,7 @@ pub struct Split {
 
 impl Plan {
     /// Looks at a module, and at everything in it that would be refused.
-    pub fn new(module: &Module<'_>) -> Result<Self, Errors> {
+    pub fn new(module: &Module<'_>) -> Result<Self> {
         let mut planner = Planner {
             module,
             symbols: BTreeMap::new(),
@@ -49,7 +49,7 @@ impl Plan {
             plan: Self {
                 marks: Vec::new(),
                 splits: Vec::new(),
-                report: Report::default(),
+                relocations: BTreeMap::new(),
             },
         };
         planner.read_symbols()?;
@@ -66,6 +66,11 @@ impl Plan {
         planner.finish(linked)
     }
 
+    fn add_relocation(&mut self, symbol: &KlpSymbol, section: &[u8]) {
+        let sections = self.relocations.entry(symbol.clone()).or_default();
+        *sections.entry(section.to_vec()).or_default() += 1;
+    }
+
     /// Whether the module is fine as it is.
     pub fn is_empty(&self) -> bool {
         self.marks.is_empty() && self.splits.is_empty()
@@ -76,19 +81,20 @@ struct Planner<'a, 'data> {
     module: &'a Module<'data>,
     symbols: BTreeMap<usize, KlpSymbol>,
     sites: Sites,
-    errors: Vec<Error>,
+    errors: Vec<String>,
     plan: Plan,
 }
 
 impl Planner<'_, '_> {
-    fn refuse(&mut self, error: Error) {
+    fn refuse(&mut self, error: impl ToString) {
+        let error = error.to_string();
         // Many relocations may be wrong in the same way.
         if !self.errors.contains(&error) {
             self.errors.push(error);
         }
     }
 
-    fn read_symbols(&mut self) -> Result<(), Error> {
+    fn read_symbols(&mut self) -> Result<()> {
         for symbol in self.module.symbols() {
             let (index, symbol, name) = symbol?;
             if !name::is_livepatch(name) {
@@ -97,55 +103,54 @@ impl Planner<'_, '_> {
             let text = || String::from_utf8_lossy(name).into_owned();
             match KlpSymbol::parse(name) {
                 Ok(klp) => {
-                    self.plan.report.add_symbol(&klp);
+                    self.plan.relocations.entry(klp.clone()).or_default();
                     self.symbols.insert(index, klp);
                 }
-                Err(reason) => self.refuse(Error::Name {
-                    symbol: text(),
-                    reason,
-                }),
+                Err(reason) => self.refuse(format!("{}: malformed name: {reason}", text())),
             }
             match symbol.st_shndx.get(LE) {
                 // Even one that nothing refers to: the loader would look for it.
                 elf::SHN_UNDEF => self.plan.marks.push(index),
                 SHN_LIVEPATCH => {}
-                _ => self.refuse(Error::Defined { symbol: text() }),
+                _ => self.refuse(format!(
+                    "{}: defined in this module; only declare it",
+                    text()
+                )),
             }
         }
         Ok(())
     }
 
     /// Takes the relocations of an earlier run into the report.
-    fn read_linked(&mut self, section: &Section, name: &[u8]) -> Result<(), Error> {
+    fn read_linked(&mut self, section: &Section, name: &[u8]) -> Result<()> {
         let (_, target) = self.module.section(section.sh_info.get(LE) as usize)?;
         for rela in self.module.relas(section, name)?.unwrap_or_default() {
             let symbol = rela.r_sym(LE, false) as usize;
             let Some(symbol) = self.symbols.get(&symbol) else {
                 let name = String::from_utf8_lossy(name);
-                return Err(Error::Damaged(format!(
-                    "{name}: symbol {symbol} isn't a livepatch symbol"
-                )));
+                let what = format!("{name}: symbol {symbol} isn't a livepatch symbol");
+                return Err(damaged(what));
             };
-            self.plan.report.add_relocation(symbol, target);
+            self.plan.add_relocation(symbol, target);
         }
         Ok(())
     }
 
-    fn refuse_rel(&mut self, section: &Section) -> Result<(), Error> {
+    fn refuse_rel(&mut self, section: &Section) -> Result<()> {
         for symbol in self.module.rel_symbols(section)? {
             if let Some(symbol) = self.symbols.get(&symbol) {
                 let (_, target) = self.module.section(section.sh_info.get(LE) as usize)?;
-                let error = Error::NoAddend {
-                    section: String::from_utf8_lossy(target).into_owned(),
-                    symbol: symbol.to_string(),
-                };
-                self.refuse(error);
+                self.refuse(format!(
+                    "{}: {symbol}: a relocation without addend (SHT_REL), which x86-64 lacks; \
+                     build the module again",
+                    String::from_utf8_lossy(target)
+                ));
             }
         }
         Ok(())
     }
 
-    fn split(&mut self, index: usize, section: &Section, name: &[u8]) -> Result<(), Error> {
+    fn split(&mut self, index: usize, section: &Section, name: &[u8]) -> Result<()> {
         let relas = self.module.relas(section, name)?.unwrap_or_default();
         let is_livepatch = |rela: &Rela| {
             // R_X86_64_NONE is what a linker leaves of relocations that it has done without.
@@ -175,7 +180,7 @@ impl Planner<'_, '_> {
             if let Err(error) = self.check(&split, target_section, &rela, &symbol) {
                 self.refuse(error);
             }
-            self.plan.report.add_relocation(&symbol, target_name);
+            self.plan.add_relocation(&symbol, target_name);
             split.moved.entry(symbol.object).or_default().push(rela);
         }
         self.plan.splits.push(split);
@@ -189,83 +194,67 @@ impl Planner<'_, '_> {
         target: &Section,
         rela: &Rela,
         symbol: &KlpSymbol,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let start = rela.r_offset.get(LE);
-        let place = Place {
-            section: String::from_utf8_lossy(&split.target_name).into_owned(),
-            offset: start,
-            symbol: symbol.to_string(),
-        };
+        let section = String::from_utf8_lossy(&split.target_name);
+        let place = format!("{section}+{start:#x}: {symbol}");
         if !symbol.is_vmlinux() {
             let flags = target.sh_flags.get(LE);
-            section::late_relocation(&split.target_name, flags).map_err(|refusal| {
-                Error::Section {
-                    section: place.section.clone(),
-                    symbol: place.symbol.clone(),
-                    reason: refusal.reason,
-                    advice: refusal.advice,
-                }
-            })?;
+            if let Err(refusal) = section::late_relocation(&split.target_name, flags) {
+                bail!(
+                    "{section}: {symbol}: {}; {}",
+                    refusal.reason,
+                    refusal.advice
+                );
+            }
         }
 
         // The types of write_relocate_add(), which the loader uses for livepatch relocations too.
-        let r_type = rela.r_type(LE, false);
-        let width = match r_type {
+        let width = match rela.r_type(LE, false) {
             elf::R_X86_64_64 | elf::R_X86_64_PC64 => 8,
             elf::R_X86_64_32 | elf::R_X86_64_32S | elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => 4,
-            elf::RelocationType(r_type) => return Err(Error::Type { place, r_type }),
+            elf::RelocationType(r_type) => bail!(
+                "{place}: the kernel can't apply relocations of type {r_type}; \
+                 build with -Crelocation-model=static (C: -fno-pic)"
+            ),
         };
         let range = start..start.saturating_add(width);
         let bytes = usize::try_from(range.start)
             .ok()
             .zip(usize::try_from(range.end).ok())
             .and_then(|(start, end)| self.module.contents(target).get(start..end));
-        match bytes {
-            None => Err(Error::Damaged(format!("{place}: outside of the section"))),
-            Some(bytes) if bytes.iter().any(|&byte| byte != 0) => Err(Error::NotZero { place }),
-            Some(_) if !symbol.is_vmlinux() && self.sites.touch(split.target, &range) => {
-                Err(Error::Alternative { place })
-            }
-            Some(_) => Ok(()),
-        }
+        let Some(bytes) = bytes else {
+            return Err(damaged(format!("{place}: outside of the section")));
+        };
+        ensure!(
+            bytes.iter().all(|&byte| byte == 0),
+            "{place}: the bytes to relocate aren't zero, as the kernel wants them; \
+             build the module again"
+        );
+        ensure!(
+            symbol.is_vmlinux() || !self.sites.touch(split.target, &range),
+            "{place}: inside an ALTERNATIVE, which is patched before the symbol is known; \
+             move the reference out of it"
+        );
+        Ok(())
     }
 
-    /// The name of a symbol for which something is to be done.
-    fn pending_symbol(&self) -> String {
-        let moved = self
-            .plan
-            .splits
-            .iter()
-            .flat_map(|split| split.moved.values());
-        let moved = moved.flatten().map(|rela| rela.r_sym(LE, false) as usize);
-        let mut pending = self.plan.marks.iter().copied().chain(moved);
-        let symbol = pending.find_map(|index| self.symbols.get(&index));
-        symbol.map(KlpSymbol::to_string).unwrap_or_default()
-    }
-
-    fn finish(mut self, linked: bool) -> Result<Plan, Errors> {
-        let pending = !self.plan.is_empty();
-        if pending {
+    fn finish(mut self, linked: bool) -> Result<Plan> {
+        if !self.plan.is_empty() {
             if !self.module.is_livepatch() {
-                self.refuse(Error::NotLivepatch);
+                self.refuse(
+                    "no livepatch= in .modinfo, so the kernel would not apply the relocations; \
+                     add livepatch=Y",
+                );
             }
             if self.module.is_signed() {
-                self.refuse(Error::Signed);
+                self.refuse("signed, which any change makes invalid; sign after this step");
             }
             if linked {
-                let symbol = self.pending_symbol();
-                self.refuse(Error::LinkedBefore { symbol });
+                self.refuse("linked, though not all of it; build the module again");
             }
         }
-        self.plan.report.state = match (pending, self.symbols.is_empty()) {
-            (true, _) => State::ToMake,
-            (false, false) => State::Made,
-            (false, true) => State::None,
-        };
-        if self.errors.is_empty() {
-            Ok(self.plan)
-        } else {
-            Err(Errors(self.errors))
-        }
+        ensure!(self.errors.is_empty(), "{}", self.errors.join("\n"));
+        Ok(self.plan)
     }
 }

@@ -7,19 +7,19 @@
 //! what moves, one object after the other, and the new section headers point into the same bytes.
 //! New are the section names and the section header table, at the end of the file.
 
+use anyhow::{bail, Error, Result};
 use object::elf;
 use object::pod::{self, Pod};
 use object::{LittleEndian as LE, U16, U32, U64};
 
-use crate::elf::{Module, Rela, Section, Symbol, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH};
-use crate::error::Error;
+use crate::elf::{damaged, Module, Rela, Section, Symbol, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH};
 use crate::plan::Plan;
 
 /// `Elf64_Rela` and `Elf64_Shdr` have 64-bit fields.
 const ALIGN: usize = 8;
 
 /// Makes a linked module of a module and the plan for it.
-pub fn apply(module: &Module<'_>, plan: &Plan) -> Result<Vec<u8>, Error> {
+pub fn apply(module: &Module<'_>, plan: &Plan) -> Result<Vec<u8>> {
     let header = module.header();
     let mut headers = module.headers().to_vec();
     let strings = usize::from(header.e_shstrndx.get(LE).0);
@@ -39,8 +39,8 @@ pub fn apply(module: &Module<'_>, plan: &Plan) -> Result<Vec<u8>, Error> {
         let kept = size_of_val(&split.keep[..]) as u64;
         headers[split.section].sh_size.set(LE, kept);
         for (object, relas) in &split.moved {
-            let name = add_name(&mut names, object, &split.target_name)?;
-            headers.push(klp_section(module, split.target, name, at, relas)?);
+            let name = add_name(&mut names, object, &split.target_name);
+            headers.push(klp_section(module, split.target, name, at, relas));
             at = put(&mut out, at, relas)?;
         }
     }
@@ -50,10 +50,10 @@ pub fn apply(module: &Module<'_>, plan: &Plan) -> Result<Vec<u8>, Error> {
     out.extend_from_slice(&names);
     out.resize(out.len().next_multiple_of(ALIGN), 0);
 
-    let count = u16::try_from(headers.len()).map_err(|_| Error::TooManySections)?;
-    if count >= elf::SHN_LORESERVE {
-        return Err(Error::TooManySections);
+    if headers.len() >= usize::from(elf::SHN_LORESERVE) {
+        bail!("too many sections; merge .text.* and .data.* in the linker script");
     }
+    let count = headers.len() as u16;
     let table = out.len() as u64;
     let header: &mut elf::FileHeader64<LE> = at_mut(&mut out, 0)?;
     header.e_shoff = U64::new(LE, table);
@@ -93,30 +93,29 @@ fn klp_section(
     name: u32,
     at: usize,
     relas: &[Rela],
-) -> Result<Section, Error> {
-    let index = |index: usize| u32::try_from(index).map_err(|_| Error::TooManySections);
+) -> Section {
     let flags = elf::SHF_ALLOC | elf::SHF_INFO_LINK | SHF_RELA_LIVEPATCH;
-    Ok(Section {
+    Section {
         sh_name: U32::new(LE, name),
         sh_type: U32::new(LE, elf::SHT_RELA),
         sh_flags: U64::new(LE, flags),
         sh_addr: U64::new(LE, 0),
         sh_offset: U64::new(LE, at as u64),
         sh_size: U64::new(LE, size_of_val(relas) as u64),
-        sh_link: U32::new(LE, index(module.symbol_section())?),
-        sh_info: U32::new(LE, index(target)?),
+        sh_link: U32::new(LE, module.symbol_section() as u32),
+        sh_info: U32::new(LE, target as u32),
         sh_addralign: U64::new(LE, ALIGN as u64),
         sh_entsize: U64::new(LE, size_of::<Rela>() as u64),
-    })
+    }
 }
 
 /// Appends `.klp.rela.OBJECT.SECTION` to the section names; the answer is where.
-fn add_name(names: &mut Vec<u8>, object: &str, section: &[u8]) -> Result<u32, Error> {
-    let at = u32::try_from(names.len()).map_err(|_| Error::TooManySections)?;
+fn add_name(names: &mut Vec<u8>, object: &str, section: &[u8]) -> u32 {
+    let at = names.len() as u32;
     names.extend_from_slice(format!(".klp.rela.{object}.").as_bytes());
     names.extend_from_slice(section);
     names.push(0);
-    Ok(at)
+    at
 }
 
 fn offset(section: &Section) -> usize {
@@ -124,10 +123,10 @@ fn offset(section: &Section) -> usize {
 }
 
 fn overlap() -> Error {
-    Error::Damaged("sections overlap".into())
+    damaged("sections overlap")
 }
 
-fn at_mut<T: Pod>(out: &mut [u8], at: usize) -> Result<&mut T, Error> {
+fn at_mut<T: Pod>(out: &mut [u8], at: usize) -> Result<&mut T> {
     let bytes = out.get_mut(at..).ok_or_else(overlap)?;
     pod::from_bytes_mut(bytes)
         .map(|(value, _)| value)
@@ -135,7 +134,7 @@ fn at_mut<T: Pod>(out: &mut [u8], at: usize) -> Result<&mut T, Error> {
 }
 
 /// Puts relocations at a place in the file; the answer is the place after them.
-fn put(out: &mut [u8], at: usize, relas: &[Rela]) -> Result<usize, Error> {
+fn put(out: &mut [u8], at: usize, relas: &[Rela]) -> Result<usize> {
     let bytes = pod::bytes_of_slice(relas);
     let end = at + bytes.len();
     out.get_mut(at..end)

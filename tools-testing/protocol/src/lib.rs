@@ -13,7 +13,7 @@ mod pattern;
 mod plan;
 mod tried;
 
-pub use cost::{Cost, Server};
+pub use cost::{Beside, Contention, Cost, Crowd, Sent, Server, GROWTH};
 pub use event::{Event, Outcome, Probe, Transition};
 pub use functions::{other_functions, FUNCTIONS};
 pub use guest::{DiskPlan, GuestEvent, GuestPlan, GuestReport, GuestState, IrqLine, Round, Timer};

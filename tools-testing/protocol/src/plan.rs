@@ -139,6 +139,25 @@ pub struct ExecAction {
     pub flaws: Vec<Flaw>,
 }
 
+impl ExecAction {
+    /// A program whose output is text.
+    pub fn text(argv: Vec<String>) -> Self {
+        ExecAction {
+            argv,
+            output: Output::Text,
+            flaws: Vec::new(),
+        }
+    }
+
+    /// A program whose output is KTAP.
+    pub fn ktap(argv: Vec<String>) -> Self {
+        ExecAction {
+            output: Output::Ktap,
+            ..Self::text(argv)
+        }
+    }
+}
+
 /// A failure that a program ends with now and then whatever it is that it tests, because something
 /// that it relies on holds only mostly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

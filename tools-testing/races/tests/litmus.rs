@@ -4,46 +4,49 @@
 //! not be there, and knows nothing of the module.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
-
-/// Names of tests, and their text.
-type Tests = BTreeMap<String, String>;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn tests() -> Tests {
-    let mut tests = Tests::new();
-    for entry in fs::read_dir(root().join("tools-testing/litmus")).unwrap() {
-        let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "litmus")
-        {
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            tests.insert(name, fs::read_to_string(&path).unwrap());
-        }
-    }
-    tests
+/// Names of tests, and their text.
+fn tests() -> Vec<(String, String)> {
+    let files = fs::read_dir(root().join("tools-testing/litmus")).unwrap();
+    let named = files.filter_map(|file| {
+        let path = file.unwrap().path();
+        let name = path.file_name()?.to_str()?.strip_suffix(".litmus")?;
+        Some((name.to_owned(), fs::read_to_string(&path).unwrap()))
+    });
+    named.collect()
 }
 
 /// What the lines of the comment say that begin with `key`.
 fn said<'t>(text: &'t str, key: &str) -> Vec<&'t str> {
     let head = text.split(" *)").next().unwrap_or_default();
-    let said = head.lines().filter_map(|line| {
-        let (name, value) = line.strip_prefix(" * ")?.split_once(": ")?;
-        (name == key).then_some(value)
-    });
-    said.collect()
+    let lines = head.lines().filter_map(|line| line.strip_prefix(" * "));
+    lines.filter_map(|line| line.strip_prefix(key)).collect()
 }
 
-/// The outcome that is asked for.
-fn condition(text: &str) -> Option<&str> {
-    text.lines().find(|line| line.starts_with("exists ("))
+/// The twins that the test says it has.
+fn twins(text: &str) -> BTreeSet<String> {
+    let said = said(text, "Twin ").into_iter();
+    let names = said.filter_map(|twin| Some(twin.split_once(": ")?.0.to_owned()));
+    names.collect()
+}
+
+/// The twins that the preprocessor can make of it.
+fn made(text: &str) -> BTreeSet<String> {
+    let conditions = text.lines().filter(|line| line.starts_with("#if"));
+    let words =
+        conditions.flat_map(|line| line.split(|c: char| !(c.is_ascii_uppercase() || c == '_')));
+    let macros = words.filter(|word| !word.is_empty());
+    macros
+        .map(|word| word.to_lowercase().replace('_', "-"))
+        .collect()
 }
 
 /// Whether a text of the module's has a function.
@@ -68,56 +71,36 @@ fn unknown(model: &str, read: &impl Fn(&str) -> Option<String>) -> Option<String
     }
 }
 
-/// What is wrong with the tests, where `read` has the module's files and `table` the document.
+/// What is wrong with a test, where `read` has the module's files and `table` the document.
 fn problems(
-    tests: &Tests,
+    (name, text): &(String, String),
     read: impl Fn(&str) -> Option<String>,
     table: &str,
-) -> Vec<(String, String)> {
-    let mut problems = Vec::new();
-    for (name, text) in tests {
-        let mut problem = |what: String| problems.push((name.clone(), what));
-        if text.lines().next() != Some(&format!("C {name}")) {
-            problem("its first line has another name".to_owned());
+) -> Vec<String> {
+    let (twins, models) = (twins(text), said(text, "Models: "));
+    let mut problems: Vec<String> = models
+        .iter()
+        .filter_map(|model| unknown(model, &read))
+        .collect();
+    let mut unless = |holds: bool, what: String| {
+        if !holds {
+            problems.push(what);
         }
-        if condition(text).is_none() {
-            problem("it asks for no outcome".to_owned());
-        }
-        if !table.contains(&format!("``{name}``")) {
-            problem("testing.rst does not have it".to_owned());
-        }
-        let (results, twins) = (said(text, "Result"), said(text, "Twin of"));
-        if let &[of] = twins.as_slice() {
-            if results != ["Sometimes"] {
-                problem("it is to show that a test can fail".to_owned());
-            }
-            if !name.starts_with(&format!("{of}+")) {
-                problem(format!("its name is not that of {of} and more"));
-            }
-            match tests.get(of) {
-                Some(other) if condition(other) == condition(text) => {}
-                Some(_) => problem(format!("it asks for another outcome than {of}")),
-                None => problem(format!("there is no {of}")),
-            }
-            continue;
-        }
-        if !twins.is_empty() {
-            problem("it is a twin of several".to_owned());
-        }
-        if results != ["Never"] {
-            problem("its result is not `Never`".to_owned());
-        }
-        let twin = |text: &String| said(text, "Twin of") == [name.as_str()];
-        if !tests.values().any(twin) {
-            problem("it has no twin".to_owned());
-        }
-        let models = said(text, "Models");
-        if models.is_empty() {
-            problem("it names nothing that it models".to_owned());
-        }
-        for why in models.into_iter().filter_map(|model| unknown(model, &read)) {
-            problem(why);
-        }
+    };
+    let is_named = text.lines().next() == Some(&format!("C {name}"));
+    unless(is_named, "its first line has another name".into());
+    let asks = text.lines().any(|line| line.starts_with("exists ("));
+    unless(asks, "it asks for no outcome".into());
+    unless(!twins.is_empty(), "it has no twin".into());
+    unless(
+        twins == made(text),
+        "it has other twins than it says".into(),
+    );
+    unless(!models.is_empty(), "it names nothing that it models".into());
+    let named = twins.iter().map(|twin| format!("{name}+{twin}"));
+    for name in named.chain([name.clone()]) {
+        let known = table.contains(&format!("``{name}``"));
+        unless(known, format!("testing.rst does not have {name}"));
     }
     problems
 }
@@ -129,51 +112,29 @@ fn read(file: &str) -> Option<String> {
 #[test]
 fn each_has_a_result_a_twin_and_what_it_models() {
     let tests = tests();
-    assert!(tests.len() >= 40, "there are {}", tests.len());
+    assert!(tests.len() >= 30, "there are {}", tests.len());
     let table = read("Documentation/testing.rst").unwrap();
-    let problems = problems(&tests, read, &table);
-    assert!(problems.is_empty(), "{problems:#?}");
-}
-
-const GOOD: &str =
-    "C a\n\n(*\n * Result: Never\n *\n * Models: rust/x.rs f()\n *)\n\nexists (x=0)\n";
-const TWIN: &str = "C a+b\n\n(*\n * Result: Sometimes\n *\n * Twin of: a\n *)\n\nexists (x=0)\n";
-
-/// What is found where a text of the one or the other is another one.
-fn found(from: &str, to: &str) -> Vec<String> {
-    let tests = [("a", GOOD), ("a+b", TWIN)].map(|(name, text)| {
-        let changed = text.replace(from, to);
-        (name.to_owned(), changed)
-    });
-    let read = |file: &str| (file == "rust/x.rs").then(|| "fn f() {}".to_owned());
-    let problems = problems(&Tests::from(tests), read, "``a`` ``a+b``");
-    problems.into_iter().map(|(_, what)| what).collect()
+    for test in tests {
+        let problems = problems(&test, read, &table);
+        assert!(problems.is_empty(), "{}: {problems:#?}", test.0);
+    }
 }
 
 #[test]
 fn each_mistake_is_found() {
-    assert_eq!(found("nothing", ""), [""; 0]);
+    const GOOD: &str =
+        "C a\n\n(*\n * Models: rust/x.rs f()\n *\n * Twin b-c: So.\n *)\n\n#ifdef B_C\nexists (x=0)\n";
+    let found = |from: &str, to: &str, table: &str| {
+        let read = |file: &str| (file == "rust/x.rs").then(|| "fn f<H>() {}".to_owned());
+        problems(&("a".to_owned(), GOOD.replace(from, to)), read, table)
+    };
+    const TABLE: &str = "``a`` ``a+b-c``";
+    assert_eq!(found("nothing", "", TABLE), [""; 0]);
     for (from, to, what) in [
         ("C a\n", "C b\n", "its first line has another name"),
         ("exists", "forall", "it asks for no outcome"),
-        (
-            "Result: Never",
-            "Result: Sometimes",
-            "its result is not `Never`",
-        ),
-        (" * Result: Never\n", "", "its result is not `Never`"),
-        (
-            "Result: Sometimes",
-            "Result: Never",
-            "it is to show that a test can fail",
-        ),
-        ("Twin of: a", "Twin of: c", "it has no twin"),
-        ("Twin of: a", "Twin of: c", "there is no c"),
-        (
-            "Twin of: a\n *)\n\nexists (x=0)",
-            "Twin of: a\n *)\n\nexists (x=1)",
-            "it asks for another outcome than a",
-        ),
+        (" * Twin b-c: So.\n", "", "it has no twin"),
+        ("B_C", "B", "it has other twins than it says"),
         (
             " * Models: rust/x.rs f()\n",
             "",
@@ -187,11 +148,8 @@ fn each_mistake_is_found() {
             "`f()` is no file of rust/ and function",
         ),
     ] {
-        let found = found(from, to);
+        let found = found(from, to, TABLE);
         assert!(found.iter().any(|found| found == what), "{what}: {found:?}");
     }
-    let tests = Tests::from([("a".to_owned(), GOOD.to_owned())]);
-    let alone = problems(&tests, |_| Some("fn f<H>()".to_owned()), "");
-    let alone: Vec<_> = alone.iter().map(|(_, what)| what.as_str()).collect();
-    assert_eq!(alone, ["testing.rst does not have it", "it has no twin"]);
+    assert_eq!(found("", "", "``a``"), ["testing.rst does not have a+b-c"]);
 }

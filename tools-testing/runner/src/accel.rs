@@ -33,6 +33,8 @@ pub enum Accel {
     Tcg,
     /// The same of one processor, whose time stamp counter counts its instructions.
     Counted,
+    /// The same of several, which run at once, as far as this machine has as many.
+    Parallel,
 }
 
 impl fmt::Display for Accel {
@@ -41,6 +43,7 @@ impl fmt::Display for Accel {
             Accel::Kvm => "KVM",
             Accel::Tcg => "emulation",
             Accel::Counted => "emulation that counts instructions",
+            Accel::Parallel => "emulation whose processors run at once",
         })
     }
 }
@@ -51,6 +54,7 @@ impl Accel {
         match self {
             Accel::Kvm => &["-accel", "kvm", "-cpu", "host"],
             Accel::Tcg => &["-accel", "tcg,thread=single", "-cpu", "max"],
+            Accel::Parallel => &["-accel", "tcg,thread=multi", "-cpu", "max"],
             Accel::Counted => &[
                 "-accel",
                 "tcg,thread=single",
@@ -107,7 +111,7 @@ impl Engine {
     pub fn says(&self) -> &'static str {
         match self.accel {
             Accel::Kvm => "KVM, on this machine's own processors",
-            Accel::Tcg | Accel::Counted => {
+            Accel::Tcg | Accel::Counted | Accel::Parallel => {
                 "emulation, in which processors take turns: what needs two at the same instant does \
                  not happen"
             }
@@ -119,8 +123,10 @@ impl Engine {
     /// waits for a processor between two looks at the clock.
     pub fn append(&self, accel: Accel) -> String {
         match (accel, self.tsc_khz) {
-            (Accel::Tcg, Some(khz)) => format!("tsc_early_khz={khz} tsc=reliable"),
-            (Accel::Tcg, None) => "tsc=reliable".to_owned(),
+            (Accel::Tcg | Accel::Parallel, Some(khz)) => {
+                format!("tsc_early_khz={khz} tsc=reliable")
+            }
+            (Accel::Tcg | Accel::Parallel, None) => "tsc=reliable".to_owned(),
             (Accel::Counted, _) => "tsc_early_khz=1000000 tsc=reliable".to_owned(),
             (Accel::Kvm, _) => String::new(),
         }
@@ -129,7 +135,7 @@ impl Engine {
     /// The QEMU to start.
     pub fn program(&self, accel: Accel) -> &Path {
         match (accel, &self.emulator) {
-            (Accel::Tcg | Accel::Counted, Some(copy)) => copy,
+            (Accel::Tcg | Accel::Counted | Accel::Parallel, Some(copy)) => copy,
             _ => Path::new(QEMU),
         }
     }

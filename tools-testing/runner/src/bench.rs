@@ -5,24 +5,32 @@ mod compare;
 mod document;
 mod plot;
 mod results;
+mod tables;
 
 use crate::accel::{Accel, Engine};
 use crate::boot::{self, Boot};
 use crate::build_steps;
-use crate::cli::{Bench, Common};
+use crate::cli::{self, Common};
 use crate::parts::{pack, Parts};
 use crate::paths::Paths;
 use crate::progress::Screen;
 use anyhow::{bail, Context, Result};
-use protocol::{Action, Cost, Event, Outcome, Step};
+use protocol::{Action, Contention, Cost, Event, Outcome, Step};
 use results::Results;
+use serde::de::DeserializeOwned;
 use std::fs;
+use std::path::PathBuf;
+use tables::Table;
 
-/// Seconds that all of a run may take.
+/// Seconds that all of a run may take, and all that is counted of many senders.
 const RUN_LIMIT_S: u64 = 180;
+const CONTENTION_LIMIT_S: u64 = 600;
+
+/// Processors of the machine in which many send at once.
+const PROCESSORS: u32 = 4;
 
 /// Measures, and tells, keeps and compares what came of it; whether nothing has become slower.
-pub fn run(common: &Common, options: &Bench) -> Result<bool> {
+pub fn run(common: &Common, options: &cli::Bench) -> Result<bool> {
     let screen = Screen::new();
     let paths = Paths::new(common)?;
     // Before it takes minutes to find out.
@@ -33,70 +41,49 @@ pub fn run(common: &Common, options: &Bench) -> Result<bool> {
     step.done("");
 
     let engine = Engine::choose(common.accel)?;
-    let accel = match engine.accel {
-        Accel::Kvm => Accel::Kvm,
-        Accel::Tcg | Accel::Counted => Accel::Counted,
+    let [counting, at_once] = match engine.accel {
+        Accel::Kvm => [Accel::Kvm; 2],
+        _ => [Accel::Counted, Accel::Parallel],
     };
-    screen.line(format!("  Measured by {accel}"));
-    let (mut initramfs, mut plan) = parts.machine()?;
+    screen.line(format!("  Measured by {counting}"));
+    let bench = Bench {
+        parts,
+        detour,
+        engine,
+        limit_s: common.timeout,
+        screen,
+    };
     let mut arguments = vec![format!("--runs={}", options.runs)];
     arguments.extend(options.paths.iter().map(|glob| format!("--paths={glob}")));
-    plan.steps = vec![Step {
-        id: "bench".into(),
-        // It sees to it.
-        side: None,
-        limit_s: RUN_LIMIT_S * u64::from(options.runs),
-        action: Action::Exec(parts.bench(&mut initramfs, &detour, &arguments)?),
-    }];
-    let mut boot = Boot {
-        name: "bench",
-        engine: &engine,
-        accel,
-        kernel: &paths.kernel,
-        append: "",
-        smp: 1,
-        memory_mib: 1024,
-        initramfs: pack(initramfs, &plan, &screen),
-        plan: &plan,
-        limit_s: common.timeout,
-        terminal: None,
-    };
-    let step = screen.step("Measuring");
-    let mut costs = Vec::new();
-    let mut said = Vec::new();
-    let ended = boot::run(&mut boot, &paths.logs, &mut |event| {
-        if let Event::Output { line } = event {
-            match protocol::from_line::<Cost>(line) {
-                Some(cost) => {
-                    step.note(format!("{} on {}", cost.path, cost.server));
-                    costs.push(cost);
-                }
-                None => said.push(line.clone()),
-            }
-        }
+    let limit_s = RUN_LIMIT_S * u64::from(options.runs);
+    let costs = bench.told("bench", counting, 1, arguments, limit_s, |cost: &Cost| {
+        format!("{} on {}", cost.path, cost.server)
     })?;
-    if let Some(fault) = ended.fault {
-        bail!("{}\nLogs: {}", fault.join("\n"), ended.logs.display());
+    let mut results = Results::new(&paths.kernel.release, counting, &options.commit, &costs);
+    if options.paths.is_none() {
+        let arguments = vec!["--contention".to_owned()];
+        let limit_s = CONTENTION_LIMIT_S;
+        results.contention = bench.told(
+            "contention",
+            at_once,
+            PROCESSORS,
+            arguments,
+            limit_s,
+            |of: &Contention| format!("{} senders on {}", of.crowd.senders, of.server),
+        )?;
     }
-    for event in &ended.events {
-        if let Event::End {
-            outcome: Outcome::Failed { reason },
-            ..
-        } = event
-        {
-            said.push(reason.clone());
-            bail!("{}\nLogs: {}", said.join("\n"), ended.logs.display());
-        }
+    for table in [Table::of_paths, Table::of_growth, Table::of_contention] {
+        table(&results)
+            .lines()
+            .iter()
+            .for_each(|line| println!("{line}"));
     }
-    step.done("");
-
-    let results = Results::new(&paths.kernel.release, accel, &options.commit, &costs);
-    results.table().iter().for_each(|line| println!("{line}"));
+    results.summary().iter().for_each(|line| println!("{line}"));
     let file = paths.source.join("build/bench").join(results.file_name());
     results.write(&file)?;
     println!("Kept: {}", file.display());
     // A part of the paths, or one side, is no news for readers.
-    if options.paths.is_none() && parts.has_module() {
+    if options.paths.is_none() && bench.parts.has_module() {
         let document = paths.source.join("Documentation/performance.rst");
         let text = fs::read_to_string(&document).with_context(|| document.display().to_string())?;
         fs::write(&document, document::with(&text, &results)?)?;
@@ -113,4 +100,78 @@ pub fn run(common: &Common, options: &Bench) -> Result<bool> {
     }
     println!("{} paths are slower than in {}", slower.len(), old.commit);
     Ok(slower.is_empty())
+}
+
+/// What measures in machines.
+struct Bench<'a> {
+    parts: Parts<'a>,
+    detour: PathBuf,
+    engine: Engine,
+    limit_s: Option<u64>,
+    screen: Screen,
+}
+
+impl Bench<'_> {
+    /// Boots a machine of `smp` processors, and returns what the benchmark tells with these arguments.
+    fn told<T: DeserializeOwned>(
+        &self,
+        name: &'static str,
+        accel: Accel,
+        smp: u32,
+        arguments: Vec<String>,
+        limit_s: u64,
+        note: impl Fn(&T) -> String,
+    ) -> Result<Vec<T>> {
+        let (mut initramfs, mut plan) = self.parts.machine()?;
+        let action = self.parts.bench(&mut initramfs, &self.detour, &arguments)?;
+        plan.steps = vec![Step {
+            id: name.into(),
+            // It sees to it.
+            side: None,
+            limit_s,
+            action: Action::Exec(action),
+        }];
+        let mut boot = Boot {
+            name,
+            engine: &self.engine,
+            accel,
+            kernel: &self.parts.kernel,
+            append: "",
+            smp,
+            memory_mib: 1024,
+            initramfs: pack(initramfs, &plan, &self.screen),
+            plan: &plan,
+            limit_s: self.limit_s,
+            terminal: None,
+        };
+        let step = self.screen.step(format!("Measuring: {name}"));
+        let mut told = Vec::new();
+        let mut said = Vec::new();
+        let ended = boot::run(&mut boot, &self.parts.paths.logs, &mut |event| {
+            if let Event::Output { line } = event {
+                match protocol::from_line::<T>(line) {
+                    Some(result) => {
+                        step.note(note(&result));
+                        told.push(result);
+                    }
+                    None => said.push(line.clone()),
+                }
+            }
+        })?;
+        if let Some(fault) = ended.fault {
+            bail!("{}\nLogs: {}", fault.join("\n"), ended.logs.display());
+        }
+        for event in &ended.events {
+            if let Event::End {
+                outcome: Outcome::Failed { reason },
+                ..
+            } = event
+            {
+                said.push(reason.clone());
+                bail!("{}\nLogs: {}", said.join("\n"), ended.logs.display());
+            }
+        }
+        step.done("");
+        Ok(told)
+    }
 }

@@ -8,8 +8,8 @@ use crate::paths::Kernel;
 use crate::qemu::{shell_words, Machine};
 use crate::scratch;
 use crate::watch::{Limits, Watch};
-use anyhow::{Context, Result};
-use protocol::{Event, MachinePlan};
+use anyhow::{bail, Context, Result};
+use protocol::{Event, MachinePlan, Outcome};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
@@ -75,6 +75,23 @@ impl Ended {
         self.events
             .iter()
             .any(|event| matches!(event, Event::Up { .. }))
+    }
+
+    /// Fails where the boot did, or a step of it.
+    pub fn insist(&self) -> Result<()> {
+        let failed = self.events.iter().find_map(|event| match event {
+            Event::End {
+                id,
+                outcome: Outcome::Failed { reason },
+                ..
+            } => Some(format!("{id}: {reason}")),
+            _ => None,
+        });
+        let fault = self.fault.as_ref().map(|lines| lines.join("\n"));
+        match fault.or(failed) {
+            Some(reason) => bail!("{reason}\nLogs: {}", self.logs.display()),
+            None => Ok(()),
+        }
     }
 }
 

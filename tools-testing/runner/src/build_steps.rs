@@ -54,6 +54,18 @@ pub fn run(command: &mut Command, log: &Path, mut each: impl FnMut(&str)) -> Res
     Ok(Output { ok, lines })
 }
 
+/// What a program prints on its standard output, when it ends well.
+pub fn stdout(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .with_context(|| format!("starting {name}"))?;
+    if !output.status.success() {
+        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Copies files and directories of `from` to `to`. What is there and the same keeps its time, so that
 /// what was built of it is used again; what a directory has not any more goes.
 pub fn copy(from: &Path, parts: &[&str], to: &Path) -> Result<()> {
@@ -104,41 +116,65 @@ pub fn make(paths: &Paths, kernel: &Kernel, arguments: &[&str]) -> Command {
     command
 }
 
+/// Has `make` build a target with its objects in that directory.
+fn make_in(
+    paths: &Paths,
+    kernel: &Kernel,
+    arguments: &[&str],
+    objects: &Path,
+    each: impl FnMut(&str),
+) -> Result<()> {
+    let name = objects.file_name().unwrap_or_default().to_string_lossy();
+    let log = paths.logs.join(format!("host/{name}-build.log"));
+    let mut make = make(paths, kernel, arguments);
+    make.arg(format!("MO={}", objects.display()));
+    let output = run(&mut make, &log, each)?;
+    if !output.ok {
+        let target = arguments.join(" ");
+        bail!("make {target} failed:\n{}", output.tail(30).join("\n"));
+    }
+    Ok(())
+}
+
 /// Builds the module that makes mistakes with locks for that kernel.
 pub fn samples(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
-    let log = paths.logs.join("host/samples-build.log");
-    let objects = paths.samples_objects(kernel);
-    let argument = format!("MO={}", objects.display());
-    let output = run(
-        &mut make(paths, kernel, &["samples", &argument]),
-        &log,
-        |_| {},
-    )?;
-    if !output.ok {
-        bail!("make samples failed:\n{}", output.tail(30).join("\n"));
-    }
+    let objects = paths.objects("samples", kernel);
+    make_in(paths, kernel, &["samples"], &objects, |_| {})?;
     Ok(objects.join("kvm_xen_broken_order.ko"))
 }
 
 /// Builds the livepatch that changes nothing for that kernel.
 pub fn detour(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
-    let log = paths.logs.join("host/detour-build.log");
     let objects = paths.source.join("build/detour");
-    let argument = format!("MO={}", objects.display());
-    let output = run(
-        &mut make(paths, kernel, &["detour", &argument]),
-        &log,
-        |_| {},
-    )?;
-    if !output.ok {
-        bail!("make detour failed:\n{}", output.tail(30).join("\n"));
-    }
+    make_in(paths, kernel, &["detour"], &objects, |_| {})?;
     Ok(objects.join("kvm_xen_detour.ko"))
+}
+
+/// Builds selftests of upstream's, static, of that kernel's source; returns where they are.
+pub fn upstream(paths: &Paths, kernel: &Kernel, tests: &[&str]) -> Result<PathBuf> {
+    let log = paths.logs.join("host/upstream-build.log");
+    let objects = paths.objects("upstream", kernel);
+    fs::create_dir_all(&objects).with_context(|| objects.display().to_string())?;
+    let mut make = bare_make();
+    make.arg("-C")
+        .arg(kernel.source().join("tools/testing/selftests/kvm"))
+        // As in buildroot/kernel.sh.
+        .args(["USERLDFLAGS=-static", "LIBVFIO_O=", "LDLIBS=-ldl"])
+        .arg(format!("OUTPUT={}", objects.display()))
+        .args(tests.iter().map(|test| objects.join(test)));
+    let output = run(&mut make, &log, |_| {})?;
+    if !output.ok {
+        bail!(
+            "upstream's tests don't build:\n{}",
+            output.tail(30).join("\n")
+        );
+    }
+    Ok(objects)
 }
 
 /// Builds our module for that kernel.
 pub fn module(paths: &Paths, kernel: &Kernel, each: impl FnMut(&str)) -> Result<PathBuf> {
-    module_in(paths, kernel, &paths.module_objects(kernel), &[], each)
+    module_in(paths, kernel, &paths.objects("module", kernel), &[], each)
 }
 
 /// As [`module`], with its objects in a directory of their own, and what else is to be told `make`.
@@ -149,14 +185,7 @@ pub fn module_in(
     more: &[&str],
     each: impl FnMut(&str),
 ) -> Result<PathBuf> {
-    let name = objects.file_name().unwrap_or_default().to_string_lossy();
-    let log = paths.logs.join(format!("host/{name}-build.log"));
-    let argument = format!("MO={}", objects.display());
-    let arguments = [&["modules", &argument], more].concat();
-    let output = run(&mut make(paths, kernel, &arguments), &log, each)?;
-    if !output.ok {
-        bail!("make modules failed:\n{}", output.tail(30).join("\n"));
-    }
+    make_in(paths, kernel, &[&["modules"], more].concat(), objects, each)?;
     let module = objects.join("kvm_xen_rs.ko");
     if !module.exists() {
         bail!("make modules has not made {}", module.display());
@@ -167,28 +196,15 @@ pub fn module_in(
 /// Packs a module that was built, for Debian; returns the package.
 pub fn package(paths: &Paths, module: &Path) -> Result<PathBuf> {
     let directory = module.parent().context("a module is in a directory")?;
-    let output = Command::new(paths.workspace().join("deb/pack"))
-        .arg(module)
-        .arg(directory)
-        .output()
-        .context("starting deb/pack")?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let path = String::from_utf8_lossy(&output.stdout);
+    let mut pack = Command::new(paths.workspace().join("deb/pack"));
+    let path = stdout(pack.arg(module).arg(directory))?;
     Ok(PathBuf::from(path.trim()))
 }
 
 /// What that kernel has of what kernels differ in, by the names that the module is built with.
 pub fn differences(paths: &Paths, kernel: &Kernel) -> Result<Vec<String>> {
-    let output = Command::new(paths.source.join("rust/kernels/differences"))
-        .arg(kernel.source())
-        .output()
-        .context("starting rust/kernels/differences")?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let names = String::from_utf8_lossy(&output.stdout);
+    let mut differences = Command::new(paths.source.join("rust/kernels/differences"));
+    let names = stdout(differences.arg(kernel.source()))?;
     Ok(names.lines().map(str::to_owned).collect())
 }
 

@@ -9,7 +9,7 @@ use crate::paths::Paths;
 use crate::progress::Screen;
 use crate::{klog, narrate, summary};
 use anyhow::{bail, Result};
-use protocol::{Action, Event, Outcome, Phase, Side, Step};
+use protocol::{Action, Phase, Side, Step};
 use std::time::Instant;
 
 /// Seconds that a round may take, on average.
@@ -55,14 +55,8 @@ pub fn run(common: &Common, rounds: u32) -> Result<()> {
         terminal: None,
     };
     let ended = boot::run(&mut boot, &paths.logs, &mut |event| narrator.event(event))?;
-    if let Some(fault) = ended.fault {
-        narrator.end();
-        bail!("{}\nLogs: {}", fault.join("\n"), ended.logs.display());
-    }
-    narrator.off();
-    if let Some(reason) = failure(&ended.events) {
-        bail!("{reason}\nLogs: {}", ended.logs.display());
-    }
+    narrator.off(&ended);
+    ended.insist()?;
     let splats = klog::splats(&ended.kernel_log);
     if let Some(splat) = splats.iter().find(|splat| !splat.is_known_of_c()) {
         bail!("the kernel complained:\n{}", splat.lines.join("\n"));
@@ -76,14 +70,4 @@ pub fn run(common: &Common, rounds: u32) -> Result<()> {
         ended.logs.display()
     ));
     Ok(())
-}
-
-fn failure(events: &[Event]) -> Option<String> {
-    events.iter().find_map(|event| match event {
-        Event::End {
-            outcome: Outcome::Failed { reason },
-            ..
-        } => Some(reason.clone()),
-        _ => None,
-    })
 }

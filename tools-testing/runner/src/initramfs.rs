@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a machine boots into: init, its plan, and the files that the plan names.
 
+use crate::build_steps::stdout;
 use crate::cpio::Archive;
 use crate::modules::{name_of, Modules};
 use crate::scratch;
@@ -129,17 +130,8 @@ impl Initramfs {
 
 /// What the dynamic linker would load for a program, and itself.
 fn libraries(program: &str) -> Result<Vec<PathBuf>> {
-    let output = Command::new("ldd")
-        .arg(program)
-        .output()
-        .context("starting ldd")?;
-    if !output.status.success() {
-        bail!(
-            "ldd {program}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    parse_ldd(&String::from_utf8_lossy(&output.stdout))
+    stdout(Command::new("ldd").arg(program))
+        .and_then(|text| parse_ldd(&text))
         .with_context(|| format!("what {program} is linked to"))
 }
 

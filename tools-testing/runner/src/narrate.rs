@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Telling a person what happens in the machine, step by step, as its events come.
 
+use crate::boot::Ended;
 use crate::progress::{Screen, Step};
 use crate::table::number;
 use protocol::{Event, GuestEvent, Outcome, Side, Transition};
@@ -51,23 +52,25 @@ impl<'a> Narrator<'a> {
             )),
             Event::End { outcome, .. } => match outcome {
                 Outcome::Ok | Outcome::Skip { .. } => self.done(""),
-                Outcome::Failed { .. } => self.end(),
+                Outcome::Failed { .. } => self.failed(),
             },
             Event::Done => self.begin("powering off"),
             _ => {}
         }
     }
 
-    /// Nothing more will come. What is not done by now has failed.
-    pub fn end(&mut self) {
-        if let Some(step) = self.step.take() {
-            step.failed();
+    /// The machine is off. What is not done by now has failed, where it should not be.
+    pub fn off(&mut self, ended: &Ended) {
+        match ended.fault {
+            Some(_) => self.failed(),
+            None => self.done(""),
         }
     }
 
-    /// The machine is off, as it should be.
-    pub fn off(&mut self) {
-        self.done("");
+    fn failed(&mut self) {
+        if let Some(step) = self.step.take() {
+            step.failed();
+        }
     }
 
     fn guest(&mut self, said: &GuestEvent) {
@@ -102,7 +105,8 @@ impl<'a> Narrator<'a> {
         self.step = Some(self.screen.step(text));
     }
 
-    fn done(&mut self, detail: &str) {
+    /// The step that goes on is done.
+    pub fn done(&mut self, detail: &str) {
         if let Some(step) = self.step.take() {
             step.done(detail);
         }

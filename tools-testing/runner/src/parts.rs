@@ -12,8 +12,8 @@ use crate::terminal;
 use crate::upstream;
 use anyhow::{Context, Error, Result};
 use protocol::{
-    DiskPlan, ExecAction, GuestAction, GuestPlan, MachinePlan, MigrateAction, Output, Phase, Plan,
-    Seen, ShellAction, Side,
+    DiskPlan, ExecAction, GuestAction, GuestPlan, MachinePlan, MigrateAction, Phase, Plan, Seen,
+    ShellAction, Side,
 };
 use std::collections::HashMap;
 use std::fs;
@@ -207,9 +207,8 @@ impl<'a> Parts<'a> {
         };
         initramfs.file(&path, &upstream)?;
         Ok(ExecAction {
-            argv: vec![path],
-            output: Output::Text,
             flaws: upstream::flaws(),
+            ..ExecAction::text(vec![path])
         })
     }
 
@@ -220,18 +219,20 @@ impl<'a> Parts<'a> {
         flags: &[&str],
         cases: &[String],
     ) -> Result<ExecAction> {
-        let path = "/tests/kvm-xen-selftests".to_owned();
-        initramfs.stripped(&path, self.program("kvm-xen-selftests")?)?;
+        let path = self.add(initramfs, "kvm-xen-selftests")?;
         let limit = CASE_LIMIT_S * self.kernel.patience();
-        Ok(ExecAction {
-            argv: [path, format!("--timeout={limit}"), self.kernel_has()]
-                .into_iter()
-                .chain(flags.iter().map(|&flag| flag.to_owned()))
-                .chain(cases.iter().map(|case| exactly(case)))
-                .collect(),
-            output: Output::Ktap,
-            flaws: Vec::new(),
-        })
+        let argv = [path, format!("--timeout={limit}"), self.kernel_has()]
+            .into_iter()
+            .chain(flags.iter().map(|&flag| flag.to_owned()))
+            .chain(cases.iter().map(|case| exactly(case)));
+        Ok(ExecAction::ktap(argv.collect()))
+    }
+
+    /// Adds a program of the workspace to a machine; returns where it is there.
+    fn add(&self, initramfs: &mut Initramfs, name: &str) -> Result<String> {
+        let path = format!("/tests/{name}");
+        initramfs.stripped(&path, self.program(name)?)?;
+        Ok(path)
     }
 
     /// What tells our tests which kernel's ABI to expect.
@@ -254,17 +255,13 @@ impl<'a> Parts<'a> {
         initramfs.file(PACKAGE, &package)?;
         let script = self.paths.workspace().join("deb/try");
         initramfs.file(TRY_PACKAGE, &script)?;
-        Ok(ExecAction {
-            argv: ["/bin/sh", TRY_PACKAGE, PACKAGE].map(str::to_owned).into(),
-            output: Output::Text,
-            flaws: Vec::new(),
-        })
+        let argv = ["/bin/sh", TRY_PACKAGE, PACKAGE].map(str::to_owned);
+        Ok(ExecAction::text(argv.into()))
     }
 
     /// Random sequences on C and on Rust, to run in the machine.
     pub fn fuzz(&self, initramfs: &mut Initramfs, sequences: Option<u32>) -> Result<ExecAction> {
-        let path = "/tests/kvm-xen-fuzz".to_owned();
-        initramfs.stripped(&path, self.program("kvm-xen-fuzz")?)?;
+        let path = self.add(initramfs, "kvm-xen-fuzz")?;
         let mut argv = vec![path, format!("--module={MODULE}")];
         argv.push(self.kernel_has());
         argv.push(format!("--seed={}", self.random.seed));
@@ -273,49 +270,27 @@ impl<'a> Parts<'a> {
         argv.extend(self.kernel.is_rt().then(|| "--under-rt".to_owned()));
         let minutes = self.random.minutes;
         argv.extend(minutes.map(|minutes| format!("--minutes={minutes}")));
-        Ok(ExecAction {
-            argv,
-            output: Output::Ktap,
-            flaws: Vec::new(),
-        })
+        Ok(ExecAction::ktap(argv))
     }
 
     /// Storms of events, to run in the machine.
     pub fn storm(&self, initramfs: &mut Initramfs, arguments: &[String]) -> Result<ExecAction> {
-        let path = "/tests/kvm-xen-storm".to_owned();
-        initramfs.stripped(&path, self.program("kvm-xen-storm")?)?;
-        Ok(ExecAction {
-            argv: [&[path], arguments].concat(),
-            output: Output::Ktap,
-            flaws: Vec::new(),
-        })
+        let path = self.add(initramfs, "kvm-xen-storm")?;
+        Ok(ExecAction::ktap([&[path], arguments].concat()))
     }
 
     /// The small VMM of samples/, to run in the machine.
     pub fn hello(&self, initramfs: &mut Initramfs) -> Result<ExecAction> {
-        let path = "/tests/hello-xen".to_owned();
-        initramfs.stripped(&path, self.program("hello-xen")?)?;
-        Ok(ExecAction {
-            argv: vec![path],
-            output: Output::Text,
-            flaws: Vec::new(),
-        })
+        Ok(ExecAction::text(vec![self.add(initramfs, "hello-xen")?]))
     }
 
     /// The test of kvm-xen-top, to run in the machine.
     pub fn top(&self, initramfs: &mut Initramfs, arguments: &[&str]) -> Result<ExecAction> {
-        let [top, test] = ["kvm-xen-top", "kvm-xen-top-test"];
-        let path = |name: &str| format!("/tests/{name}");
-        for name in [top, test] {
-            initramfs.stripped(&path(name), self.program(name)?)?;
-        }
-        let mut argv = vec![path(test), format!("--top={}", path(top))];
+        let top = self.add(initramfs, "kvm-xen-top")?;
+        let test = self.add(initramfs, "kvm-xen-top-test")?;
+        let mut argv = vec![test, format!("--top={top}")];
         argv.extend(arguments.iter().map(|&argument| argument.to_owned()));
-        Ok(ExecAction {
-            argv,
-            output: Output::Text,
-            flaws: Vec::new(),
-        })
+        Ok(ExecAction::text(argv))
     }
 
     /// Our module as if it was built for another kvm.ko, in the machine; returns where.
@@ -335,17 +310,12 @@ impl<'a> Parts<'a> {
         detour: &Path,
         arguments: &[String],
     ) -> Result<ExecAction> {
-        let path = "/tests/kvm-xen-bench".to_owned();
-        initramfs.stripped(&path, self.program("kvm-xen-bench")?)?;
+        let path = self.add(initramfs, "kvm-xen-bench")?;
         initramfs.file(DETOUR, detour)?;
         let mut argv = vec![path, format!("--detour={DETOUR}")];
         argv.extend(self.module.as_ref().map(|_| format!("--module={MODULE}")));
         argv.extend_from_slice(arguments);
-        Ok(ExecAction {
-            argv,
-            output: Output::Text,
-            flaws: Vec::new(),
-        })
+        Ok(ExecAction::text(argv))
     }
 
     /// Where our module is in a machine.

@@ -96,16 +96,6 @@ impl Paths {
         Ok(kernels)
     }
 
-    /// Where our module for a kernel is built.
-    pub fn module_objects(&self, kernel: &Kernel) -> PathBuf {
-        self.objects("module", kernel)
-    }
-
-    /// Where the samples are built for that kernel.
-    pub fn samples_objects(&self, kernel: &Kernel) -> PathBuf {
-        self.objects("samples", kernel)
-    }
-
     /// Where something of `kind` is built for that kernel.
     pub fn objects(&self, kind: &str, kernel: &Kernel) -> PathBuf {
         let build = self.source.join("build");

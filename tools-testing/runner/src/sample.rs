@@ -7,8 +7,8 @@ use crate::cli::Common;
 use crate::parts::{pack, Parts, HELLO_LIMIT_S};
 use crate::paths::Paths;
 use crate::progress::Screen;
-use anyhow::{bail, Result};
-use protocol::{Action, Event, Outcome, Side, Step};
+use anyhow::Result;
+use protocol::{Action, Event, Side, Step};
 
 /// Runs it, and shows what it prints.
 pub fn run(common: &Common) -> Result<()> {
@@ -58,18 +58,5 @@ pub fn run(common: &Common) -> Result<()> {
         _ => {}
     })?;
     drop(booting);
-    if let Some(fault) = ended.fault {
-        bail!("{}\nLogs: {}", fault.join("\n"), ended.logs.display());
-    }
-    for event in &ended.events {
-        if let Event::End {
-            id,
-            outcome: Outcome::Failed { reason },
-            ..
-        } = event
-        {
-            bail!("{id}: {reason}\nLogs: {}", ended.logs.display());
-        }
-    }
-    Ok(())
+    ended.insist()
 }

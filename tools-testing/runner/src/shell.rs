@@ -9,8 +9,8 @@ use crate::parts::{pack, Parts};
 use crate::paths::Paths;
 use crate::progress::Screen;
 use crate::terminal::{self, Raw};
-use anyhow::{bail, Context, Result};
-use protocol::{Action, Event, Outcome, Phase, Side, Step};
+use anyhow::{Context, Result};
+use protocol::{Action, Event, Phase, Side, Step};
 use std::os::unix::net::UnixStream;
 
 const ALONE: &str = "
@@ -91,7 +91,7 @@ pub fn run(common: &Common, guest: bool) -> Result<()> {
     let ended = boot::run(&mut boot, &paths.logs, &mut |event| {
         match event {
             Event::Prompt => {
-                narrator.off();
+                narrator.done("");
                 at_prompt.begin();
             }
             Event::End { .. } => at_prompt.end(),
@@ -102,21 +102,8 @@ pub fn run(common: &Common, guest: bool) -> Result<()> {
         }
     })?;
     at_prompt.end();
-    if let Some(fault) = ended.fault {
-        narrator.end();
-        bail!("{}\nLogs: {}", fault.join("\n"), ended.logs.display());
-    }
-    narrator.off();
-    for event in &ended.events {
-        if let Event::End {
-            outcome: Outcome::Failed { reason },
-            ..
-        } = event
-        {
-            bail!("{reason}\nLogs: {}", ended.logs.display());
-        }
-    }
-    Ok(())
+    narrator.off(&ended);
+    ended.insist()
 }
 
 /// The time that the person is at the prompt.

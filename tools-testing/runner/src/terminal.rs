@@ -14,15 +14,8 @@ static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// Rows and columns of the terminal that we are at.
 pub fn size() -> Option<(u16, u16)> {
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: TIOCGWINSZ writes a winsize to its argument, which is one, and nothing else.
-    let ret = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
-    (ret == 0 && size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
+    let (rows, columns) = console::Term::stdout().size_checked()?;
+    (rows > 0 && columns > 0).then_some((rows, columns))
 }
 
 /// Fails where nobody could type.

@@ -27,7 +27,7 @@ impl Limits {
     pub fn of(accel: Accel, patience: u64, limit_s: Option<u64>) -> Self {
         let up = match accel {
             Accel::Kvm => 30,
-            Accel::Tcg | Accel::Counted => 120,
+            Accel::Tcg | Accel::Counted | Accel::Parallel => 120,
         };
         Limits {
             up: Duration::from_secs(up * patience),
@@ -135,7 +135,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::{Action, ExecAction, Output, Step};
+    use protocol::{Action, ExecAction, Step};
 
     fn plan() -> MachinePlan {
         MachinePlan {
@@ -143,11 +143,7 @@ mod tests {
                 id: "upstream/c/test".into(),
                 side: None,
                 limit_s: 7,
-                action: Action::Exec(ExecAction {
-                    argv: vec!["/test".into()],
-                    output: Output::Text,
-                    flaws: Vec::new(),
-                }),
+                action: Action::Exec(ExecAction::text(vec!["/test".into()])),
             }],
             ..MachinePlan::default()
         }

@@ -2,13 +2,23 @@
 //! The same as the mistakes are about, done by kvm_xen_rs: lockdep has nothing to report.
 
 use std::fs;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
+use kvm_bindings::KVM_XEN_VCPU_ATTR_TYPE_TIMER;
+use nix::errno::Errno;
 
-use crate::guest::Vm;
-use crate::{lockdep, xen, Outcome};
+use harness::abi::hypercall::{EVENT_CHANNEL_OP, EVTCHNOP_SEND};
+use harness::abi::Abi;
+use harness::attr;
+use harness::check::{check, check_eq, check_err, eventually};
+use harness::guest_cpu::DATA;
+use harness::machine::Machine;
+use harness::outcome::Outcome as Stopped;
+use harness::port::Port;
+
+use crate::guest::{told, update_memslots};
+use crate::{lockdep, Outcome};
 
 const LIVEPATCH: &str = "/sys/kernel/livepatch/kvm_xen_rs";
 
@@ -19,9 +29,8 @@ const SENT_AGAIN: u32 = 4;
 /// The port of the timer.
 const TIMER: u32 = 5;
 
-/// How long the timer takes, longer than to set it, and how much later it may be.
+/// How long the timer takes, longer than to set it.
 const DELAY: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn run() -> Result<Outcome> {
     ensure!(
@@ -32,27 +41,7 @@ pub fn run() -> Result<Outcome> {
         return Ok(Outcome::Skipped("this kernel is without lockdep".into()));
     }
     ensure!(lockdep::is_on()?, "lockdep is off, as after any report");
-
-    let mut vm = Vm::new()?;
-    vm.update_memslots()?;
-    xen::intercept_hypercalls(vm.fd())?;
-    xen::map_shared_info(&vm)?;
-    for port in [SENT, SENT_AGAIN] {
-        xen::assign(&vm, port)?;
-    }
-
-    // `xen_lock` inside the section of KVM_RUN.
-    xen::write_hypercall_page(&mut vm)?;
-    // The path on which v5.19 took `kvm->lock`, with the page in place, and not.
-    xen::send(&mut vm, SENT)?;
-    vm.update_memslots()?;
-    xen::send(&mut vm, SENT_AGAIN)?;
-    fire_timer(&vm)?;
-    // A grace period for what `xen_lock` protects.
-    xen::reset(&vm)?;
-    ensure!(!xen::deassign(&vm, SENT)?, "a port is there after a reset");
-    drop(vm);
-
+    drive().map_err(told)?;
     ensure!(
         lockdep::is_on()?,
         "lockdep reports kvm_xen_rs: see the kernel log"
@@ -63,17 +52,47 @@ pub fn run() -> Result<Outcome> {
     ))
 }
 
-/// Has the timer fire in a hard interrupt.
-fn fire_timer(vm: &Vm) -> Result<()> {
-    let now = vm.fd().get_clock()?.clock;
-    xen::set_timer(vm, TIMER, now + DELAY.as_nanos() as u64)?;
-    ensure!(!xen::is_pending(vm, TIMER)?, "the timer fires at once");
-    let start = Instant::now();
-    while !xen::is_pending(vm, TIMER)? {
-        ensure!(start.elapsed() < PATIENCE, "the timer does not fire");
-        sleep(DELAY / 10);
+/// Has kvm_xen_rs take the locks.
+fn drive() -> Stopped {
+    let mut machine = Machine::new(Abi::Bits64)?;
+    update_memslots(&machine.vm, &machine.area)?;
+    for port in [SENT, SENT_AGAIN] {
+        machine.vm.assign(Port::ipi(port, 0))?;
     }
-    Ok(())
+    // `xen_lock` inside the section of KVM_RUN.
+    machine.boot_with_hypercalls(0)?;
+    // The path on which v5.19 took `kvm->lock`, with the page in place, and not.
+    send(&mut machine, SENT)?;
+    update_memslots(&machine.vm, &machine.area)?;
+    send(&mut machine, SENT_AGAIN)?;
+    fire_timer(&machine)?;
+    // A grace period for what `xen_lock` protects.
+    machine.vm.reset_ports()?;
+    check_err(
+        "a port after a reset",
+        machine.vm.deassign(SENT),
+        Errno::ENOENT,
+    )
+}
+
+/// Has the guest send an event.
+fn send(machine: &mut Machine, port: u32) -> Stopped {
+    machine.ram.write(DATA, &port.to_le_bytes())?;
+    let result = machine.vcpus[0].call(EVENT_CHANNEL_OP, &[EVTCHNOP_SEND, DATA])?;
+    check_eq("result of EVTCHNOP_send", result, 0)?;
+    check(
+        "the port to be pending",
+        machine.shared_info().pending(port),
+    )
+}
+
+/// Has the timer fire in a hard interrupt.
+fn fire_timer(machine: &Machine) -> Stopped {
+    let due = machine.vm.fd.get_clock()?.clock + DELAY.as_nanos() as u64;
+    machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, attr::timer(TIMER, due))?;
+    let pending = || machine.shared_info().pending(TIMER);
+    check("a timer that does not fire at once", !pending())?;
+    eventually("the timer", pending)
 }
 
 /// A file of the livepatch that is 0 or 1.

@@ -41,7 +41,7 @@ impl Device {
     pub fn commit(&self, mistake: Mistake, on: &Bare) -> Result<()> {
         let mut tries = 0;
         loop {
-            match self.request(mistake.request(), on.vm.as_raw_fd()) {
+            match self.request(mistake.request(), on.vm.fd.as_raw_fd()) {
                 // A VM that has gone may have a thread that is just about to.
                 Err(Errno::EBUSY) if tries < TRIES => {
                     tries += 1;

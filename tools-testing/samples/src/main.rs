@@ -12,12 +12,9 @@ mod control;
 mod device;
 mod expected;
 mod guest;
-mod klog;
-mod lockdep;
 mod order;
 mod refusals;
 mod report;
-mod xen;
 
 use std::process::ExitCode;
 
@@ -26,6 +23,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::Parser;
 use nix::errno::Errno;
 
+use harness::{kernel_log as klog, lockdep};
 use livepatch::kmod;
 
 use device::Device;

@@ -5,7 +5,6 @@ use anyhow::Result;
 
 use crate::guest::{Bare, Vm};
 use crate::requests::Mistake;
-use crate::xen;
 
 /// Has KVM take the locks of a mistake in their right order, on a VM of its own that is gone
 /// afterwards.
@@ -22,11 +21,7 @@ pub fn keep(mistake: Mistake) -> Result<()> {
         // It takes `vcpu->mutex` inside `kvm->lock` for a new vCPU.
         Mistake::KvmLockInsideVcpuMutex => Bare::new().map(drop),
         // It takes `xen_lock` inside the read section of `KVM_RUN` for the hypercall page.
-        Mistake::SynchronizeUnderXenLock => {
-            let mut vm = Vm::new()?;
-            xen::intercept_hypercalls(vm.fd())?;
-            xen::write_hypercall_page(&mut vm)
-        }
+        Mistake::SynchronizeUnderXenLock => Vm::new()?.write_hypercall_page(),
         // This is no matter of order.
         Mistake::GpcLockBlockingInTimer => Ok(()),
     }

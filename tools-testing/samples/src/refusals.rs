@@ -13,14 +13,14 @@ use nix::unistd::{fork, ForkResult};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::device::Device;
-use crate::guest::{self, Bare, Vm};
+use crate::guest::{told, Bare, Vm};
 use crate::requests::{Mistake, GROUP};
 use crate::{lockdep, Outcome};
 
 pub fn run() -> Result<Outcome> {
     let device = Device::open()?;
     let bare = Bare::new()?;
-    let vm = bare.vm.as_raw_fd();
+    let vm = bare.vm.fd.as_raw_fd();
     let request = Mistake::SlotsLockInsideSrcu.request();
 
     let unknown = device.request((GROUP << 8) | 0xff, vm);
@@ -35,18 +35,18 @@ pub fn run() -> Result<Outcome> {
     for (what, fd) in [
         ("the device itself", device.0.as_raw_fd()),
         ("/dev/kvm", kvm.as_raw_fd()),
-        ("a vCPU", bare.vcpu.as_raw_fd()),
+        ("a vCPU", bare.vcpu.fd.as_raw_fd()),
     ] {
         refused(what, device.request(request, fd), Errno::EINVAL)?;
     }
 
-    let empty = guest::kvm()?.create_vm()?;
+    let empty = harness::vm::Vm::without_irqchip().map_err(told)?;
     for mistake in [
         Mistake::KvmLockInsideSrcu,
         Mistake::KvmLockInsideVcpuMutex,
         Mistake::GpcLockBlockingInTimer,
     ] {
-        let result = device.request(mistake.request(), empty.as_raw_fd());
+        let result = device.request(mistake.request(), empty.fd.as_raw_fd());
         refused("a VM without a vCPU", result, Errno::ENXIO)?;
     }
 
@@ -54,8 +54,8 @@ pub fn run() -> Result<Outcome> {
     refused("the VM of another process", result, Errno::EIO)?;
     let eventfd = EventFd::new(EFD_NONBLOCK)?;
     let with_irqfd = Vm::new()?;
-    with_irqfd.fd().register_irqfd(&eventfd, 0)?;
-    let result = device.request(request, with_irqfd.fd().as_raw_fd());
+    with_irqfd.vm.fd.register_irqfd(&eventfd, 0)?;
+    let result = device.request(request, with_irqfd.vm.fd.as_raw_fd());
     refused("a VM that an eventfd leads to", result, Errno::EBUSY)?;
     // After this there may still be a rest of the thread.
     let result = beside_thread(|| device.request(request, vm));

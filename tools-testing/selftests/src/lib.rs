@@ -4,6 +4,5 @@
 
 pub mod case;
 pub mod cases;
-pub mod kernel_log;
 pub mod obstacle;
 pub mod side;

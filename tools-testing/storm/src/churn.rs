@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use vm_memory::MmapRegion;
 
 use crate::account;
+use crate::host;
 use crate::pages::PAGES;
 use crate::plan;
 use crate::watch::{Beat, PATIENCE};
@@ -36,6 +37,8 @@ pub struct Churn {
     pub copy_on_write: bool,
     pub long_mode: bool,
     pub ports: bool,
+    /// A processor of the host.
+    pub host_cpu: bool,
     /// How many times longer than usual it waits from one change to the next.
     pub slower: u64,
 }
@@ -48,7 +51,14 @@ impl Churn {
         copy_on_write: false,
         long_mode: false,
         ports: false,
+        host_cpu: false,
         slower: 0,
+    };
+    /// Of a processor of the host.
+    pub const HOST_CPU: Self = Self {
+        memslots: false,
+        host_cpu: true,
+        ..Self::MEMSLOTS
     };
     /// Of pages.
     pub const PAGES: Self = Self {
@@ -79,6 +89,9 @@ impl Churn {
         }
         if self.ports {
             add("ports", 1000, ports(world.plan.eventfd))?;
+        }
+        if self.host_cpu {
+            add("host CPU", 50_000, host::cpu())?;
         }
         Ok(threads)
     }

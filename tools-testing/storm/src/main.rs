@@ -15,6 +15,7 @@ mod book;
 mod churn;
 mod destroy;
 mod guest_code;
+mod host;
 mod line;
 mod memory;
 mod pages;
@@ -76,13 +77,20 @@ pub struct Only {
 }
 
 impl Only {
-    /// Those that are chosen: all, if none is.
+    /// Those that are chosen: if none is, all that leave the host as it is.
     pub fn storms(&self) -> Vec<&'static Storm> {
         let is_chosen = |storm: &&Storm| {
             let mut only = self.only.iter();
-            self.only.is_empty() || only.any(|only| storm.name.contains(only.as_str()))
+            only.any(|only| storm.name.contains(only.as_str()))
         };
-        STORMS.iter().filter(is_chosen).collect()
+        match self.only.is_empty() {
+            true => STORMS.iter().collect(),
+            false => STORMS
+                .iter()
+                .chain(host::STORMS)
+                .filter(is_chosen)
+                .collect(),
+        }
     }
 }
 

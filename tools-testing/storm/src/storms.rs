@@ -37,7 +37,7 @@ pub struct Storm {
     pub run: fn(&Setting) -> Outcome,
 }
 
-/// All storms, simple ones first.
+/// All storms of guests alone, simple ones first.
 pub const STORMS: &[Storm] = &[
     Storm {
         name: "senders",
@@ -234,7 +234,7 @@ fn ring(world: &Arc<World>, _: &mut Rng) -> Outcome<Vec<JoinHandle<()>>> {
 }
 
 /// A storm with the usual senders.
-fn blow(plan: Plan, setting: &Setting, churn: Churn) -> Outcome {
+pub fn blow(plan: Plan, setting: &Setting, churn: Churn) -> Outcome {
     let mut rng = Rng::with_seed(setting.seed);
     let world = World::new(plan, Book::new()?)?;
     let churn = churn.start(&world, &mut rng)?;

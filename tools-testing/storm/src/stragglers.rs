@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use harness::abi::sched::{SCHEDOP_POLL, SCHED_OP};
 use harness::abi::Abi;
-use harness::attr::Payload;
+use harness::attr;
 use harness::check::check_eq;
 use harness::child::step;
 use harness::detached::Detached;
@@ -18,7 +18,6 @@ use harness::machine::Machine;
 use harness::outcome::{fail, Outcome};
 use harness::poll::{polling_guest, ASLEEP, AWAKE, POLL};
 use harness::vcpu::{Exit, Vcpu};
-use harness::vm::PRIORITY;
 use kvm_bindings::{kvm_regs, KVM_XEN_VCPU_ATTR_TYPE_TIMER};
 use nix::errno::Errno;
 
@@ -153,10 +152,8 @@ impl Guest {
 
 /// Sets the timer of the last vCPU.
 fn set_timer(machine: &Machine, ahead: Duration) -> Outcome {
-    let mut payload = Payload::default();
-    payload[0] = u64::from(HALTED) | (u64::from(PRIORITY) << 32);
-    payload[1] = machine.vm.fd.get_clock()?.clock + ahead.as_nanos() as u64;
-    Ok(machine.vcpus[2].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, payload)?)
+    let due = machine.vm.fd.get_clock()?.clock + ahead.as_nanos() as u64;
+    Ok(machine.vcpus[2].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, attr::timer(HALTED, due))?)
 }
 
 /// Has a vCPU wait for an interrupt.

@@ -98,7 +98,7 @@ pub fn run(options: &Options) -> io::Result<bool> {
         None => options.patience() * (options.times + 1),
         Some(seconds) => options.patience() * 4 + Duration::from_secs(seconds),
     };
-    let cases: [Case; 3] = [
+    let cases: [Case; 4] = [
         (
             "page-withheld",
             |options, _| withheld::run(&options.module),
@@ -111,6 +111,7 @@ pub fn run(options: &Options) -> io::Result<bool> {
             },
             options.patience() * 2 * stragglers::TIMES,
         ),
+        ("host-cpu", beside_host_cpu, options.patience() * 3),
         ("under-load", under_load, under_load_limit),
     ];
     let is_chosen = |(name, ..): &&Case| {
@@ -169,23 +170,38 @@ impl Storm {
 }
 
 fn under_load(options: &Options, seed: u64) -> Outcome {
-    let begun = Instant::now();
-    let mut rng = Rng::with_seed(seed);
-    let plan = options.plan(vec![Upcall::Vm, Upcall::Apic, Upcall::PollNowAndThen]);
     let churn = Churn {
         pages: !options.keep_pages,
         memslots: true,
         slower: 60,
         ..Churn::default()
     };
+    in_a_storm(options, seed, churn, |turn, time| match options.seconds {
+        None => turn >= options.times,
+        Some(seconds) => turn >= 3 && time > Duration::from_secs(seconds),
+    })
+}
+
+/// With a processor of the host that goes and comes back, in the transitions too.
+fn beside_host_cpu(options: &Options, seed: u64) -> Outcome {
+    in_a_storm(options, seed, Churn::HOST_CPU, |turn, _| turn >= 2)
+}
+
+/// Takes over and hands back in the middle of a storm until that `is_over`, by how often and for how
+/// long it was done.
+fn in_a_storm(
+    options: &Options,
+    seed: u64,
+    churn: Churn,
+    is_over: impl Fn(u32, Duration) -> bool,
+) -> Outcome {
+    let begun = Instant::now();
+    let mut rng = Rng::with_seed(seed);
+    let plan = options.plan(vec![Upcall::Vm, Upcall::Apic, Upcall::PollNowAndThen]);
     let storm = Storm::begin(plan, churn, &mut rng)?;
     let (mut times, mut others, mut events) = (Times::default(), 0, 0);
     for turn in 0.. {
-        let is_over = match options.seconds {
-            None => turn >= options.times,
-            Some(seconds) => turn >= 3 && begun.elapsed() > Duration::from_secs(seconds),
-        };
-        if is_over {
+        if is_over(turn, begun.elapsed()) {
             break;
         }
         let made_on_c = Storm::short(options, &mut rng)?;

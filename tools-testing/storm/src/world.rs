@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use harness::abi::runstate::Runstate;
 use harness::abi::{Abi, VcpuInfo};
-use harness::attr::Payload;
+use harness::attr;
 use harness::child::abandon;
 use harness::guest_code::HYPERCALL_PAGE;
 use harness::guest_cpu::{self, stack_top};
@@ -19,7 +19,7 @@ use harness::outcome::{fail, Outcome};
 use harness::port::Port;
 use harness::runstate;
 use harness::vcpu::{Exit, Vcpu};
-use harness::vm::{Vm, HYPERCALL_MSR, PRIORITY};
+use harness::vm::{Vm, HYPERCALL_MSR};
 use kvm_bindings::{
     kvm_enable_cap, kvm_regs, kvm_xen_hvm_config, KVM_CAP_HALT_POLL,
     KVM_XEN_HVM_CONFIG_EVTCHN_SEND, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
@@ -122,12 +122,9 @@ impl World {
         vcpu.boot(&self.vm, Abi::Bits64)?;
         vcpu.set_vcpu_info(Pages::vcpu_info(index))?;
         runstate::set_address(&vcpu, Pages::runstate(index))?;
-        let mut timer = Payload::default();
-        timer[0] = u64::from(plan::timer(index)) | (u64::from(PRIORITY) << 32);
+        let timer = attr::timer(plan::timer(index), 0);
         vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer)?;
-        let mut id = Payload::default();
-        id[0] = index as u64;
-        vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, id)?;
+        vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, attr::word(index as u64))?;
         if index == 0 {
             let exit = vcpu.wrmsr(HYPERCALL_MSR, HYPERCALL_PAGE)?;
             if exit != Exit::Done {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Hypercalls, as the guest that makes them sees it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use kvm_bindings::{
     KVM_XEN_VCPU_ATTR_TYPE_TIMER, KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID,
     KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO,
@@ -11,13 +14,15 @@ use harness::abi::hypercall::*;
 use harness::abi::sched::*;
 use harness::abi::Abi;
 use harness::attr::word;
+use harness::guest_code::HYPERCALL_PAGE;
 use harness::guest_cpu::DATA;
 use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
 use harness::memory::Area;
 use harness::outcome::Outcome;
-use harness::poll::{polling_guest, POLL};
+use harness::poll::{polling_guest, ASLEEP, POLL};
 use harness::port::Port;
-use harness::vm::PRIORITY;
+use harness::runstate;
+use harness::vm::{HYPERCALL_MSR, PRIORITY};
 
 use super::send::{Before, PORT};
 use super::Path;
@@ -25,6 +30,10 @@ use crate::guest::{measure, Call};
 use crate::sample::{Samples, MANY};
 
 const FLOOR: &str = "hypercall/xen_version";
+const MSR: &str = "hypercall/wrmsr-without-effect";
+const PREEMPTED: &str = "hypercall/preempted";
+/// What updates microcode, and does so for no guest.
+const MSR_IA32_UCODE_WRITE: u32 = 0x79;
 /// A moment of system time that is long ahead, but not so long that Xen takes it for an overflow.
 const FAR: u64 = 1 << 45;
 
@@ -39,26 +48,13 @@ fn guest() -> Outcome<Machine> {
     let time_info = Area::gpa(SPARE_PAGE, 0);
     vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO, word(time_info))?;
     // Once, for what is only done the first time.
-    measure(
-        &mut machine,
-        2,
-        &simple(XEN_VERSION, [XENVER_VERSION, 0, 0]),
-    )?;
+    let once = Call::hypercall(XEN_VERSION, [XENVER_VERSION, 0, 0]);
+    measure(&mut machine, 2, &once)?;
     Ok(machine)
 }
 
-/// A hypercall after which there is nothing to clear.
-fn simple(number: u64, params: [u64; 3]) -> Call {
-    Call {
-        number,
-        params,
-        word: None,
-        two_words: None,
-    }
-}
-
 fn call(number: u64, params: [u64; 3]) -> Outcome<Samples> {
-    measure(&mut guest()?, MANY, &simple(number, params))
+    measure(&mut guest()?, MANY, &Call::hypercall(number, params))
 }
 
 /// Where the word of the bitmap is that has the port.
@@ -67,18 +63,29 @@ fn pending_word(machine: &Machine, port: u32) -> u64 {
     Area::gpa(SHARED_INFO_PAGE, offset)
 }
 
-/// Sends through [`PORT`], which leads to `to` of vCPU `index`.
+/// Sends through a port, which leads to `to` of vCPU `index`.
 fn send(port: Port, to: u32, index: usize, before: Before) -> Outcome<Samples> {
     let mut machine = guest()?;
     machine.vm.assign(port)?;
-    machine.ram.write(DATA, &port.send_port.to_le_bytes())?;
-    before.set(&machine, index)?;
-    let mut call = simple(EVENT_CHANNEL_OP, [EVTCHNOP_SEND, DATA, 0]);
+    send_through(&mut machine, port.send_port, to, index, before)
+}
+
+/// The same with a port that is assigned already.
+pub fn send_through(
+    machine: &mut Machine,
+    port: u32,
+    to: u32,
+    index: usize,
+    before: Before,
+) -> Outcome<Samples> {
+    machine.ram.write(DATA, &port.to_le_bytes())?;
+    before.set(machine, index)?;
+    let mut call = Call::hypercall(EVENT_CHANNEL_OP, [EVTCHNOP_SEND, DATA, 0]);
     if before != Before::Pending {
-        call.word = Some(pending_word(&machine, to));
+        call.word = Some(pending_word(machine, to));
         call.two_words = Some(machine.place(index).gpa());
     }
-    measure(&mut machine, MANY, &call)
+    measure(machine, MANY, &call)
 }
 
 /// Sends through a port that leads to an eventfd.
@@ -87,22 +94,56 @@ fn send_to_eventfd() -> Outcome<Samples> {
     send(Port::eventfd(PORT, &eventfd), PORT, 0, Before::Pending)
 }
 
-/// Polls for a port that is pending.
-fn poll(ports: &[u32]) -> Outcome<Samples> {
-    let mut machine = guest()?;
-    Before::Pending.set(&machine, 0)?;
+/// Polls for ports of which [`PORT`] is pending.
+pub fn poll(machine: &mut Machine, ports: &[u32]) -> Outcome<Samples> {
+    Before::Pending.set(machine, 0)?;
     machine.write_poll(ports, 0)?;
-    measure(
-        &mut machine,
-        MANY,
-        &simple(SCHED_OP, [SCHEDOP_POLL, POLL, 0]),
-    )
+    let call = Call::hypercall(SCHED_OP, [SCHEDOP_POLL, POLL, 0]);
+    measure(machine, MANY, &call)
+}
+
+/// Writes an MSR: that of the hypercall page, or one of which KVM knows and does nothing.
+fn wrmsr(msr: u32) -> Outcome<Samples> {
+    let page = HYPERCALL_PAGE as u32;
+    measure(&mut guest()?, MANY, &Call::wrmsr(msr, page))
+}
+
+/// Sends to an eventfd that a thread waits for, which takes the processor from the vCPU at once.
+fn preempted(with_runstate: bool) -> Outcome<Samples> {
+    let mut machine = guest()?;
+    if with_runstate {
+        let place = Area::gpa(SPARE_PAGE, runstate::OFFSET);
+        runstate::set_address(&machine.vcpus[0], place)?;
+    }
+    let eventfd = EventFd::new(0)?;
+    machine.vm.assign(Port::eventfd(PORT, &eventfd))?;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            take_precedence();
+            while eventfd.read().is_ok() && !is_over.load(Ordering::SeqCst) {}
+        });
+        // It waits by then.
+        thread::sleep(ASLEEP);
+        let samples = send_through(&mut machine, PORT, PORT, 0, Before::Pending);
+        is_over.store(true, Ordering::SeqCst);
+        eventfd.write(1)?;
+        samples
+    })
+}
+
+/// Has the calling thread run whenever it can.
+fn take_precedence() {
+    let first = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the call reads the structure, and concerns this thread alone.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &first) };
+    assert_eq!(result, 0, "only root may take precedence");
 }
 
 /// Sets a timer whose event comes at once.
 fn past_timer() -> Outcome<Samples> {
     let mut machine = guest()?;
-    let mut call = simple(SET_TIMER_OP, [1, 0, 0]);
+    let mut call = Call::hypercall(SET_TIMER_OP, [1, 0, 0]);
     call.word = Some(pending_word(&machine, PORT));
     call.two_words = Some(machine.place(0).gpa());
     measure(&mut machine, MANY, &call)
@@ -113,7 +154,7 @@ fn set_singleshot_timer() -> Outcome<Samples> {
     machine
         .ram
         .write(DATA, &singleshot_timer(machine.abi, FAR))?;
-    let call = simple(VCPU_OP, [VCPUOP_SET_SINGLESHOT_TIMER, 0, DATA]);
+    let call = Call::hypercall(VCPU_OP, [VCPUOP_SET_SINGLESHOT_TIMER, 0, DATA]);
     measure(&mut machine, MANY, &call)
 }
 
@@ -146,9 +187,9 @@ pub fn paths() -> Vec<Path> {
             Before::Clear,
         ),
         above("send-eventfd", send_to_eventfd),
-        above("poll-pending", || poll(&[PORT])),
+        above("poll-pending", || poll(&mut guest()?, &[PORT])),
         above("poll-4-pending", || {
-            poll(&[PORT - 3, PORT - 2, PORT - 1, PORT])
+            poll(&mut guest()?, &[PORT - 3, PORT - 2, PORT - 1, PORT])
         }),
         above("set_timer_op", || call(SET_TIMER_OP, [FAR, 0, 0])),
         above("set_timer_op-past", past_timer),
@@ -156,6 +197,12 @@ pub fn paths() -> Vec<Path> {
         above("set_singleshot_timer", set_singleshot_timer),
         above("stop_singleshot_timer", || {
             call(VCPU_OP, [VCPUOP_STOP_SINGLESHOT_TIMER, 0, 0])
+        }),
+        Path::floor(MSR, || wrmsr(MSR_IA32_UCODE_WRITE)),
+        Path::above(MSR, "hypercall/page-written", || wrmsr(HYPERCALL_MSR)).with_entry(),
+        Path::floor(PREEMPTED, || preempted(false)),
+        Path::above(PREEMPTED, "hypercall/preempted-with-runstate", || {
+            preempted(true)
         }),
     ]
 }

@@ -16,12 +16,11 @@ use crate::sample::{Samples, MANY};
 const FLOOR: &str = "irqfd/eventfd-alone";
 const GSI: u32 = 40;
 
-/// Events of an irqfd.
-fn signal(before: Before) -> Outcome<Samples> {
-    let machine = Machine::new(Abi::Bits64)?;
-    machine.vm.set_routes(&[Route::new(GSI, PORT, 0)])?;
+/// Events of an irqfd, for a vCPU by its number.
+pub fn signal(machine: &Machine, vcpu: u32, before: Before) -> Outcome<Samples> {
+    machine.vm.set_routes(&[Route::new(GSI, PORT, vcpu)])?;
     let irqfd = machine.vm.irqfd(GSI)?;
-    let samples = Samples::of(MANY, || before.set(&machine, 0), || irqfd.signal());
+    let samples = Samples::of(MANY, || before.set(machine, 0), || irqfd.signal());
     irqfd.finish(&machine.vm)?;
     samples
 }
@@ -34,7 +33,8 @@ fn eventfd_alone() -> Outcome<Samples> {
 
 pub fn paths() -> Vec<Path> {
     let above = |name: &str, before: Before| {
-        Path::above(FLOOR, format!("irqfd/{name}"), move || signal(before)).with_entry()
+        let measure = move || signal(&Machine::new(Abi::Bits64)?, 0, before);
+        Path::above(FLOOR, format!("irqfd/{name}"), measure).with_entry()
     };
     vec![
         // Whatever is refused later is so in one order by C, and in another by Rust.

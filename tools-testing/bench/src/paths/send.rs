@@ -56,14 +56,19 @@ fn send(ids: &[u32], index: usize, before: Before, vector: u8) -> Outcome<Sample
         machine.vcpus[index].enable_lapic()?;
         machine.vcpus[index].set_upcall_vector(vector)?;
     }
+    send_to(&machine, ids[index], index, before)
+}
+
+/// Sends to the vCPU with the number `id` and this index.
+pub fn send_to(machine: &Machine, id: u32, index: usize, before: Before) -> Outcome<Samples> {
     let event = kvm_irq_routing_xen_evtchn {
         port: PORT,
-        vcpu: ids[index],
+        vcpu: id,
         priority: PRIORITY,
     };
     Samples::of(
         MANY,
-        || before.set(&machine, index),
+        || before.set(machine, index),
         || Ok(ioctl::xen_hvm_evtchn_send(&machine.vm.fd, &event)?),
     )
 }

@@ -25,13 +25,6 @@ const RUNNABLE: kvm_mp_state = kvm_mp_state {
 /// Where the guest has the ports of a poll.
 pub const PORTS: u64 = DATA + 0x100;
 
-fn abi(mode: Mode) -> Abi {
-    match mode {
-        Mode::Long => Abi::Bits64,
-        Mode::Compat | Mode::Protected => Abi::Bits32,
-    }
-}
-
 /// The general registers that a hypercall has its number and parameters in.
 fn hypercall_registers(mode: Mode, number: u64, params: [u64; 6]) -> kvm_regs {
     let [p0, p1, p2, p3, p4, p5] = params;
@@ -39,7 +32,7 @@ fn hypercall_registers(mode: Mode, number: u64, params: [u64; 6]) -> kvm_regs {
         rax: number,
         ..Default::default()
     };
-    match abi(mode) {
+    match mode.abi() {
         Abi::Bits32 => {
             (regs.rbx, regs.rcx, regs.rdx) = (p0, p1, p2);
             (regs.rsi, regs.rdi, regs.rbp) = (p3, p4, p5);
@@ -85,14 +78,7 @@ impl Run<'_> {
         let limit = limit * executor.patience;
         let vcpu = &mut vcpus[vcpu];
         executor.alarm.within(limit, || {
-            vcpu.run(|kind, at, value| {
-                trace.push(Item {
-                    op,
-                    kind,
-                    at,
-                    value,
-                })
-            });
+            vcpu.run(|kind, at, value| trace.push(Item::new(op, kind, at, value)));
         })
     }
 
@@ -115,13 +101,13 @@ impl Run<'_> {
                 pointer,
                 timeout,
             } => {
-                memory.write_ram(DATA, &sched_poll(abi(mode), *pointer, *number, *timeout));
+                memory.write_ram(DATA, &sched_poll(mode.abi(), *pointer, *number, *timeout));
                 let ports: Vec<u8> = ports.iter().flat_map(|port| port.to_le_bytes()).collect();
                 memory.write_ram(PORTS, &ports);
                 return Some(*timeout);
             }
             Data::Time(time) => {
-                memory.write_ram(DATA, &singleshot_timer(abi(mode), *time));
+                memory.write_ram(DATA, &singleshot_timer(mode.abi(), *time));
                 self.expiries.push(*time);
             }
         }

@@ -46,12 +46,7 @@ mod tests {
 
     #[test]
     fn a_clock_is_written_where_shared_info_was_placed() {
-        let item = |kind, at, value| Item {
-            op: AFTER,
-            kind,
-            at,
-            value,
-        };
+        let item = |kind, at, value| Item::new(AFTER, kind, at, value);
         let explained =
             |ops: &[Op], c: Item, rust: Option<Item>| of_difference(ops, Some(c), rust, explains);
         let ops = [

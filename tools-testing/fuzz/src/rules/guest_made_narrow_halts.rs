@@ -78,12 +78,7 @@ mod tests {
     }
 
     fn item(kind: Kind, value: i64) -> Item {
-        Item {
-            op: AFTER,
-            kind,
-            at: 0,
-            value: value as u64,
-        }
+        Item::new(AFTER, kind, 0, value as u64)
     }
 
     const NARROW: [Op; 2] = [

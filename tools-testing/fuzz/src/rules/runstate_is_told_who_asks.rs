@@ -35,12 +35,7 @@ mod tests {
 
     #[test]
     fn a_guest_is_told_the_runstate_that_a_vmm_asks_for() {
-        let item = |kind, value| Item {
-            op: AFTER,
-            kind,
-            at: 0,
-            value,
-        };
+        let item = |kind, value| Item::new(AFTER, kind, 0, value);
         let told = |account, c, rust| {
             let program = Program {
                 irqchip: Irqchip::Kernel,

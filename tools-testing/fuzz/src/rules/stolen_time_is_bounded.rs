@@ -29,12 +29,7 @@ mod tests {
 
     #[test]
     fn more_is_stolen_than_went_by_after_an_adjustment() {
-        let runstate = |value| Item {
-            op: AFTER,
-            kind: Kind::GuestRunstate,
-            at: 0x5000,
-            value,
-        };
+        let runstate = |value| Item::new(AFTER, Kind::GuestRunstate, 0x5000, value);
         let adjusted = |ops: &[Op], c, rust| {
             let (c, rust) = (Some(runstate(c)), Some(runstate(rust)));
             of_difference(ops, c, rust, explains)

@@ -55,12 +55,7 @@ mod tests {
     use crate::trace::AFTER;
 
     fn timer(op: u16, value: u64) -> Item {
-        Item {
-            op,
-            kind: Kind::Expires,
-            at: 0,
-            value,
-        }
+        Item::new(op, Kind::Expires, 0, value)
     }
 
     fn explained(ops: Vec<Op>, c: Item, rust: Item) -> Option<&'static str> {
@@ -92,12 +87,7 @@ mod tests {
             Op::FireTimer(0, 5),
             Op::SetVm(VmAttr::SharedInfo(Gpa::Area(0, 0))),
         ];
-        let item = |kind, value: i64| Item {
-            op: AFTER,
-            kind,
-            at: 0,
-            value: value as u64,
-        };
+        let item = |kind, value: i64| Item::new(AFTER, kind, 0, value as u64);
         let (slept, woken) = (item(Kind::Result, -4), item(Kind::Exit, 2));
         assert_eq!(
             explained(ops.clone(), slept, woken),

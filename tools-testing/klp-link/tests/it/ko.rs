@@ -271,8 +271,6 @@ pub fn sample() -> Ko {
 
 /// Links what has to be linked.
 pub fn link(module: &[u8]) -> Vec<u8> {
-    klp_link::link(module)
-        .unwrap_or_else(|errors| panic!("{errors}"))
-        .module
-        .expect("nothing was done")
+    let linked = klp_link::link(module).unwrap_or_else(|errors| panic!("{errors}"));
+    linked.expect("nothing was done").module
 }

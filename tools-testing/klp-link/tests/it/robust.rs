@@ -9,12 +9,9 @@ use crate::ko::sample;
 
 /// Links, and checks that what comes out would be left as it is.
 fn check(module: &[u8]) -> Result<(), TestCaseError> {
-    let Ok(linked) = klp_link::link(module) else {
-        return Ok(());
-    };
-    if let Some(out) = linked.module {
-        let again = klp_link::link(&out);
-        prop_assert!(again.is_ok_and(|again| again.module.is_none()));
+    if let Ok(Some(linked)) = klp_link::link(module) {
+        let again = klp_link::link(&linked.module);
+        prop_assert!(again.is_ok_and(|again| again.is_none()));
     }
     Ok(())
 }
@@ -43,19 +40,6 @@ fn every_byte_may_be_anything_extreme() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
-    #[test]
-    fn changed_bytes(edits in vec((any::<Index>(), any::<u8>()), 1..8), linked: bool) {
-        let mut module = sample().build();
-        if linked {
-            module = crate::ko::link(&module);
-        }
-        for (at, value) in edits {
-            let at = at.index(module.len());
-            module[at] = value;
-        }
-        check(&module)?;
-    }
-
     /// Numbers where numbers are: sizes, offsets and indices that are large, or just off.
     #[test]
     fn changed_words(edits in vec((any::<Index>(), word()), 1..4), cut in any::<Option<Index>>()) {
@@ -67,14 +51,6 @@ proptest! {
         if let Some(cut) = cut {
             module.truncate(cut.index(module.len()));
         }
-        check(&module)?;
-    }
-
-    #[test]
-    fn garbage(tail in vec(any::<u8>(), 0..512), head in 0..64_usize) {
-        let mut module = sample().build();
-        module.truncate(head);
-        module.extend_from_slice(&tail);
         check(&module)?;
     }
 }

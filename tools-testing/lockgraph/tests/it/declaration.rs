@@ -130,11 +130,6 @@ fn called(text: &str) -> BTreeSet<String> {
             }
         }
     }
-    // Pointers to functions.
-    for after in text.split("vendor().").skip(1) {
-        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        names.insert(after[..end.unwrap_or(after.len())].to_owned());
-    }
     // Tracepoints, of whose names a macro makes those of functions.
     for after in text.split("\ntracepoints! {").skip(1) {
         let lines = after.lines().take_while(|line| *line != "}");

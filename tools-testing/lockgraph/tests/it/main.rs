@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 
-mod cli;
 mod compare;
 mod declaration;
 mod doc;

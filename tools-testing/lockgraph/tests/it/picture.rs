@@ -57,6 +57,19 @@ fn what_was_not_declared_is_red() {
 }
 
 #[test]
+fn the_picture_is_current() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../Documentation/lock-order.svg"
+    );
+    let picture = std::fs::read_to_string(path).unwrap();
+    assert!(
+        is_current(&picture),
+        "lock-order.svg is stale: run `make lockgraph`"
+    );
+}
+
+#[test]
 fn a_picture_of_another_order_is_stale() {
     let picture = draw(None);
     assert!(is_current(&picture) && is_current(&draw_observed(&[("a", "b")])));

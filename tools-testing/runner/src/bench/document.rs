@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The part of Documentation/performance.rst that the benchmark writes.
 
-use super::results::{Results, COLUMNS, DELIVERIES};
+use super::results::Results;
+use super::tables::Table;
 use anyhow::{Context, Result};
 
 const BEGIN: &str = ".. What follows is written by make bench.\n";
 const END: &str = ".. What precedes was written by make bench.\n";
+
+/// What precedes its further tables.
+const GROWTH: &str = "With more ports, vCPUs and VMs: C / Rust.";
+const CONTENTION: &str = "Many senders at once, counted: C / Rust.";
 
 /// The document with these results in place of those it has.
 pub fn with(document: &str, results: &Results) -> Result<String> {
@@ -23,31 +28,34 @@ fn body(results: &Results) -> String {
         commit,
         ..
     } = results;
-    let mut text = format!(
-        "\nCommit {commit}, Linux {kernel}, {machine}; in {unit}.\n\n\
-         .. list-table::\n   :header-rows: 1\n\n"
-    );
-    let mut row = |cells: Vec<String>| {
-        for (at, cell) in cells.iter().enumerate() {
-            let lead = if at == 0 { "   * - " } else { "     - " };
-            text.push_str(format!("{lead}{cell}").trim_end());
-            text.push('\n');
+    let mut parts = vec![
+        format!("Commit {commit}, Linux {kernel}, {machine}; in {unit}."),
+        Table::of_paths(results).rst(),
+    ];
+    parts.extend(results.summary().iter().map(|text| wrapped(text)));
+    parts.extend([
+        GROWTH.to_owned(),
+        Table::of_growth(results).rst(),
+        CONTENTION.to_owned(),
+        Table::of_contention(results).rst(),
+    ]);
+    let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).collect();
+    format!("\n{}\n\n", parts.join("\n\n"))
+}
+
+/// As lines of the document.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.len() - 1;
+        match &mut lines[last] {
+            line if line.is_empty() => line.push_str(word),
+            line if line.len() + 1 + word.len() <= WIDTH => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
         }
-    };
-    row([&["path"], &COLUMNS[..]]
-        .concat()
-        .iter()
-        .map(|name| name.to_string())
-        .collect());
-    results.rows().into_iter().for_each(row);
-    text.push('\n');
-    if let Some((mean, count)) = results.mean(&DELIVERIES) {
-        text.push_str(&format!(
-            "Of the {count} paths that deliver events Rust's part of C's cost above the floor is \
-             {mean:.2},\nas a geometric mean.\n\n"
-        ));
     }
-    text
+    lines.join("\n")
 }
 
 #[cfg(test)]

@@ -2,9 +2,8 @@
 //! What was measured, and how it is kept and shown.
 
 use crate::accel::Accel;
-use crate::table::{number, table, Align};
 use anyhow::{Context, Result};
-use protocol::{Cost, Server};
+use protocol::{Contention, Cost, Server, GROWTH};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +22,9 @@ pub struct Results {
     pub commit: String,
     /// In the order in which they were measured.
     pub paths: Vec<Measured>,
+    /// What was counted of many senders at once.
+    #[serde(default)]
+    pub contention: Vec<Contention>,
 }
 
 /// A path.
@@ -83,11 +85,12 @@ impl Results {
             machine: accel.to_string(),
             unit: match accel {
                 Accel::Kvm => "ticks of the time stamp counter",
-                Accel::Tcg | Accel::Counted => "instructions",
+                Accel::Tcg | Accel::Counted | Accel::Parallel => "instructions",
             }
             .to_owned(),
             commit: commit.to_owned(),
             paths,
+            contention: Vec::new(),
         }
     }
 
@@ -141,14 +144,17 @@ impl Results {
         Some(self.cost(path, server)?.saturating_sub(below))
     }
 
-    /// What livepatch adds to a call of one function: the least that is seen.
+    /// What livepatch adds to a path.
+    pub fn livepatch_of(&self, path: &Measured) -> Option<u64> {
+        let c = self.cost(path, Server::C)?;
+        Some(self.cost(path, Server::Detour)?.saturating_sub(c))
+    }
+
+    /// What livepatch adds to a call of one function: the least that is seen on a floor.
     fn livepatch(&self) -> Option<u64> {
-        let added = |path| {
-            let c = self.cost(path, Server::C)?;
-            Some(self.cost(path, Server::Detour)?.saturating_sub(c))
-        };
-        let floors = self.paths.iter().filter(|path| path.floor.is_none());
-        floors.filter_map(added).filter(|&added| added != 0).min()
+        let floors = self.paths.iter().filter_map(|path| path.floor.as_deref());
+        let added = floors.filter_map(|floor| self.livepatch_of(self.path(floor)?));
+        added.filter(|&added| added != 0).min()
     }
 
     /// Rust's part of C's cost above the floor, if that is something.
@@ -175,67 +181,55 @@ impl Results {
         ratio(self.cost(path, Server::Rust)?, self.cost(path, Server::C)?)
     }
 
-    /// The rows of a table, without what could not be computed.
-    pub fn rows(&self) -> Vec<Vec<String>> {
-        let text = |value: Option<u64>| value.map_or(String::new(), number);
-        let part = |value: Option<f64>| value.map_or(String::new(), |part| format!("{part:.2}"));
-        let row = |path: &Measured| {
-            let spread = |server| path.costs.get(&server).map(|spread| spread.width());
-            let detour = self
-                .cost(path, Server::Detour)
-                .zip(self.cost(path, Server::C))
-                .map(|(detour, c)| detour.saturating_sub(c));
-            vec![
-                path.name.clone(),
-                text(self.cost(path, Server::C)),
-                text(self.cost(path, Server::Rust)),
-                text(spread(Server::C).max(spread(Server::Rust))),
-                text(detour),
-                text(self.above(path, Server::C)),
-                text(self.above(path, Server::Rust)),
-                part(self.ratio_above(path)),
-                part(self.ratio(path)),
-            ]
-        };
-        self.paths.iter().map(row).collect()
+    /// The same without what livepatch adds.
+    pub fn ratio_without_livepatch(&self, path: &Measured) -> Option<f64> {
+        let rust = self.cost(path, Server::Rust)?;
+        let rust = rust.saturating_sub(self.livepatch_of(path)?);
+        ratio(rust, self.cost(path, Server::C)?)
     }
 
-    /// For a person.
-    pub fn table(&self) -> Vec<String> {
-        let right = |name| (name, Align::Right);
-        let mut columns = vec![("path", Align::Left)];
-        columns.extend(COLUMNS.map(right));
-        let mut lines = table(&columns, &self.rows());
+    /// What to say of all: how delivery compares, and which calls cost a user more than in C.
+    pub fn summary(&self) -> Vec<String> {
+        let mut said = Vec::new();
         if let Some((mean, count)) = self.mean(&DELIVERIES) {
-            lines.push(format!(
-                "  Rust/C of {count} paths that deliver events, geometric mean: {mean:.2}"
+            said.push(format!(
+                "Of the {count} paths that deliver events Rust's part of C's cost above the floor is \
+                 {mean:.2}, as a geometric mean."
             ));
         }
-        lines
+        let dearer = |ratio: &dyn Fn(&Measured) -> Option<f64>| -> Vec<&str> {
+            let paths = self.paths.iter();
+            let paths = paths.filter(|path| !path.name.starts_with(GROWTH));
+            let paths = paths.filter(|path| ratio(path).is_some_and(|ratio| ratio > ABOUT_AS_C));
+            paths.map(|path| path.name.as_str()).collect()
+        };
+        let all = dearer(&|path| self.ratio(path)).len();
+        let own = dearer(&|path| self.ratio_without_livepatch(path));
+        said.push(format!(
+            "The whole call costs more than {ABOUT_AS_C} of C's on {all} paths; without what livepatch \
+             takes, {}.",
+            match own.as_slice() {
+                [] => "on none".to_owned(),
+                own => format!("on {}: {}", own.len(), own.join(", ")),
+            }
+        ));
+        said
     }
 }
-
-/// What the columns of numbers are.
-pub const COLUMNS: [&str; 8] = [
-    "C",
-    "Rust",
-    "spread",
-    "livepatch",
-    "C above floor",
-    "Rust",
-    "Rust/C",
-    "of all",
-];
 
 /// What is less than one part in so many is not compared.
 const HUNDRED: u64 = 100;
 
+/// What part of C's whole cost a user does not notice.
+const ABOUT_AS_C: f64 = 1.02;
+
 /// The paths that deliver events.
-pub const DELIVERIES: [&str; 4] = [
+const DELIVERIES: [&str; 5] = [
     "send/",
     "irqfd/",
     "hypercall/send-",
     "hypercall/set_timer_op-past",
+    "timer/",
 ];
 
 fn ratio(part: u64, whole: u64) -> Option<f64> {

@@ -96,7 +96,7 @@ pub fn run<'a>(
 ) {
     let mut jobs: VecDeque<Job> = VecDeque::from([Job::Host(Box::new(host))]);
     let machines = catalog.machines.iter();
-    jobs.extend(machines.map(|(machine, tests)| Job::Boot(&**machine, tests)));
+    jobs.extend(machines.map(|(machine, tests)| Job::Boot(*machine, tests)));
     // Neither at first, when `host` keeps cargo busy, nor last, when a processor may be idle.
     jobs.insert(jobs.len().div_ceil(2), Job::Host(Box::new(alarms)));
     let workers = thread::available_parallelism().map_or(1, usize::from);

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All tests, by name, and those of them that are chosen.
 
-use super::machines::{self, Chosen, Facts, Machine, Test, Which, LEFT_OUT_UNDER_RT};
+use super::machines::{
+    self, Chosen, Facts, Machine, Test, Which, LEFT_OUT_UNDER_RT, ONLY_IF_ASKED,
+};
 use super::names::{LINT, MODINFO, OF_FILE, OF_SOURCE};
 use crate::alarms::{self, Defect, IN_CHECK};
+use crate::build_steps::{cargo, stdout};
 use crate::cli::Common;
 use crate::parts::Programs;
 use crate::patches;
 use crate::paths::{Kernel, Kind, Paths};
 use crate::select::Selection;
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,7 +30,7 @@ pub struct Crate {
 /// The chosen tests.
 pub struct Catalog {
     /// Those that run in machines; no machine without one.
-    pub machines: Vec<(Box<dyn Machine>, Vec<Test>)>,
+    pub machines: Vec<(&'static dyn Machine, Vec<Test>)>,
     /// Facts of the module file.
     pub modinfo: Vec<(&'static str, Option<&'static str>)>,
     /// Checks of the module file and its source.
@@ -64,7 +67,7 @@ impl Catalog {
         let main_is_rt = paths.of_kind(Kind::Stock).is_ok_and(|main| main.is_rt());
         let mut left_out = Vec::new();
         let machines = machines::all(beside).into_iter().map(|machine| {
-            let mut tests = of_machine(&*machine, &facts, selection);
+            let mut tests = of_machine(machine, &facts, selection);
             let prefix = match machine.kernel() {
                 MAIN if main_is_rt => Some(String::new()),
                 Which::Beside(index) if beside[index].1.is_rt() => {
@@ -152,7 +155,7 @@ impl Catalog {
     fn take(&mut self, taken: impl Fn(&dyn Machine, &Test) -> bool, file: bool) -> Vec<String> {
         let before = self.names();
         for (machine, tests) in &mut self.machines {
-            tests.retain(|test| !taken(&**machine, test));
+            tests.retain(|test| !taken(*machine, test));
         }
         self.machines.retain(|(_, tests)| !tests.is_empty());
         if file {
@@ -206,10 +209,11 @@ pub fn chosen(tests: &[Test]) -> Chosen {
 
 /// The chosen tests of a machine.
 fn of_machine(machine: &dyn Machine, facts: &Facts, selection: &Selection) -> Vec<Test> {
-    if machine.is_only_if_asked() && selection.is_all() {
+    if ONLY_IF_ASKED.contains(&machine.name()) && selection.is_all() {
         return Vec::new();
     }
-    let all = machine.tests(facts);
+    let mut all = machine.tests(facts);
+    all.retain(|test| facts.module || !test.wants_module);
     let is_chosen = |test: &&Test| selection.has(&test.name);
     if all.iter().any(|test| test.wants_others && is_chosen(&test)) {
         return all;
@@ -228,32 +232,13 @@ fn cases(programs: &Programs, flags: &[&str]) -> Result<Vec<String>> {
     let path = programs
         .get("kvm-xen-selftests")
         .context("cargo has built no kvm-xen-selftests")?;
-    let output = Command::new(path)
-        .arg("--list")
-        .args(flags)
-        .output()
-        .context("kvm-xen-selftests --list")?;
-    if !output.status.success() {
-        bail!(
-            "kvm-xen-selftests --list: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = stdout(Command::new(path).arg("--list").args(flags))?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 
 fn crates(paths: &Paths) -> Result<Vec<Crate>> {
-    let mut cargo =
-        crate::build_steps::cargo(paths, &["metadata", "--no-deps", "--format-version=1"]);
-    let output = cargo.output().context("cargo metadata")?;
-    if !output.status.success() {
-        bail!(
-            "cargo metadata: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let mut metadata = cargo(paths, &["metadata", "--no-deps", "--format-version=1"]);
+    let metadata: serde_json::Value = serde_json::from_str(&stdout(&mut metadata)?)?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let mut crates: Vec<Crate> = packages
         .filter_map(|package| {

@@ -8,6 +8,7 @@ mod fuzz;
 mod guest;
 mod guest_setups;
 mod migration;
+mod neighbours;
 mod samples;
 mod short;
 mod storm;
@@ -27,7 +28,7 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-const ALL: [&dyn Machine; 25] = [
+const ALL: [&dyn Machine; 26] = [
     &fuzz::Fuzz { sequences: None },
     &Takeover { kind: Kind::Stock },
     &guest::Takeover,
@@ -50,6 +51,7 @@ const ALL: [&dyn Machine; 25] = [
     },
     &migration::Migration,
     &guest_setups::GuestSetups,
+    &neighbours::Neighbours,
     &Guest {
         machine: "xen-guest",
         test: "guest/xen-hvm",
@@ -66,17 +68,15 @@ const ALL: [&dyn Machine; 25] = [
         rounds: 5,
         kind: Kind::Stock,
     },
-    // Its timer ticks are more than an emulated debug kernel gets done on a busy host.
-    &OnlyIfAsked(Guest {
+    &Guest {
         machine: "xen-guest-4-debug",
         test: "debug/xen-hvm-4-vcpus",
         smp: 4,
         sides: &[Side::Rust],
         rounds: 2,
         kind: Kind::Debug,
-    }),
-    // Most of what it does is to wait for ftrace.
-    &OnlyIfAsked(Takeover { kind: Kind::Debug }),
+    },
+    &Takeover { kind: Kind::Debug },
     &debug::Failures,
     &debug::DebugC,
     &samples::Control,
@@ -87,10 +87,17 @@ const ALL: [&dyn Machine; 25] = [
     &Mistake("gpc_lock_blocking_in_timer"),
 ];
 
+/// Those that are no part of everything, but only run where their tests are asked for.
+pub const ONLY_IF_ASKED: [&str; 2] = [
+    // Its timer ticks are more than an emulated debug kernel gets done on a busy host.
+    "xen-guest-4-debug",
+    // Most of what it does is to wait for ftrace.
+    "takeover-debug",
+];
+
 /// The machines of all tests: those above, and those of other kernels.
-pub fn all(kernels: &[(String, Kernel)]) -> Vec<Box<dyn Machine>> {
-    let own = ALL.into_iter().map(|machine| Box::new(machine) as Box<_>);
-    own.chain(beside(kernels)).collect()
+pub fn all(kernels: &[(String, Kernel)]) -> Vec<&'static dyn Machine> {
+    ALL.into_iter().chain(beside(kernels)).collect()
 }
 
 /// Groups of tests that are left out where the kernel has `PREEMPT_RT`: they leave timers, or pages
@@ -149,79 +156,11 @@ pub trait Machine: Sync {
         ""
     }
 
-    /// Whether it is not a part of everything, but only run where its tests are asked for.
-    fn is_only_if_asked(&self) -> bool {
-        false
-    }
-
-    /// All of its tests.
+    /// All of its tests. Those that want our module are left out where there is none.
     fn tests(&self, facts: &Facts) -> Vec<Test>;
 
     /// How to run those that are chosen.
     fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted>;
-}
-
-impl<M: Machine + ?Sized> Machine for &M {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn kernel(&self) -> Which {
-        (**self).kernel()
-    }
-
-    fn smp(&self) -> u32 {
-        (**self).smp()
-    }
-
-    fn append(&self) -> &'static str {
-        (**self).append()
-    }
-
-    fn is_only_if_asked(&self) -> bool {
-        (**self).is_only_if_asked()
-    }
-
-    fn tests(&self, facts: &Facts) -> Vec<Test> {
-        (**self).tests(facts)
-    }
-
-    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
-        (**self).prepare(chosen, parts)
-    }
-}
-
-/// A machine that is no part of everything.
-struct OnlyIfAsked<M>(M);
-
-impl<M: Machine> Machine for OnlyIfAsked<M> {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn kernel(&self) -> Which {
-        self.0.kernel()
-    }
-
-    fn smp(&self) -> u32 {
-        self.0.smp()
-    }
-
-    fn append(&self) -> &'static str {
-        self.0.append()
-    }
-
-    fn is_only_if_asked(&self) -> bool {
-        true
-    }
-
-    fn tests(&self, facts: &Facts) -> Vec<Test> {
-        self.0.tests(facts)
-    }
-
-    fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
-        self.0.prepare(chosen, parts)
-    }
 }
 
 /// What the names of tests depend on.
@@ -396,19 +335,6 @@ mod tests {
         let unique: BTreeSet<_> = names.iter().collect();
         assert_eq!(names.len(), unique.len());
         assert!(names.contains(&"debug/selftests/topic/case".to_owned()));
-    }
-
-    #[test]
-    fn without_our_module_all_is_on_c() {
-        let facts = Facts {
-            cases: vec!["topic/case".into()],
-            failing_allocations: Vec::new(),
-            module: false,
-            long: false,
-            times: false,
-        };
-        let mut tests = ALL.iter().flat_map(|machine| machine.tests(&facts));
-        assert!(tests.all(|test| !test.wants_module));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use super::catalog::Catalog;
 use super::context::Context;
 use super::host;
 use super::names::TYPES;
-use crate::build_steps::make;
+use crate::build_steps::{make, stdout};
 use crate::report::Verdict;
-use anyhow::{bail, Context as _, Result};
+use anyhow::{Context as _, Result};
 use object::{Object, ObjectSymbol};
 use std::collections::HashMap;
 use std::fs;
@@ -121,17 +121,8 @@ fn field_verdict(value: Option<&str>, wanted: Option<&str>) -> Verdict {
 }
 
 fn modinfo(module: &Path) -> Result<HashMap<String, String>> {
-    let output = Command::new("modinfo")
-        .arg(module)
-        .output()
-        .context("starting modinfo")?;
-    if !output.status.success() {
-        bail!(
-            "modinfo: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(parse_modinfo(&String::from_utf8_lossy(&output.stdout)))
+    let text = stdout(Command::new("modinfo").arg(module))?;
+    Ok(parse_modinfo(&text))
 }
 
 fn parse_modinfo(text: &str) -> HashMap<String, String> {

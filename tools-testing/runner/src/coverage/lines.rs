@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Lines of our source that have code, and which of them ran.
 
+use crate::build_steps::stdout;
 use crate::table::{table, Align};
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
@@ -43,7 +44,7 @@ impl Lines {
         let [raw, merged] =
             ["raw", "data"].map(|kind| directory.join(format!("module.prof{kind}")));
         fs::write(&raw, profile).with_context(|| raw.display().to_string())?;
-        output(
+        stdout(
             Command::new("llvm-profdata")
                 .args(["merge", "-o"])
                 .args([&merged, &raw]),
@@ -165,24 +166,12 @@ pub fn cells(file: &str, count: Count) -> [String; 4] {
     [file.to_owned(), code.to_string(), ran.to_string(), per_cent]
 }
 
-/// What a program prints.
-fn output(command: &mut Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("starting {name}"))?;
-    if !output.status.success() {
-        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// The same, by the names that functions have in the source. c++filt knows Rust's, too.
+/// What a program prints, by the names that functions have in the source. c++filt knows Rust's, too.
 fn demangled(command: &mut Command) -> Result<String> {
     let mut file = tempfile::tempfile()?;
-    file.write_all(output(command)?.as_bytes())?;
+    file.write_all(stdout(command)?.as_bytes())?;
     file.rewind()?;
-    output(Command::new("c++filt").stdin(file))
+    stdout(Command::new("c++filt").stdin(file))
 }
 
 /// A function's own name of its path. A closure is a part of the function that it is in.

@@ -2,7 +2,7 @@
 //! What C gets wrong (Documentation/c-bugs.rst): these cases fail there.
 
 use std::fs::OpenOptions;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::Write;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +11,6 @@ use kvm_bindings::kvm_regs;
 use nix::errno::Errno;
 
 use super::updates::{an_update_is_not_undone_by_a_sender, no_event_goes_to_the_old_vcpu};
-use crate::kernel_log::{kernel_log, records};
 use crate::topic;
 use harness::abi::sched::{SCHEDOP_POLL, SCHED_OP};
 use harness::abi::Abi;
@@ -19,6 +18,7 @@ use harness::attr::INVALID_GPA;
 use harness::check::{check, check_eq, check_err};
 use harness::guest_code::Entry;
 use harness::irqfd::Route;
+use harness::kernel_log::Tail;
 use harness::machine::Machine;
 use harness::memslot_thread::add_and_remove_slot;
 use harness::orphan::Orphan;
@@ -259,10 +259,8 @@ fn rearm_warnings() -> Outcome {
     if let Ok(mut file) = OpenOptions::new().write(true).open(REARM) {
         return Ok(file.write_all(b"1")?);
     }
-    let mut log = kernel_log()?;
-    log.seek(SeekFrom::Start(0))?;
-    let given = |record: &String| record.contains("WARNING") && record.contains("pfncache.c");
-    if records(&mut log)?.iter().any(given) {
+    let given = |line: &String| line.contains("WARNING") && line.contains("pfncache.c");
+    if Tail::all_or_skip()?.read()?.iter().any(given) {
         let reason = format!("the kernel gave its warning before, and there is no {REARM}");
         return Err(Stop::Skip(reason));
     }
@@ -275,14 +273,9 @@ fn send_without_shared_info_logs_no_warning() -> Outcome {
     let machine = Machine::builder(Abi::Bits64)
         .without_shared_info()
         .build()?;
-    let mut log = kernel_log()?;
+    let mut log = Tail::or_skip()?;
     check_err("send", machine.vm.send(5, 0), Errno::EINVAL)?;
-    for record in records(&mut log)? {
-        if record.contains("WARNING") {
-            return Err(fail(format!("the kernel warns: {record}")));
-        }
-    }
-    Ok(())
+    log.check_without("WARNING")
 }
 
 /// Nor is it one to run a vCPU that the guest has given no vcpu_info.
@@ -290,14 +283,10 @@ fn event_without_vcpu_info_logs_no_warning(abi: Abi) -> Outcome {
     rearm_warnings()?;
     let mut machine = Machine::builder(abi).without_vcpu_info().build()?;
     machine.boot(0)?;
-    let mut log = kernel_log()?;
+    let mut log = Tail::or_skip()?;
     machine.vm.send(5, 0)?;
     machine.vcpus[0].complete(Entry::Cpuid)?;
-    for record in records(&mut log)? {
-        if record.contains("WARNING") {
-            return Err(fail(format!("the kernel warns: {record}")));
-        }
-    }
+    log.check_without("WARNING")?;
     check("the port to be pending", machine.shared_info().pending(5))
 }
 

@@ -13,20 +13,18 @@ use crate::topic;
 use harness::abi::hypercall::*;
 use harness::abi::sched::*;
 use harness::abi::{Abi, PAGE_SIZE};
-use harness::attr::INVALID_GPA;
 use harness::check::{check, check_eq};
 use harness::guest_code::{Entry, HYPERCALL_PAGE};
 use harness::guest_cpu::{enter_compatibility_mode, DATA};
 use harness::host_cpu::hypercall_instruction;
 use harness::hyperv;
 use harness::image::Place;
-use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
-use harness::memory::{Area, NO_MEMORY_GPA};
+use harness::machine::{Machine, SPARE_PAGE};
+use harness::memory::NO_MEMORY_GPA;
 use harness::outcome::{fail, Outcome, Stop};
 use harness::poll::{polling_guest, POLL};
 use harness::port::Port;
-use harness::runstate;
-use harness::vcpu::{Exit, Hypercall};
+use harness::vcpu::Exit;
 use harness::vm::HYPERCALL_MSR;
 
 const VERSION: u32 = 0x4_0011;
@@ -77,54 +75,13 @@ fn compatibility_mode_has_no_upper_halves() -> Outcome {
         let why = "this CPU clears the upper halves in compatibility mode";
         return Err(Stop::Skip(why.into()));
     }
-    let expected = Exit::Hypercall(Hypercall {
-        longmode: 0,
-        cpl: 0,
-        input: XEN_VERSION,
-        params: [XENVER_EXTRAVERSION, 0x8000_0001, 0, 4, 5, 0],
-    });
+    let params = [XENVER_EXTRAVERSION, 0x8000_0001, 0, 4, 5];
+    let expected = Exit::for_the_vmm(Abi::Bits32, 0, XEN_VERSION, &params);
     check_eq("exit", exit, expected)?;
     check_eq("exit", vcpu.return_to_guest(0)?, Exit::Done)?;
     let exit = vcpu.start(entry, call(XEN_VERSION, XENVER_VERSION))?;
     check_eq("exit", exit, Exit::Done)?;
     check_eq("version", vcpu.result()?, VERSION.into())
-}
-
-/// shared_info is the VMM's to copy, whenever: its page is never logged.
-fn shared_info_is_not_logged_as_dirty(abi: Abi) -> Outcome {
-    let machine = Machine::new(abi)?;
-    machine.area.log_dirty(&machine.vm)?;
-    Area::take_dirty(&machine.vm)?;
-    // The wall clock is written.
-    machine.vm.set_shared_info(Area::gfn(SHARED_INFO_PAGE))?;
-    machine.vm.set_long_mode(abi.long_mode())?;
-    machine.vm.send(5, 0)?;
-    check_eq("pending", machine.shared_info().pending(5), true)?;
-    check_eq("dirty pages", Area::take_dirty(&machine.vm)?, vec![])
-}
-
-/// What is written when a vCPU runs or is asked is.
-fn vcpu_structures_are_logged_as_dirty(abi: Abi) -> Outcome {
-    let mut machine = Machine::new(abi)?;
-    machine.boot(0)?;
-    machine.vcpus[0].complete(Entry::Cpuid)?;
-    // Across two pages.
-    let gpa = Area::gpa(SPARE_PAGE, PAGE_SIZE - 8);
-    runstate::set_address(&machine.vcpus[0], gpa)?;
-    machine.area.log_dirty(&machine.vm)?;
-    Area::take_dirty(&machine.vm)?;
-    runstate::enter(&machine.vcpus[0], harness::abi::runstate::BLOCKED)?;
-    let expected = vec![SPARE_PAGE, SPARE_PAGE + 1];
-    check_eq("after a change", Area::take_dirty(&machine.vm)?, expected)?;
-
-    // An event that is kept until the vCPU runs.
-    runstate::set_address(&machine.vcpus[0], INVALID_GPA)?;
-    let page = machine.place(0).page;
-    machine.area.discard(page)?;
-    machine.vm.send(5, 0)?;
-    machine.vcpus[0].complete(Entry::Cpuid)?;
-    check_eq("selector", machine.vcpu_info(0).pending_sel(), 1)?;
-    check_eq("after an event", Area::take_dirty(&machine.vm)?, vec![page])
 }
 
 /// vcpu_info may move to another place in its page.
@@ -269,8 +226,6 @@ fn vcpu_vector_comes_when_the_lapic_is_enabled(abi: Abi) -> Outcome {
 topic! { "fixes";
     each_abi hyperv_hypercalls_work_beside,
     once compatibility_mode_has_no_upper_halves,
-    each_abi shared_info_is_not_logged_as_dirty,
-    each_abi vcpu_structures_are_logged_as_dirty,
     each_abi vcpu_info_moves_within_its_page,
     once page_that_goes_nowhere_is_freed,
     each_abi poll_of_unreadable_ports_is_freed,

@@ -13,7 +13,7 @@ use harness::guest_cpu::DATA;
 use harness::machine::Machine;
 use harness::outcome::Outcome;
 use harness::port::Port;
-use harness::vcpu::{Exit, Hypercall};
+use harness::vcpu::Exit;
 
 /// Guest code that sends to a port finds it there.
 const ARGUMENT: u64 = DATA;
@@ -36,16 +36,6 @@ fn guest_send(machine: &mut Machine, port: u32) -> Outcome<Exit> {
     Ok(machine.vcpus[0].hypercall(EVENT_CHANNEL_OP, &params)?)
 }
 
-/// What the VMM gets of [`guest_send`].
-fn send_for_the_vmm(abi: Abi) -> Exit {
-    Exit::Hypercall(Hypercall {
-        longmode: abi.long_mode().into(),
-        cpl: 0,
-        input: EVENT_CHANNEL_OP,
-        params: [EVTCHNOP_SEND, ARGUMENT, 0, 0, 0, 0],
-    })
-}
-
 /// Sends, and fails unless KVM does it all and returns 0.
 #[track_caller]
 fn check_sent(machine: &mut Machine, port: u32) -> Outcome {
@@ -58,7 +48,8 @@ fn check_sent(machine: &mut Machine, port: u32) -> Outcome {
 /// Sends, and fails unless KVM leaves it to the VMM.
 #[track_caller]
 fn check_left_to_vmm(machine: &mut Machine, port: u32) -> Outcome {
-    let expected = send_for_the_vmm(machine.abi);
+    let params = [EVTCHNOP_SEND, ARGUMENT];
+    let expected = Exit::for_the_vmm(machine.abi, 0, EVENT_CHANNEL_OP, &params);
     let exit = guest_send(machine, port)?;
     check_eq(format!("exit of a send to {port}"), exit, expected)
 }
@@ -164,10 +155,8 @@ fn bad_pointer_returns_efault(abi: Abi) -> Outcome {
         Abi::Bits32 => 0x8000_0000,
         Abi::Bits64 => 1 << 40,
     };
-    let vcpu = &mut machine.vcpus[0];
-    let exit = vcpu.hypercall(EVENT_CHANNEL_OP, &[EVTCHNOP_SEND, nowhere])?;
-    check_eq("exit", exit, Exit::Done)?;
-    check_eq("result", vcpu.result()?, XEN_EFAULT)?;
+    let result = machine.vcpus[0].call(EVENT_CHANNEL_OP, &[EVTCHNOP_SEND, nowhere])?;
+    check_eq("result", result, XEN_EFAULT)?;
     before.check_but_clocks(&machine.area)
 }
 
@@ -178,9 +167,7 @@ fn argument_may_cross_pages(abi: Abi) -> Outcome {
     machine.vm.assign(Port::eventfd(0x3a5, &eventfd))?;
     let argument = DATA + 0xfff;
     machine.ram.write(argument, &0x3a5_u32.to_le_bytes())?;
-    let params = [EVTCHNOP_SEND, argument];
-    let exit = machine.vcpus[0].hypercall(EVENT_CHANNEL_OP, &params)?;
-    check_eq("exit", exit, Exit::Done)?;
+    machine.vcpus[0].call(EVENT_CHANNEL_OP, &[EVTCHNOP_SEND, argument])?;
     check_eq("events", eventfd.read()?, 1)
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Hypercalls that KVM leaves to the VMM, and what it tells of them.
+//! How hypercalls reach KVM, and how they go on to the VMM: instructions, registers, rings, and what
+//! is told of them. What EVTCHNOP_send does is in guest_send.rs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use harness::host_cpu::hypercall_instruction;
 use harness::machine::Machine;
 use harness::outcome::{fail, Outcome, Stop};
 use harness::poll::polling_guest;
-use harness::vcpu::{Exit, Hypercall};
+use harness::vcpu::Exit;
 use harness::vm::HYPERCALL_MSR;
 
 /// Six different arguments; 32-bit guest code has no sixth.
@@ -26,15 +27,6 @@ fn arguments(abi: Abi, first: u64) -> [u64; 6] {
         Abi::Bits32 => [first, 0x1111_2222, 0xffff_fffe, 3, 0x8000_0004, 0],
         Abi::Bits64 => [first, u64::MAX - 1, 1 << 63, 3, 0x1234_5678_9abc_def0, 5],
     }
-}
-
-fn left_to_vmm(abi: Abi, cpl: u32, input: u64, params: [u64; 6]) -> Exit {
-    Exit::Hypercall(Hypercall {
-        longmode: abi.long_mode().into(),
-        cpl,
-        input,
-        params,
-    })
 }
 
 /// Numbers and commands that KVM has no code for, with all arguments.
@@ -54,7 +46,7 @@ fn unknown_calls_are_left_to_the_vmm(abi: Abi) -> Outcome {
     for (number, first) in calls {
         let params = arguments(abi, first);
         let exit = machine.vcpus[0].hypercall_by(entry, number, &params)?;
-        let expected = left_to_vmm(abi, 0, number, params);
+        let expected = Exit::for_the_vmm(abi, 0, number, &params);
         check_eq(format!("exit of hypercall {number}"), exit, expected)?;
         let exit = machine.vcpus[0].return_to_guest(number ^ 0x55)?;
         check_eq("exit", exit, Exit::Done)?;
@@ -68,26 +60,31 @@ fn ring_3_is_left_to_the_vmm(abi: Abi) -> Outcome {
     machine.vm.set_xen_version(0x4_0011)?;
     enter_ring3(&machine.vcpus[0])?;
     for (number, params) in [
-        (XEN_VERSION, [XENVER_VERSION, 0, 0, 0, 0, 0]),
-        (EVENT_CHANNEL_OP, [EVTCHNOP_SEND, DATA, 0, 0, 0, 0]),
-        (SCHED_OP, [SCHEDOP_YIELD, 0, 0, 0, 0, 0]),
-        (SCHED_OP, [SCHEDOP_POLL, DATA, 0, 0, 0, 0]),
-        (VCPU_OP, [VCPUOP_STOP_SINGLESHOT_TIMER, 0, 0, 0, 0, 0]),
-        (SET_TIMER_OP, [5, 0, 0, 0, 0, 0]),
+        (XEN_VERSION, &[XENVER_VERSION][..]),
+        (EVENT_CHANNEL_OP, &[EVTCHNOP_SEND, DATA]),
+        (SCHED_OP, &[SCHEDOP_YIELD]),
+        (SCHED_OP, &[SCHEDOP_POLL, DATA]),
+        (VCPU_OP, &[VCPUOP_STOP_SINGLESHOT_TIMER]),
+        (SET_TIMER_OP, &[5]),
     ] {
-        let exit = machine.vcpus[0].hypercall(number, &params)?;
-        let expected = left_to_vmm(abi, 3, number, params);
+        let exit = machine.vcpus[0].hypercall(number, params)?;
+        let expected = Exit::for_the_vmm(abi, 3, number, params);
         check_eq(format!("exit of hypercall {number}"), exit, expected)?;
     }
     Ok(())
 }
 
-/// The vCPU stays at the instruction until the VMM has answered.
+/// The vCPU stays at the instruction until the VMM has answered, whose answer is then in the result
+/// register, in full width.
 fn answer_comes_at_the_same_rip(abi: Abi) -> Outcome {
     let mut machine = polling_guest(abi, &[0])?;
     let (entry, instruction) = hypercall_instruction();
     let vcpu = &mut machine.vcpus[0];
-    for result in [0, 0x1234_5678] {
+    let wide = match abi {
+        Abi::Bits32 => 0x1234_5678,
+        Abi::Bits64 => 0x1234_5678_9abc_def0,
+    };
+    for result in [0, wide, XEN_EFAULT] {
         vcpu.hypercall_by(entry, 40, &[])?;
         let rip = vcpu.fd.get_regs()?.rip;
         check_eq("rip", rip, entry_address(abi, entry))?;
@@ -123,7 +120,40 @@ fn word_size_is_that_of_the_vcpu(abi: Abi) -> Outcome {
     machine.vm.set_long_mode(abi.other().long_mode())?;
     let params = arguments(abi, 99);
     let exit = machine.vcpus[0].hypercall(EVENT_CHANNEL_OP, &params)?;
-    check_eq("exit", exit, left_to_vmm(abi, 0, EVENT_CHANNEL_OP, params))
+    let expected = Exit::for_the_vmm(abi, 0, EVENT_CHANNEL_OP, &params);
+    check_eq("exit", exit, expected)
+}
+
+/// Interception works with the MSR alone, before the guest has a page, and by
+/// either vendor's instruction: KVM mends the wrong one.
+fn both_instructions_work_without_a_page(abi: Abi) -> Outcome {
+    let mut machine = Machine::new(abi)?;
+    machine.boot(0)?;
+    let (own, _) = hypercall_instruction();
+    let params = [XENVER_EXTRAVERSION];
+    for entry in [own, Entry::Vmcall, Entry::Vmmcall] {
+        let exit = machine.vcpus[0].hypercall_by(entry, XEN_VERSION, &params)?;
+        let expected = Exit::for_the_vmm(abi, 0, XEN_VERSION, &params);
+        check_eq(format!("exit of {entry:?}"), exit, expected)?;
+    }
+    Ok(())
+}
+
+/// KVM answers with the version it was given, and leaves other questions alone.
+fn xen_version_is_answered_once_set(abi: Abi) -> Outcome {
+    let mut machine = polling_guest(abi, &[0])?;
+    let vcpu = &mut machine.vcpus[0];
+    let left_to_vmm = |command| Exit::for_the_vmm(abi, 0, XEN_VERSION, &[command]);
+    let exit = vcpu.hypercall(XEN_VERSION, &[XENVER_VERSION])?;
+    check_eq("exit before", exit, left_to_vmm(XENVER_VERSION))?;
+    machine.vm.set_xen_version(0x4_0011)?;
+    check_eq(
+        "version",
+        vcpu.call(XEN_VERSION, &[XENVER_VERSION])?,
+        0x4_0011,
+    )?;
+    let exit = vcpu.hypercall(XEN_VERSION, &[XENVER_EXTRAVERSION])?;
+    check_eq("exit", exit, left_to_vmm(XENVER_EXTRAVERSION))
 }
 
 /// All 32 bits of the version, in a register of either width.
@@ -131,8 +161,7 @@ fn xen_version_is_unsigned(abi: Abi) -> Outcome {
     let mut machine = polling_guest(abi, &[0])?;
     for version in [1, 0x4_0011, 0x8000_0000, u32::MAX] {
         machine.vm.set_xen_version(version)?;
-        let exit = machine.vcpus[0].hypercall(XEN_VERSION, &[XENVER_VERSION])?;
-        check_eq("exit", exit, Exit::Done)?;
+        machine.vcpus[0].call(XEN_VERSION, &[XENVER_VERSION])?;
         let rax = machine.vcpus[0].fd.get_regs()?.rax;
         check_eq("rax", rax, version.into())?;
     }
@@ -236,6 +265,8 @@ topic! { "hypercall_exit";
     each_abi answer_comes_at_the_same_rip,
     each_abi answer_elsewhere_is_dropped,
     each_abi word_size_is_that_of_the_vcpu,
+    each_abi both_instructions_work_without_a_page,
+    each_abi xen_version_is_answered_once_set,
     each_abi xen_version_is_unsigned,
     each_abi padding_of_the_page_traps,
     each_abi bad_page_number_is_a_fault,

@@ -4,12 +4,12 @@
 use crate::case::Topic;
 
 mod c_bugs;
+mod dirty;
 mod evtchn_send;
 mod failing_allocations;
 mod fixes;
 mod guest_send;
 mod hvm_config;
-mod hypercall;
 mod hypercall_exit;
 mod hypercall_page;
 mod irqfd;
@@ -42,14 +42,14 @@ pub const TOPICS: &[&Topic] = &[
     &upcall::TOPIC,
     &irqfd::TOPIC,
     &slow_path::TOPIC,
-    &hypercall::TOPIC,
+    &hypercall_exit::TOPIC,
     &guest_send::TOPIC,
     &vcpu_attr::TOPIC,
     &runstate::TOPIC,
     &runstate_layout::TOPIC,
     &timer::TOPIC,
     &sched_op::TOPIC,
-    &hypercall_exit::TOPIC,
+    &dirty::TOPIC,
     &fixes::TOPIC,
     &c_bugs::TOPIC,
 ];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The table of outbound ports: assign, update, deassign, reset. What a port
-//! does when the guest sends to it is in hypercall.rs.
+//! does when the guest sends to it is in guest_send.rs.
 
 use kvm_bindings::{KVM_XEN_EVTCHN_DEASSIGN, KVM_XEN_EVTCHN_RESET, KVM_XEN_EVTCHN_UPDATE};
 use nix::errno::Errno;

@@ -13,7 +13,7 @@ use harness::irqfd::Route;
 use harness::machine::Machine;
 use harness::outcome::Outcome;
 use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE, POLL, PORTS};
-use harness::vcpu::{Exit, Hypercall};
+use harness::vcpu::Exit;
 
 /// Any line will do.
 const GSI: u32 = 40;
@@ -23,9 +23,7 @@ const RAM_END: u64 = 0x4_0000;
 
 #[track_caller]
 fn sched_op(machine: &mut Machine, command: u64, argument: u64) -> Outcome<u64> {
-    let exit = machine.vcpus[0].hypercall(SCHED_OP, &[command, argument])?;
-    check_eq("exit", exit, Exit::Done)?;
-    Ok(machine.vcpus[0].result()?)
+    machine.vcpus[0].call(SCHED_OP, &[command, argument])
 }
 
 fn mask(machine: &Machine, ports: &[u32]) {
@@ -46,13 +44,9 @@ fn yield_returns_0(abi: Abi) -> Outcome {
 fn other_commands_are_left_to_the_vmm(abi: Abi) -> Outcome {
     let mut machine = polling_guest(abi, &[0])?;
     for command in [1, SCHEDOP_SHUTDOWN, 4, 0xffff_fff0] {
-        let exit = machine.vcpus[0].hypercall(SCHED_OP, &[command, DATA])?;
-        let expected = Exit::Hypercall(Hypercall {
-            longmode: abi.long_mode().into(),
-            cpl: 0,
-            input: SCHED_OP,
-            params: [command, DATA, 0, 0, 0, 0],
-        });
+        let params = [command, DATA];
+        let exit = machine.vcpus[0].hypercall(SCHED_OP, &params)?;
+        let expected = Exit::for_the_vmm(abi, 0, SCHED_OP, &params);
         check_eq(format!("exit of command {command}"), exit, expected)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::topic;
 use harness::abi::hypercall::XEN_EFAULT;
 use harness::abi::sched::*;
 use harness::abi::Abi;
-use harness::attr::Payload;
+use harness::attr::{timer, word};
 use harness::check::{check, check_eq, eventually};
 use harness::guest_code::Entry;
 use harness::guest_cpu::DATA;
@@ -20,8 +20,7 @@ use harness::kernel::{has, Has};
 use harness::machine::{Machine, SHARED_INFO_PAGE};
 use harness::outcome::Outcome;
 use harness::port::Port;
-use harness::vcpu::{Exit, Hypercall};
-use harness::vm::PRIORITY;
+use harness::vcpu::Exit;
 
 /// The port that the timer fires into.
 const PORT: u32 = 7;
@@ -36,9 +35,7 @@ const RAM_END: u64 = 0x4_0000;
 fn guest(abi: Abi) -> Outcome<Machine> {
     let mut machine = Machine::new(abi)?;
     machine.boot_with_hypercalls(0)?;
-    let mut id = Payload::default();
-    id[0] = XEN_ID;
-    machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, id)?;
+    machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, word(XEN_ID))?;
     set_timer(&machine, PORT, 0)?;
     Ok(machine)
 }
@@ -46,13 +43,6 @@ fn guest(abi: Abi) -> Outcome<Machine> {
 /// The timer as the VMM sets it.
 fn set_timer(machine: &Machine, port: u32, expires: u64) -> Outcome {
     Ok(machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer(port, expires))?)
-}
-
-fn timer(port: u32, expires: u64) -> Payload {
-    let mut payload = Payload::default();
-    payload[0] = u64::from(port) | (u64::from(PRIORITY) << 32);
-    payload[1] = expires;
-    payload
 }
 
 fn expires(machine: &Machine) -> Outcome<u64> {
@@ -68,19 +58,11 @@ fn pending(machine: &Machine) -> bool {
     machine.shared_info().pending(PORT)
 }
 
-/// A hypercall that KVM does itself; returns its result.
-#[track_caller]
-fn call(machine: &mut Machine, number: u64, params: &[u64]) -> Outcome<u64> {
-    let exit = machine.vcpus[0].hypercall(number, params)?;
-    check_eq("exit", exit, Exit::Done)?;
-    Ok(machine.vcpus[0].result()?)
-}
-
 #[track_caller]
 fn singleshot(machine: &mut Machine, id: u64, time: u64) -> Outcome<u64> {
     let argument = singleshot_timer(machine.abi, time);
     machine.ram.write(DATA, &argument)?;
-    call(machine, VCPU_OP, &[VCPUOP_SET_SINGLESHOT_TIMER, id, DATA])
+    machine.vcpus[0].call(VCPU_OP, &[VCPUOP_SET_SINGLESHOT_TIMER, id, DATA])
 }
 
 /// Arguments of set_timer_op: a 32-bit guest has the time in two registers.
@@ -94,7 +76,7 @@ fn time_words(abi: Abi, time: u64) -> Vec<u64> {
 #[track_caller]
 fn set_timer_op(machine: &mut Machine, time: u64) -> Outcome {
     let params = time_words(machine.abi, time);
-    let result = call(machine, SET_TIMER_OP, &params)?;
+    let result = machine.vcpus[0].call(SET_TIMER_OP, &params)?;
     check_eq("result of set_timer_op", result, 0)
 }
 
@@ -160,7 +142,7 @@ fn flags_do_not_matter(abi: Abi) -> Outcome {
         let argument = singleshot_timer_with_flags(abi, 1, flags);
         machine.ram.write(DATA, &argument)?;
         let params = [VCPUOP_SET_SINGLESHOT_TIMER, XEN_ID, DATA];
-        let result = call(&mut machine, VCPU_OP, &params)?;
+        let result = machine.vcpus[0].call(VCPU_OP, &params)?;
         check_eq(format!("result with flags {flags:#x}"), result, 0)?;
         check_eq("pending", pending(&machine), true)?;
     }
@@ -176,7 +158,7 @@ fn other_vcpu_is_einval(abi: Abi) -> Outcome {
         let result = singleshot(&mut machine, id, 1)?;
         check_eq(format!("result for vCPU {id}"), result, XEN_EINVAL)?;
         let params = [VCPUOP_STOP_SINGLESHOT_TIMER, id];
-        let result = call(&mut machine, VCPU_OP, &params)?;
+        let result = machine.vcpus[0].call(VCPU_OP, &params)?;
         check_eq(format!("result of stop for {id}"), result, XEN_EINVAL)?;
     }
     check_eq("expires", expires(&machine)?, far)?;
@@ -190,12 +172,12 @@ fn unreadable_time_is_efault(abi: Abi) -> Outcome {
     machine.ram.write(RAM_END - 16, &[0; 16])?;
     for address in [RAM_END - size + 1, RAM_END] {
         let params = [VCPUOP_SET_SINGLESHOT_TIMER, XEN_ID, address];
-        let result = call(&mut machine, VCPU_OP, &params)?;
+        let result = machine.vcpus[0].call(VCPU_OP, &params)?;
         check_eq(format!("result for {address:#x}"), result, XEN_EFAULT)?;
         check_eq("pending", pending(&machine), false)?;
     }
     let params = [VCPUOP_SET_SINGLESHOT_TIMER, XEN_ID, RAM_END - size];
-    check_eq("result", call(&mut machine, VCPU_OP, &params)?, 0)?;
+    check_eq("result", machine.vcpus[0].call(VCPU_OP, &params)?, 0)?;
     check_eq("pending", pending(&machine), true)
 }
 
@@ -207,7 +189,7 @@ fn stop_stops(abi: Abi) -> Outcome {
         check_eq("result", singleshot(&mut machine, XEN_ID, time)?, 0)?;
         if stop == 0 {
             let params = [VCPUOP_STOP_SINGLESHOT_TIMER, XEN_ID];
-            check_eq("result", call(&mut machine, VCPU_OP, &params)?, 0)?;
+            check_eq("result", machine.vcpus[0].call(VCPU_OP, &params)?, 0)?;
         } else {
             set_timer_op(&mut machine, 0)?;
         }
@@ -217,7 +199,7 @@ fn stop_stops(abi: Abi) -> Outcome {
     }
     // To stop a timer that does not run is no mistake.
     let params = [VCPUOP_STOP_SINGLESHOT_TIMER, XEN_ID];
-    check_eq("result", call(&mut machine, VCPU_OP, &params)?, 0)
+    check_eq("result", machine.vcpus[0].call(VCPU_OP, &params)?, 0)
 }
 
 /// set_timer_op takes an absolute time, as wide in 32 as in 64 bits.
@@ -319,37 +301,17 @@ fn timer_wakes_a_halted_vcpu(abi: Abi) -> Outcome {
     check_eq("pending", pending(&machine), true)
 }
 
-/// A hypercall that the VMM gets.
-fn for_the_vmm(abi: Abi, input: u64, params: [u64; 6]) -> Exit {
-    Exit::Hypercall(Hypercall {
-        longmode: abi.long_mode().into(),
-        cpl: 0,
-        input,
-        params,
-    })
-}
-
 /// Without a port for the timer the VMM emulates it.
 fn timer_without_a_port_is_left_to_the_vmm(abi: Abi) -> Outcome {
     let mut machine = guest(abi)?;
     set_timer(&machine, 0, 0)?;
-    let mut timeout = time_words(abi, 5);
-    timeout.resize(6, 0);
-    let calls = [
-        (
-            VCPU_OP,
-            vec![VCPUOP_SET_SINGLESHOT_TIMER, XEN_ID, DATA, 0, 0, 0],
-        ),
-        (
-            VCPU_OP,
-            vec![VCPUOP_STOP_SINGLESHOT_TIMER, XEN_ID, 0, 0, 0, 0],
-        ),
-        (SET_TIMER_OP, timeout),
-    ];
-    for (input, params) in calls {
-        let exit = machine.vcpus[0].hypercall(input, &params)?;
-        let params = params.try_into().expect("six arguments");
-        check_eq("exit", exit, for_the_vmm(abi, input, params))?;
+    for (input, params) in [
+        (VCPU_OP, &[VCPUOP_SET_SINGLESHOT_TIMER, XEN_ID, DATA][..]),
+        (VCPU_OP, &[VCPUOP_STOP_SINGLESHOT_TIMER, XEN_ID]),
+        (SET_TIMER_OP, &time_words(abi, 5)),
+    ] {
+        let exit = machine.vcpus[0].hypercall(input, params)?;
+        check_eq("exit", exit, Exit::for_the_vmm(abi, 0, input, params))?;
     }
     Ok(())
 }
@@ -366,14 +328,13 @@ fn vcpu_without_a_number(abi: Abi) -> Outcome {
             (VCPUOP_SET_SINGLESHOT_TIMER, DATA),
             (VCPUOP_STOP_SINGLESHOT_TIMER, 0),
         ] {
-            let params = [command, id, argument, 0, 0, 0];
-            let exit = machine.vcpus[0].hypercall(VCPU_OP, &params)?;
+            let params = [command, id, argument];
             if has(Has::VcpuIdUnset) {
-                check_eq("exit", exit, for_the_vmm(abi, VCPU_OP, params))?;
+                let exit = machine.vcpus[0].hypercall(VCPU_OP, &params)?;
+                check_eq("exit", exit, Exit::for_the_vmm(abi, 0, VCPU_OP, &params))?;
             } else {
-                check_eq("exit", exit, Exit::Done)?;
                 let result = if id == 0 { 0 } else { XEN_EINVAL };
-                check_eq("result", machine.vcpus[0].result()?, result)?;
+                check_eq("result", machine.vcpus[0].call(VCPU_OP, &params)?, result)?;
             }
         }
         check_eq("expires", expires(&machine)?, 0)?;
@@ -382,9 +343,7 @@ fn vcpu_without_a_number(abi: Abi) -> Outcome {
     set_timer_op(&mut machine, far)?;
     check_eq("expires", expires(&machine)?, far)?;
 
-    let mut number = Payload::default();
-    number[0] = XEN_ID;
-    machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, number)?;
+    machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, word(XEN_ID))?;
     check_eq("result", singleshot(&mut machine, XEN_ID, far + MS)?, 0)?;
     check_eq("expires", expires(&machine)?, far + MS)
 }

@@ -40,17 +40,18 @@ const RT: [&dyn Machine; 5] = [
 ];
 
 /// The machines of a group of kernels, each with its name.
-pub fn beside(kernels: &[(String, Kernel)]) -> Vec<Box<dyn Machine>> {
-    let mut machines: Vec<Box<dyn Machine>> = Vec::new();
+pub fn beside(kernels: &[(String, Kernel)]) -> Vec<&'static dyn Machine> {
+    let mut machines: Vec<&'static dyn Machine> = Vec::new();
     for (index, (name, kernel)) in kernels.iter().enumerate() {
         let own: &[&'static dyn Machine] = if kernel.is_rt() { &RT } else { &USUAL };
         for &machine in own {
-            machines.push(Box::new(Beside {
+            // There for the whole run, as the others are.
+            machines.push(Box::leak(Box::new(Beside {
                 index,
                 kernel: name.clone(),
                 name: format!("{name}-{}", machine.name()),
                 machine,
-            }));
+            })));
         }
     }
     machines

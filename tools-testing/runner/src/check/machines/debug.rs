@@ -50,9 +50,6 @@ impl Machine for DebugRust {
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
-        if !facts.module {
-            return Vec::new();
-        }
         let mut names = Vec::new();
         if self.half == 0 {
             names.extend(UPSTREAM.map(|name| format!("{GROUP_UPSTREAM}/{name}")));
@@ -120,9 +117,6 @@ impl Machine for DebugRt {
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
-        if !facts.module {
-            return Vec::new();
-        }
         let upstream = UPSTREAM.map(|name| format!("{GROUP_UPSTREAM_RT}/{name}"));
         let cases = facts.cases.iter();
         let cases = cases
@@ -162,9 +156,6 @@ impl Machine for Failures {
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
-        if !facts.module {
-            return Vec::new();
-        }
         let cases = facts.failing_allocations.iter();
         let cases = cases.map(|case| format!("{GROUP_FAILURES}/{case}"));
         let names = cases.chain([KMEMLEAK_OF_FAILURES.to_owned()]);

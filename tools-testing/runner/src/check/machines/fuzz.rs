@@ -41,12 +41,10 @@ impl Machine for Fuzz {
         "debugfs=off rcupdate.rcu_expedited=1 tsc=reliable"
     }
 
-    fn tests(&self, facts: &Facts) -> Vec<Test> {
-        if !facts.module {
-            return Vec::new();
-        }
-        let names = CASES.map(|case| Test::on(Side::Rust, format!("{GROUP}/{case}")));
-        names.into()
+    fn tests(&self, _: &Facts) -> Vec<Test> {
+        CASES
+            .map(|case| Test::on(Side::Rust, format!("{GROUP}/{case}")))
+            .into()
     }
 
     fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {

@@ -79,9 +79,8 @@ impl Machine for Takeover {
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
-        let is_wanted = facts.module && facts.times;
         let test = Test::on(Side::Rust, TAKEOVER.to_owned());
-        is_wanted.then_some(test).into_iter().collect()
+        facts.times.then_some(test).into_iter().collect()
     }
 
     fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {

@@ -25,6 +25,9 @@ const STORMS: [&str; 14] = [
     "destruction",
 ];
 
+/// Those that take what the debug kernels are built without.
+const OF_THE_HOST: [&str; 2] = ["host-cpu", "suspend"];
+
 /// What only a long run can tell.
 const MEMORY: &str = "memory";
 
@@ -67,8 +70,9 @@ impl Machine for Storms {
         if !facts.module {
             return Vec::new();
         }
-        let memory = facts.long.then_some(MEMORY);
-        let names = STORMS.into_iter().chain(memory);
+        let of_the_host = OF_THE_HOST.iter().filter(|_| self.kind == Kind::Stock);
+        let memory = facts.long.then_some(&MEMORY);
+        let names = STORMS.iter().chain(of_the_host).chain(memory);
         names
             .map(|name| Test::on(Side::Rust, format!("{}/{name}", self.group())))
             .collect()
@@ -99,6 +103,9 @@ pub struct Takeover {
 }
 
 const TAKEOVER: [&str; 3] = ["page-withheld", "stragglers", "under-load"];
+
+/// What takes processors that come and go, which the debug kernels' don't.
+const HOST_CPU: &str = "host-cpu";
 
 /// Whether anything is left of it in memory, on the debug kernel.
 const KMEMLEAK: &str = "kmemleak";
@@ -136,10 +143,16 @@ impl Machine for Takeover {
     }
 
     fn tests(&self, facts: &Facts) -> Vec<Test> {
-        let names = TAKEOVER.into_iter().filter(|_| facts.module);
-        let memory = (facts.module && self.kind != Kind::Stock).then_some(KMEMLEAK);
-        names
-            .chain(memory)
+        if !facts.module {
+            return Vec::new();
+        }
+        let more = match self.kind {
+            Kind::Stock => HOST_CPU,
+            _ => KMEMLEAK,
+        };
+        TAKEOVER
+            .iter()
+            .chain([&more])
             .map(|name| Test::on(Side::Rust, format!("{}/{name}", self.group())))
             .collect()
     }
