@@ -17,7 +17,8 @@ const FILES: [&str; 5] = [
 ];
 
 fn main() {
-    let rust = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../../rust");
+    let rust =
+        Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../../rust");
     let mut tests = String::new();
     for file in FILES {
         let path = rust.join(file);

@@ -37,12 +37,16 @@ mod tests {
 
     #[test]
     fn an_example_is_a_function_in_its_lines() {
-        let text = "//! ```\n//! f();\n//! ```\n    /// A.\n    ///\n    /// ```\n    ///     g();\n\
+        let text =
+            "//! ```\n//! f();\n//! ```\n    /// A.\n    ///\n    /// ```\n    ///     g();\n\
             \x20   ///\n    /// ```\nfn a() {}\n/// ```text\n/// no\n/// ```\n";
         let found = examples(text, "#[test]");
         let lines: Vec<_> = found.lines().collect();
         assert_eq!(lines[..3], ["#[test] fn line_1() {", "f();", "}"]);
-        assert_eq!(lines[3..9], ["", "", "#[test] fn line_6() {", "    g();", "", "}"]);
+        assert_eq!(
+            lines[3..9],
+            ["", "", "#[test] fn line_6() {", "    g();", "", "}"]
+        );
         assert!(lines.len() == 13 && lines[9..].iter().all(|line| line.is_empty()));
     }
 }

@@ -282,7 +282,9 @@ mod tests {
             sources(&rust.join(directory), &mut files).unwrap();
             for file in files {
                 let text = fs::read_to_string(file).unwrap();
-                found += pure::examples::examples(&text, "").matches("fn line_").count();
+                found += pure::examples::examples(&text, "")
+                    .matches("fn line_")
+                    .count();
             }
         }
         assert!(found > 15, "{found}");
