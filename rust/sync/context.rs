@@ -33,7 +33,6 @@ pub(crate) struct Nothing;
 /// type Reader = Within<KvmSrcu, Within<VmMm, Nothing>>;
 ///
 /// assert_eq!(Reader::LEVELS, 1 << Id::KvmSrcu as u32 | 1 << Id::VmMm as u32);
-/// assert!(Reader::SLEEPS);
 /// ```
 pub(crate) struct Within<L, H>(PhantomData<fn() -> (L, H)>);
 
