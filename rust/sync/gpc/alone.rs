@@ -45,7 +45,8 @@ impl<'a, S> Gpc<'a, S> {
         'a: 'g,
         H: MaySleep + MayEnter<GpcLock>,
     {
-        // SAFETY: The lock is initialized with the cache; the lock order allows to wait for it. Where a task may sleep interrupts are on.
+        // SAFETY: The lock is initialized with the cache, and the lock order allows to wait for it. Where
+        // a task may sleep interrupts are on.
         unsafe { bindings::kvm_xen_rs_write_lock_irq(self.raw.rwlock().as_ptr()) };
         // INVARIANT: Just taken.
         LockedAlone(self, NotThreadSafe)

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use protocol::{to_line, Beside, Contention, Crowd, Sent, Server};
 use vmm_sys_util::eventfd::EventFd;
 
@@ -18,8 +18,8 @@ use harness::irqfd::{Irqfd, Route};
 use harness::machine::{Machine, SHARED_INFO_PAGE};
 use harness::outcome::{fail, Outcome};
 use harness::port::Port;
+use livepatch::kprobes::Probes;
 
-use crate::probes::Probes;
 use crate::server::Inserted;
 use crate::told;
 
@@ -34,21 +34,22 @@ const PAUSE: Duration = Duration::from_micros(200);
 
 /// What has the workqueue deliver an event of an irqfd; what maps shared_info; and what waits for a
 /// writer of its lock.
-const COUNTED: [&str; 3] = [
-    "kvm:irqfd_inject",
-    "kvm:kvm_gpc_refresh",
-    "queued_read_lock_slowpath",
+const COUNTED: [(&str, &str); 3] = [
+    ("irqfd_inject", "kvm:irqfd_inject"),
+    ("kvm_gpc_refresh", "kvm:kvm_gpc_refresh"),
+    ("queued_read_lock_slowpath", "queued_read_lock_slowpath"),
 ];
 
 /// Has all kinds of senders send, on C and with the module in `file`, and prints what is counted.
 pub fn run(file: Option<&str>) -> Result<()> {
-    let probes = Probes::new(&COUNTED)?;
+    let places = COUNTED.map(|(function, place)| (function.to_owned(), place.to_owned()));
+    let probes = Probes::at(places)?;
     count(Server::C, &probes)?;
     if let Some(inserted) = file.map(Inserted::insert).transpose()? {
         count(Server::Rust, &probes)?;
         inserted.remove()?;
     }
-    probes.remove()
+    Ok(())
 }
 
 fn count(server: Server, probes: &Probes) -> Result<()> {
@@ -61,24 +62,35 @@ fn count(server: Server, probes: &Probes) -> Result<()> {
                     senders,
                     ports,
                 };
-                let before = probes.hits()?;
+                let before = hits(probes)?;
                 let changes = send(crowd).map_err(|stop| told("contention", server, stop))?;
-                let after = probes.hits()?;
-                let hits = |nr: usize| after[nr] - before[nr];
+                let after = hits(probes)?;
+                let during = |nr: usize| after[nr] - before[nr];
                 let contention = Contention {
                     crowd,
                     server,
                     events: u64::from(senders * EVENTS),
                     changes,
-                    bounced: hits(0),
-                    refreshed: hits(1),
-                    waited: hits(2),
+                    bounced: during(0),
+                    refreshed: during(1),
+                    waited: during(2),
                 };
                 print!("{}", to_line(&contention));
             }
         }
     }
     Ok(())
+}
+
+/// How often each of [`COUNTED`] was called.
+fn hits(probes: &Probes) -> Result<Vec<u64>> {
+    let functions = COUNTED.map(|(function, _)| function.to_owned());
+    let counts = probes.read(&functions)?.into_iter();
+    let hits = counts.map(|count| {
+        let refused = || format!("the kernel refuses a probe at {}", count.function);
+        count.entries.with_context(refused)
+    });
+    hits.collect()
 }
 
 /// Has a crowd send; returns how often something was changed beside it.

@@ -4,7 +4,6 @@
 mod contention;
 mod guest;
 mod paths;
-mod probes;
 mod sample;
 mod server;
 

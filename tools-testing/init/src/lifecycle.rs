@@ -87,7 +87,7 @@ fn insert_and_prove(plan: &MachinePlan, proof: &ExecAction, limit: Duration) -> 
     kvm::load(&plan.kvm)?;
     livepatch::check().context("kvm.ko was loaded after our module")?;
     let functions = livepatch::functions();
-    let probes = Probes::set(&functions)?;
+    let probes = Probes::of_kvm(&functions)?;
     match exec::run(proof, limit)? {
         Outcome::Ok => {}
         Outcome::Skip { reason } => bail!("the proof was skipped: {reason}"),

@@ -11,7 +11,6 @@ mod exec;
 mod guest;
 mod image;
 mod ipi;
-mod kprobes;
 mod kvm;
 mod lifecycle;
 mod machine;
@@ -26,7 +25,7 @@ mod xen_guest;
 
 use anyhow::{Context, Result};
 // Modules of this crate name them as their own.
-use livepatch::{self, klog, kmod};
+use livepatch::{self, klog, kmod, kprobes};
 use nix::sys::reboot::{reboot, RebootMode};
 use protocol::{Event, GuestEvent, Plan, PLAN_PATH};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,7 +14,7 @@ pub fn run(plan: &MachinePlan, action: &GuestAction, limit: Duration) -> Result<
     side::ensure(first.side, plan.module.as_deref())?;
     let functions = counted(action, first.side);
     let begun = Instant::now();
-    let probes = Probes::set(&functions)?;
+    let probes = Probes::of_kvm(&functions)?;
     let mut guest = Guest::start(action, limit)?;
     let last = boot(&mut guest)
         .and_then(|last| {
@@ -103,7 +103,7 @@ fn one(
     before: u32,
 ) -> Result<u32> {
     let begun = Instant::now();
-    let probes = Probes::set(functions)?;
+    let probes = Probes::of_kvm(functions)?;
     // The round that runs now began before this phase, so it doesn't count.
     let running = guest.told()?.map_or(before, |round| round.number) + 1;
     let mut last = running;

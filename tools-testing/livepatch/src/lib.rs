@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub mod coverage;
 pub mod klog;
 pub mod kmod;
+pub mod kprobes;
 
 /// A transition that takes longer than this is stuck.
 const TRANSITION_LIMIT: Duration = Duration::from_secs(60);

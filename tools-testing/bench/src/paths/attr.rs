@@ -5,14 +5,13 @@ use kvm_bindings::*;
 use nix::errno::Errno;
 
 use harness::abi::Abi;
-use harness::attr::{word, Payload};
+use harness::attr::{timer, word, Payload};
 use harness::check::check_eq;
 use harness::ioctl;
 use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
 use harness::memory::Area;
 use harness::outcome::Outcome;
 use harness::runstate;
-use harness::vm::PRIORITY;
 
 use super::Path;
 use crate::sample::{Samples, MANY};
@@ -121,8 +120,6 @@ fn of_vm() -> [(&'static str, u32, u64); 6] {
 
 /// Attributes of a vCPU, and a value to set.
 fn of_vcpu() -> [(&'static str, u32, Payload); 9] {
-    let mut timer = word((u64::from(PRIORITY) << 32) | 5);
-    timer[1] = 0;
     let runnable = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT;
     [
         (
@@ -148,7 +145,7 @@ fn of_vcpu() -> [(&'static str, u32, Payload); 9] {
             Payload::default(),
         ),
         ("vcpu-id", KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, word(0_u64)),
-        ("timer", KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer),
+        ("timer", KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer(5, 0)),
         (
             "upcall-vector",
             KVM_XEN_VCPU_ATTR_TYPE_UPCALL_VECTOR,

@@ -13,7 +13,7 @@ use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 use harness::abi::hypercall::*;
 use harness::abi::sched::*;
 use harness::abi::Abi;
-use harness::attr::word;
+use harness::attr::{timer, word};
 use harness::guest_code::HYPERCALL_PAGE;
 use harness::guest_cpu::DATA;
 use harness::machine::{Machine, SHARED_INFO_PAGE, SPARE_PAGE};
@@ -22,7 +22,7 @@ use harness::outcome::Outcome;
 use harness::poll::{polling_guest, ASLEEP, POLL};
 use harness::port::Port;
 use harness::runstate;
-use harness::vm::{HYPERCALL_MSR, PRIORITY};
+use harness::vm::HYPERCALL_MSR;
 
 use super::send::{Before, PORT};
 use super::Path;
@@ -43,8 +43,7 @@ fn guest() -> Outcome<Machine> {
     let vcpu = &machine.vcpus[0];
     // Which a vCPU need not have by itself, and the timer's hypercalls name.
     vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID, word(0_u64))?;
-    let timer = word((u64::from(PRIORITY) << 32) | u64::from(PORT));
-    vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer)?;
+    vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer(PORT, 0))?;
     let time_info = Area::gpa(SPARE_PAGE, 0);
     vcpu.set_attr(KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO, word(time_info))?;
     // Once, for what is only done the first time.

@@ -7,11 +7,10 @@ use kvm_bindings::KVM_XEN_VCPU_ATTR_TYPE_TIMER;
 use vmm_sys_util::timerfd::TimerFd;
 
 use harness::abi::Abi;
-use harness::attr::word;
+use harness::attr;
 use harness::check::check;
 use harness::machine::Machine;
 use harness::outcome::Outcome;
-use harness::vm::PRIORITY;
 
 use super::send::{Before, PORT};
 use super::Path;
@@ -38,11 +37,10 @@ fn timerfd() -> Outcome<Samples> {
 fn fires(before: Before) -> Outcome<Samples> {
     let machine = Machine::new(Abi::Bits64)?;
     let mut samples = Samples::default();
-    let mut timer = word((u64::from(PRIORITY) << 32) | u64::from(PORT));
     for _ in 0..MANY {
         before.set(&machine, 0)?;
-        timer[1] = machine.vm.fd.get_clock()?.clock + AHEAD;
-        machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer)?;
+        let due = machine.vm.fd.get_clock()?.clock + AHEAD;
+        machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, attr::timer(PORT, due))?;
         samples.interruption(LOOKS);
         check("a timer to have fired", machine.shared_info().pending(PORT))?;
     }

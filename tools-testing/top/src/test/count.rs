@@ -4,13 +4,13 @@
 use super::ftrace::Trace;
 use super::running::Running;
 use harness::abi::Abi;
+use harness::attr::timer;
 use harness::check::{check, check_eq, check_err, eventually};
 use harness::guest_code::Entry;
 use harness::host::preempt_rt;
 use harness::machine::{Machine, SHARED_INFO_PAGE};
 use harness::outcome::{Outcome, Stop};
 use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
-use harness::vm::PRIORITY;
 use kvm_bindings::KVM_XEN_VCPU_ATTR_TYPE_TIMER;
 use nix::errno::Errno;
 use std::path::Path;
@@ -197,10 +197,7 @@ fn timers(machine: &mut Machine) -> Outcome {
 }
 
 fn set_timer(machine: &Machine, expires: u64) -> Outcome {
-    let mut payload = harness::attr::Payload::default();
-    payload[0] = u64::from(TIMER) | (u64::from(PRIORITY) << 32);
-    payload[1] = expires;
-    Ok(machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, payload)?)
+    Ok(machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer(TIMER, expires))?)
 }
 
 /// What can't be done is said in a line, and it has failed.

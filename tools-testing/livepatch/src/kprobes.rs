@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counting how often functions of `kvm.ko` are entered, by kprobe events.
+//! Counting how often functions of the kernel are entered, by kprobe events.
 //!
-//! A probe sits where ftrace enters a function, which is before the livepatch takes the call
+//! A probe of a function sits where ftrace enters it, which is before the livepatch takes the call
 //! elsewhere: it counts entries on either side, and who is in charge tells whose they are. A
 //! function of our module can't have a kprobe event of its own, as rustc leaves no place for ftrace
 //! in it. A probe costs while it is set and nothing otherwise.
@@ -20,15 +20,21 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Sets a probe at each of `functions`.
-    pub fn set(functions: &[String]) -> Result<Self> {
+    /// Sets a probe at each of these functions of `kvm.ko`.
+    pub fn of_kvm(functions: &[String]) -> Result<Self> {
+        let place = |function: &String| (function.clone(), format!("kvm:{function}"));
+        Self::at(functions.iter().map(place))
+    }
+
+    /// Sets a probe at each of these functions, by their names and where kprobes find them.
+    pub fn at(functions: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         // Hits are counted whether or not the trace buffer takes them.
         fs::write(format!("{TRACING}/tracing_on"), "0").context("tracing_on")?;
         let mut probes = Probes { set: Vec::new() };
-        for function in functions {
+        for (function, place) in functions {
             // The kernel refuses some places; then there is no count, and that is told.
-            if command(&format!("p:{GROUP}/{function} kvm:{function}")).is_ok() {
-                probes.set.push(function.clone());
+            if command(&format!("p:{GROUP}/{function} {place}")).is_ok() {
+                probes.set.push(function);
             }
         }
         if !probes.set.is_empty() {
