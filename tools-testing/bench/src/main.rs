@@ -85,7 +85,9 @@ fn run(options: &Options) -> Result<()> {
     }
     // The C library's write() takes more of a process that has had a thread, as every VMM has. Some
     // paths make threads, so have all measured as it is then.
-    thread::spawn(|| ()).join().map_err(|_| anyhow!("a thread panicked"))?;
+    thread::spawn(|| ())
+        .join()
+        .map_err(|_| anyhow!("a thread panicked"))?;
     for server in Server::ALL {
         let file = match server {
             Server::C => None,
