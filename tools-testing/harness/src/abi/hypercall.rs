@@ -11,8 +11,6 @@ pub const XENVER_VERSION: u64 = 0;
 /// Command of [`XEN_VERSION`] that KVM leaves to the VMM.
 pub const XENVER_EXTRAVERSION: u64 = 1;
 
-/// Command of [`EVENT_CHANNEL_OP`] that KVM leaves to the VMM.
-pub const EVTCHNOP_CLOSE: u64 = 3;
 /// Command of [`EVENT_CHANNEL_OP`]: send an event; its argument points to the port.
 pub const EVTCHNOP_SEND: u64 = 4;
 
