@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Booting the machines of the chosen tests, as many at a time as there are processors for.
+//! Booting the machines of the chosen tests, as many at a time as keep the processors busy.
 
 use super::catalog::MAIN;
 use super::catalog::{self, Catalog};
@@ -16,12 +16,34 @@ use crate::report::Verdict;
 use anyhow::{Context as _, Result};
 use protocol::{Event, Plan};
 use std::collections::{HashMap, VecDeque};
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// However many processors there are: machines take memory, too.
+/// However many processors there are.
 const MAX_AT_ONCE: usize = 4;
+
+/// Memory that a machine may take, in KiB.
+const MEMORY_KIB: usize = 3 << 20;
+
+/// How many machines to run at once: one more than there are processors, as each waits for a third of
+/// its time, for timers and grace periods; and fewer, where memory is short.
+fn at_once() -> usize {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let fit = fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| available_kib(&text))
+        .map_or(MAX_AT_ONCE, |available| available / MEMORY_KIB);
+    (processors + 1).min(fit).clamp(1, MAX_AT_ONCE)
+}
+
+/// What /proc/meminfo says there is.
+fn available_kib(meminfo: &str) -> Option<usize> {
+    let mut lines = meminfo.lines();
+    let value = lines.find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
+}
 
 /// A kernel that tests want.
 pub struct Wanted {
@@ -85,7 +107,7 @@ enum Job<'a> {
 }
 
 /// Boots the machines of the chosen tests and judges each; does `host`, the longest of all, beside
-/// them, and `alarms`. Each job keeps one processor busy, most of the time.
+/// them, and `alarms`. No job keeps more than one processor busy, most of the time.
 pub fn run<'a>(
     context: &Context,
     catalog: &'a Catalog,
@@ -99,8 +121,7 @@ pub fn run<'a>(
     jobs.extend(machines.map(|(machine, tests)| Job::Boot(*machine, tests)));
     // Neither at first, when `host` keeps cargo busy, nor last, when a processor may be idle.
     jobs.insert(jobs.len().div_ceil(2), Job::Host(Box::new(alarms)));
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let workers = workers.min(MAX_AT_ONCE).min(jobs.len());
+    let workers = at_once().min(jobs.len());
     let jobs = Mutex::new(jobs);
     let boots = Boots {
         context,
@@ -210,4 +231,17 @@ impl Boots<'_> {
 /// A panic elsewhere is told there.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read() {
+        let text = "MemTotal:       24689076 kB\nMemAvailable:   23825844 kB\n";
+        assert_eq!(available_kib(text), Some(23_825_844));
+        assert_eq!(available_kib("MemTotal: 1 kB\n"), None);
+        assert!((1..=MAX_AT_ONCE).contains(&at_once()));
+    }
 }

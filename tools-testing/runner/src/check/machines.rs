@@ -27,7 +27,7 @@ use guest::Guest;
 use samples::Mistake;
 use storm::{Storms, Takeover};
 
-/// All of them, those that take longest first: two run at a time.
+/// All of them, those that take longest first: a few run at a time.
 const ALL: [&dyn Machine; 26] = [
     &fuzz::Fuzz { sequences: None },
     &Takeover { kind: Kind::Stock },
