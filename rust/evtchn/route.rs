@@ -81,7 +81,9 @@ pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route)
     };
     let mut section = vm.srcu().read(cx);
     match task::may_deliver_now(&mut section.cx()) {
-        Some(mut cx) if !poll::are_many(vm) => try_deliver(&mut cx, vm, port, route.target, None),
+        Some(mut cx) if !poll::are_many(vm, route.port) => {
+            try_deliver(&mut cx, vm, port, route.target, None)
+        }
         _ => {
             let id = route.target.id();
             trace::deliver(|| (vm, id, route.port, Delivered::NotNow, false));

@@ -2,7 +2,7 @@
 
 //! `struct kvm_vcpu`.
 
-use super::{bitops, Vm};
+use super::{bitops, pollers::Polled, Vm};
 use crate::{
     abi::vcpu_info::VcpuInfo,
     bindings,
@@ -55,15 +55,6 @@ impl<'a> Deref for OwnVcpu<'a> {
     fn deref(&self) -> &Vcpu<'a> {
         &self.vcpu
     }
-}
-
-/// What a vCPU that polls waits for (`poll_evtchn`).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Polled {
-    /// One port.
-    Port(u32),
-    /// One of several ports.
-    Several,
 }
 
 impl<'a> Vcpu<'a> {

@@ -2,7 +2,13 @@
 
 //! `struct kvm`.
 
-use super::{bitops, nospec::index_nospec, vcpu::clock_update, xarray, Target, Vcpu};
+use super::{
+    bitops,
+    nospec::index_nospec,
+    pollers::{place, Count, Polled, Pollers, PLACES},
+    vcpu::clock_update,
+    xarray, Target, Vcpu,
+};
 use crate::{
     abi::{shared_info::SharedInfo, WordSize},
     bindings,
@@ -24,10 +30,15 @@ use core::{
 use kernel::{
     ffi::{c_ulong, c_void},
     prelude::*,
+    sync::atomic::{Atomic, Relaxed},
 };
 
 // A bit of `poll_mask` for each vCPU that a VM can have.
 static_assert!(bindings::KVM_MAX_VCPUS % u64::BITS == 0);
+
+/// Who polls in Rust, by port: each word is a [`Count`]. Only the vCPU's own task counts it, and no
+/// more once it is out of the module: so what is here when the module goes is 0.
+static POLLERS: [Atomic<u64>; PLACES] = [const { Atomic::new(0) }; PLACES];
 
 /// A VM that stays for `'a`.
 #[derive(Clone, Copy)]
@@ -269,6 +280,31 @@ impl<'a> Vm<'a> {
             }
             nr = nr.wrapping_add(1);
         }
+    }
+
+    /// Where it is counted who polls for a port.
+    #[inline]
+    fn poll_count(self, port: u32) -> &'static Atomic<u64> {
+        &POLLERS[place(self.as_raw().addr(), port)]
+    }
+
+    /// Who polls for `port`, as counted: C's pollers are not.
+    pub(crate) fn pollers_for(self, port: u32) -> Pollers {
+        let count = |port| Count::from_raw(self.poll_count(port).load(Relaxed));
+        count(port).or(count(Polled::Several.counted_as()))
+    }
+
+    /// Counts a vCPU among those that poll for `polled`. Unordered: [`add_poller`](Self::add_poller)
+    /// comes after it.
+    pub(crate) fn count_poller(self, vcpu: Vcpu<'_>, polled: Polled) {
+        let count = self.poll_count(polled.counted_as());
+        count.add(Count::one_more(vcpu.index()), Relaxed);
+    }
+
+    /// Counts a vCPU no more that [`count_poller`](Self::count_poller) has counted.
+    pub(crate) fn uncount_poller(self, vcpu: Vcpu<'_>, polled: Polled) {
+        let count = self.poll_count(polled.counted_as());
+        count.add(Count::one_less(vcpu.index()), Relaxed);
     }
 
     /// Puts a vCPU on the list of those that poll. Fully ordered.
