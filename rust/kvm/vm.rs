@@ -30,7 +30,10 @@ use core::{
 use kernel::{
     ffi::{c_ulong, c_void},
     prelude::*,
-    sync::atomic::{Atomic, Relaxed},
+    sync::{
+        atomic::{Atomic, Relaxed},
+        rcu,
+    },
 };
 
 // A bit of `poll_mask` for each vCPU that a VM can have.
@@ -39,6 +42,13 @@ static_assert!(bindings::KVM_MAX_VCPUS % u64::BITS == 0);
 /// Who polls in Rust, by port: each word is a [`Count`]. Only the vCPU's own task counts it, and no
 /// more once it is out of the module: so what is here when the module goes is 0.
 static POLLERS: [Atomic<u64>; PLACES] = [const { Atomic::new(0) }; PLACES];
+
+/// What an array has at `index`.
+fn load_by_c(array: Object<'_, bindings::xarray>, index: c_ulong) -> *mut c_void {
+    // SAFETY: The array is that of a VM, initialized with it. `xa_load()` enters RCU, by which its
+    // nodes are freed, against who changes it.
+    unsafe { bindings::xa_load(array.as_ptr(), index) }
+}
 
 /// A VM that stays for `'a`.
 #[derive(Clone, Copy)]
@@ -169,11 +179,7 @@ impl<'a> Vm<'a> {
 
     /// The vCPU that KVM gave the number `index`. Any context.
     pub(crate) fn vcpu(self, index: u32) -> Option<Vcpu<'a>> {
-        self.vcpu_in_array(index, |array, index| {
-            // SAFETY: The array is the VM's, initialized with it. `xa_load()` enters RCU, by which its
-            // nodes are freed, against who changes it.
-            unsafe { bindings::xa_load(array.as_ptr(), index) }
-        })
+        self.vcpu_in_array(index, load_by_c)
     }
 
     /// The vCPU that KVM gave the number `index`, as `load` finds it in the array.
@@ -200,10 +206,28 @@ impl<'a> Vm<'a> {
     /// The vCPU that the VMM gave the number `id`. Any context; without a search when that is also
     /// its index, as it mostly is.
     pub(crate) fn vcpu_by_id(self, id: u32) -> Option<Vcpu<'a>> {
-        if let Some(vcpu) = self.vcpu(id).filter(|vcpu| vcpu.id() == id) {
-            return Some(vcpu);
+        // All of it in one look at the array, whose nodes are freed by RCU.
+        let rcu = rcu::read_lock();
+        let mut others = 0..self.online_vcpus();
+        let mut index = id;
+        loop {
+            let vcpu = self.vcpu_in_rcu(&rcu, index);
+            if vcpu.is_some_and(|vcpu| vcpu.id() == id) {
+                return vcpu;
+            }
+            index = others.next()?;
         }
-        (0..self.online_vcpus()).find_map(|index| self.vcpu(index).filter(|vcpu| vcpu.id() == id))
+    }
+
+    /// As [`vcpu`](Self::vcpu), by who is in RCU.
+    #[inline(always)]
+    fn vcpu_in_rcu(self, _rcu: &rcu::Guard, index: u32) -> Option<Vcpu<'a>> {
+        self.vcpu_in_array(index, |array, index| {
+            // SAFETY: The array is initialized with the VM, and has vCPUs alone, whose addresses are
+            // pointers to an xarray. The guard keeps the caller in RCU.
+            let found = unsafe { xarray::load(array, index) };
+            found.unwrap_or_else(|| load_by_c(array, index))
+        })
     }
 
     /// The vCPU with the VMM's number `id` as one that a port is bound to, looked up if it is there
