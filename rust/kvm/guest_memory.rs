@@ -217,11 +217,12 @@ impl<'m> Split<'m> {
     /// Copies bytes to the start of a page's part of the structure, as many as it has at most.
     #[inline(always)]
     fn copy(to: &Mapping<'m, Bytes>, len: usize, from: &[u8]) {
-        // SAFETY: The bytes are mapped, and no more than there are.
+        let len = len.min(from.len());
+        // SAFETY: The bytes are mapped, and no more than there are: double words, then the rest.
         unsafe {
-            asm!("rep movsb", inout("rcx") len.min(from.len()) => _,
-                inout("rdi") to.base().as_ptr() => _, inout("rsi") from.as_ptr() => _,
-                options(nostack, preserves_flags));
+            asm!("rep movsq", "mov ecx, {rest:e}", "rep movsb", rest = in(reg) len % 8,
+                inout("rcx") len / 8 => _, inout("rdi") to.base().as_ptr() => _,
+                inout("rsi") from.as_ptr() => _, options(nostack, preserves_flags));
         }
     }
 }
@@ -250,9 +251,7 @@ impl Written for Split<'_> {
             }
         };
         put(0, &word.to_le_bytes());
-        for (i, value) in values.iter().enumerate() {
-            put(at.wrapping_add(8 * i), &value.to_le_bytes());
-        }
+        put(at, values.map(u64::to_le_bytes).as_flattened());
         Self::copy(self.parts.first(), self.len, &bytes);
         if let Some(rest) = bytes.get(self.len..) {
             Self::copy(self.parts.second(), self.rest_len, rest);
