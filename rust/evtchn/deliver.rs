@@ -63,7 +63,6 @@ impl Delivery {
 /// Of `vcpu`, where that is known, no more is asked than that it is there; it is searched for by
 /// `target` else. [`Delivery::NOT_NOW`] is what [`deliver`] can wait for; it fails with `EINVAL` when
 /// the guest has no such vCPU.
-#[inline(always)]
 pub(crate) fn try_deliver<'a>(
     cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'a>,
@@ -214,7 +213,6 @@ impl Outcome {
 
 impl<'a> BoundPort<'a> {
     /// The port `port`, bound to `vcpu`.
-    #[inline(always)]
     pub(super) fn new(vcpu: Vcpu<'a>, port: Port) -> Self {
         Self { vcpu, port }
     }

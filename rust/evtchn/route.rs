@@ -74,7 +74,6 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Deliver
 ///
 /// Those of [`try_deliver`], `EINVAL` when the guest has no such port, or [`Delivery::NOT_NOW`]
 /// where not even a lock may be tried, or there are too many to wake.
-#[inline(always)]
 pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route) -> Delivery {
     let Some(port) = Port::new(route.port, vm.word_size()) else {
         return refuse(vm, route.target.id(), route.port);

@@ -76,7 +76,6 @@ impl Count {
 
 /// Where it is counted who polls for `port` in the VM at the address `vm`. No two ports of a VM have
 /// the same place, but ports of two VMs may: then more vCPUs are looked at than have to be.
-#[inline(always)]
 pub(crate) const fn place(vm: usize, port: u32) -> usize {
     // Addresses are multiples of a page: the upper bits of the product depend on all that differ.
     let of_vm = (vm as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;

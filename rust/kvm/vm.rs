@@ -131,26 +131,22 @@ impl<'a> Vm<'a> {
 
     /// Whether a bit tells guests when their runstate is being written. Read without the leaf mutex:
     /// it may change, and a structure is written by what it is read as.
-    #[inline]
     pub(crate) fn has_runstate_update_flag(self) -> bool {
         field!(self.xen(), runstate_update_flag).is_set()
     }
 
     /// What `KVM_XEN_HVM_CONFIG` has set of the flags. C copies the structure as a whole: any mixture
     /// of two configurations is a value.
-    #[inline]
     pub(crate) fn config_flags(self) -> u32 {
         field!(self.xen(), hvm_config.flags).read_once()
     }
 
     /// The version of Xen that the kernel answers with, if it is to answer.
-    #[inline]
     pub(crate) fn xen_version(self) -> Option<NonZero<u32>> {
         NonZero::new(field!(self.xen(), xen_version).read_once())
     }
 
     /// The vector of the upcall for vCPUs that have none of their own, or 0.
-    #[inline]
     pub(crate) fn upcall_vector(self) -> u8 {
         field!(self.xen(), upcall_vector).read_once()
     }
@@ -171,7 +167,6 @@ impl<'a> Vm<'a> {
     }
 
     /// How many vCPUs are fully created. It only grows while the VM is used.
-    #[inline]
     fn online_vcpus(self) -> u32 {
         // Never negative.
         field!(self.raw, online_vcpus.counter).read_once() as u32
@@ -307,7 +302,6 @@ impl<'a> Vm<'a> {
     }
 
     /// Where it is counted who polls for a port.
-    #[inline]
     fn poll_count(self, port: u32) -> &'static Atomic<u64> {
         &POLLERS[place(self.as_raw().addr(), port)]
     }
@@ -332,7 +326,6 @@ impl<'a> Vm<'a> {
     }
 
     /// Puts a vCPU on the list of those that poll. Fully ordered.
-    #[inline]
     pub(crate) fn add_poller(self, vcpu: Vcpu<'_>) {
         let nr = vcpu.index();
         let mask = field!(self.xen(), poll_mask).as_ptr();
@@ -342,7 +335,6 @@ impl<'a> Vm<'a> {
 
     /// Takes a vCPU off the list of those that poll; returns whether it was on it. Of several
     /// events at once, one alone is told that it was, and wakes the vCPU.
-    #[inline]
     pub(crate) fn take_poller(self, vcpu: Vcpu<'_>) -> bool {
         let nr = vcpu.index();
         let mask = field!(self.xen(), poll_mask).as_ptr();
