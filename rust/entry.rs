@@ -58,6 +58,8 @@ pub(crate) type SetFn =
 /// Livepatch lets go of a task, and of this module, when it finds none of these functions on the
 /// task's stack. A tail call would hide that the task sleeps in what was called, and has yet to
 /// return to the module. `make check` looks for such jumps.
+///
+/// Inline on every kernel: a jump to this would hide it as well.
 #[inline(always)]
 fn framed<T>(call: impl FnOnce() -> T) -> T {
     let result = call();

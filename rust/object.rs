@@ -22,7 +22,6 @@ pub(crate) struct Object<'a, C> {
 }
 
 impl<C> Clone for Object<'_, C> {
-    #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
@@ -55,7 +54,6 @@ impl<'a, C> Object<'a, C> {
     /// # Safety
     ///
     /// The invariants hold of `raw`.
-    #[inline(always)]
     pub(crate) const unsafe fn from_raw(raw: *mut C) -> Self {
         Self {
             // SAFETY: There is no object at address 0.
@@ -65,7 +63,6 @@ impl<'a, C> Object<'a, C> {
     }
 
     /// Its address.
-    #[inline(always)]
     pub(crate) const fn as_ptr(self) -> *mut C {
         self.raw.as_ptr()
     }
@@ -75,7 +72,6 @@ impl<'a, C> Object<'a, C> {
     /// # Safety
     ///
     /// C, and who relies on the field in Rust, allows for the value, and for a change at this time.
-    #[inline(always)]
     pub(crate) unsafe fn write_once(self, value: C)
     where
         C: Copy,
@@ -90,7 +86,6 @@ impl<'a, C> Object<'a, C> {
 impl<C: Word> Object<'_, C> {
     /// Reads it, in one piece. Who may write to it at the same time does so in one piece, too: this
     /// is what was there at some moment.
-    #[inline(always)]
     pub(crate) fn read_once(self) -> C {
         // SAFETY: By the invariant the object is there, aligned as C has it, and initialized. Any
         // bytes are a value.
@@ -100,7 +95,6 @@ impl<C: Word> Object<'_, C> {
 
 impl<'a, T, const N: usize> Object<'a, [T; N]> {
     /// One of an array. There have to be so many.
-    #[inline(always)]
     pub(crate) fn item(self, index: usize) -> Object<'a, T> {
         // SAFETY: By the invariant the array is there. Only an address is taken, once the index is
         // checked.
@@ -156,7 +150,6 @@ pub(crate) use container_of;
 /// # Safety
 ///
 /// There is one.
-#[inline(always)]
 pub(crate) const unsafe fn part_of<'a, C, F>(_whole: Object<'a, C>, part: *mut F) -> Object<'a, F> {
     // SAFETY: By the safety requirement; the invariants of `whole` are those of its parts.
     unsafe { Object::from_raw(part) }

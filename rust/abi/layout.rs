@@ -44,7 +44,6 @@ impl<S: Structure, T> Field<S, T> {
     }
 
     /// Bytes from the start of the structure.
-    #[inline(always)]
     pub(crate) const fn offset(&self) -> usize {
         self.offset
     }
@@ -72,7 +71,6 @@ impl<S: Structure, const N: usize> Words<S, N> {
     }
 
     /// Bytes from the start of the structure.
-    #[inline(always)]
     pub(crate) const fn offset(&self) -> usize {
         self.offset
     }
@@ -107,7 +105,6 @@ impl<S: Structure> Bits<S> {
     /// Where bit `nr` is: the offset of the array, and the bit's number in it.
     ///
     /// A number past the end wraps around, also when speculated: it stays within the array.
-    #[inline(always)]
     pub(crate) const fn locate(&self, nr: u32) -> (usize, u32) {
         (self.offset, nr & (self.count - 1))
     }

@@ -30,7 +30,6 @@ impl State {
     }
 
     /// The state whose number is in the two lowest bits.
-    #[inline(always)]
     pub(crate) const fn from_low_bits(number: u32) -> Self {
         match number & 3 {
             0 => Self::Running,
@@ -87,7 +86,6 @@ pub(crate) trait Accounts {
     ///
     /// A clock that went backwards accounts nothing: when it has caught up, all time since the last
     /// account goes to the state that is the present one then.
-    #[inline(always)]
     fn change(&mut self, now: u64, stolen: i64, state: State) -> bool {
         let spent = Spent::new(self.state(), self.entry_time(), now, stolen);
         if let Some(spent) = &spent {
@@ -153,7 +151,6 @@ struct Spent {
 impl Spent {
     /// Of `state`, which began at `entry_time` (0: never, so the vCPU was offline), until `now`; see
     /// [`Accounts::change`]. None where the clock went backwards.
-    #[inline(always)]
     const fn new(state: State, entry_time: u64, now: u64, stolen: i64) -> Option<Self> {
         let time = now.wrapping_sub(entry_time);
         if time > i64::MAX as u64 {

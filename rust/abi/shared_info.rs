@@ -23,7 +23,6 @@ impl Structure for SharedInfo {
 const PENDING: usize = 32 * 64;
 
 /// The ports that are pending, a bit each.
-#[inline(always)]
 pub(crate) const fn evtchn_pending(size: WordSize) -> Bits<SharedInfo> {
     const BITS32: Bits<SharedInfo> = Bits::at(PENDING, WordSize::Bits32.nr_ports());
     const BITS64: Bits<SharedInfo> = Bits::at(PENDING, WordSize::Bits64.nr_ports());
@@ -34,7 +33,6 @@ pub(crate) const fn evtchn_pending(size: WordSize) -> Bits<SharedInfo> {
 }
 
 /// The ports that are masked, a bit each.
-#[inline(always)]
 pub(crate) const fn evtchn_mask(size: WordSize) -> Bits<SharedInfo> {
     const BITS32: Bits<SharedInfo> = Bits::at(PENDING + 128, WordSize::Bits32.nr_ports());
     const BITS64: Bits<SharedInfo> = Bits::at(PENDING + 512, WordSize::Bits64.nr_ports());

@@ -25,7 +25,6 @@ pub(crate) const EVTCHN_UPCALL_PENDING: Field<VcpuInfo, u8> = Field::at(0);
 pub(crate) const TIME: Words<VcpuInfo, 4> = Words::at(32);
 
 /// The words of the pending bitmap in which there are events for the vCPU, a bit each.
-#[inline(always)]
 pub(crate) const fn evtchn_pending_sel(size: WordSize) -> Bits<VcpuInfo> {
     const BITS32: Bits<VcpuInfo> = Bits::at(4, 32);
     const BITS64: Bits<VcpuInfo> = Bits::at(8, 64);

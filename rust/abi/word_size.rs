@@ -13,7 +13,6 @@ pub(crate) enum WordSize {
 
 impl WordSize {
     /// The word size of a guest in long mode, or not.
-    #[inline]
     pub(crate) const fn from_long_mode(long_mode: bool) -> Self {
         if long_mode {
             Self::Bits64
@@ -25,7 +24,6 @@ impl WordSize {
     /// How many ports the 2-level ABI has: the square of the bits in a word.
     ///
     /// Source: `EVTCHN_2L_NR_CHANNELS` in `xen/interface/event_channel.h`.
-    #[inline]
     pub(crate) const fn nr_ports(self) -> u32 {
         match self {
             Self::Bits32 => 32 * 32,
@@ -34,7 +32,6 @@ impl WordSize {
     }
 
     /// The word of the pending bitmap that `port` is in, which is its bit in `pending_sel`.
-    #[inline]
     pub(crate) const fn word_of(self, port: u32) -> u32 {
         match self {
             Self::Bits32 => port / 32,

@@ -63,7 +63,6 @@ impl Delivery {
 /// Of `vcpu`, where that is known, no more is asked than that it is there; it is searched for by
 /// `target` else. [`Delivery::NOT_NOW`] is what [`deliver`] can wait for; it fails with `EINVAL` when
 /// the guest has no such vCPU.
-#[inline(always)]
 pub(crate) fn try_deliver<'a>(
     cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'a>,
@@ -71,42 +70,44 @@ pub(crate) fn try_deliver<'a>(
     target: Target,
     vcpu: Option<Vcpu<'a>>,
 ) -> Delivery {
-    attempt::<false>(cx, vm, port, target, vcpu)
+    attempt(cx, vm, port, target, vcpu, false)
 }
 
-/// As [`try_deliver`]; with `WAITED`, `shared_info` has been waited for.
+/// As [`try_deliver`]. `waited`: `shared_info` has been waited for.
 #[inline(never)]
-fn attempt<'a, const WAITED: bool>(
+fn attempt<'a>(
     cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'a>,
     port: Port,
     target: Target,
     vcpu: Option<Vcpu<'a>>,
+    waited: bool,
 ) -> Delivery {
     let Some(page) = vm.shared_info().try_read(cx) else {
-        return unmapped(vm, port, target, vcpu, WAITED);
+        return unmapped(vm, port, target, vcpu, waited);
     };
     let Some(vcpu) = vcpu.or_else(|| vm.target_at_once(page.locked(), target)) else {
         // Searched for without the lock, as that takes a while, and has interrupts off.
         drop(page);
-        return search::<WAITED>(cx, vm, port, target);
+        return search(cx, vm, port, target, waited);
     };
     let to = BoundPort::new(vcpu, port);
     let outcome = to.set_pending(page);
-    to.notify(cx, vm, outcome, WAITED)
+    to.notify(cx, vm, outcome, waited)
 }
 
 /// As [`attempt`], where the vCPU has to be searched for.
 #[inline(never)]
-fn search<const WAITED: bool>(
+fn search(
     cx: &mut Ctx<'_, MayDeliver>,
     vm: Vm<'_>,
     port: Port,
     target: Target,
+    waited: bool,
 ) -> Delivery {
     match vm.target(target) {
-        Some(vcpu) => attempt::<WAITED>(cx, vm, port, target, Some(vcpu)),
-        None => no_vcpu(vm, port, target, WAITED),
+        Some(vcpu) => attempt(cx, vm, port, target, Some(vcpu), waited),
+        None => no_vcpu(vm, port, target, waited),
     }
 }
 
@@ -168,7 +169,7 @@ fn deliver_refreshed<'a>(
             trace::deliver(|| (vm, target.id(), port.nr(), Delivered::Failed, true));
             return Delivery::failed(error);
         }
-        let delivery = attempt::<true>(&mut cx.may_deliver(), vm, port, target, vcpu);
+        let delivery = attempt(&mut cx.may_deliver(), vm, port, target, vcpu, true);
         if delivery != Delivery::NOT_NOW {
             return delivery;
         }
@@ -212,7 +213,6 @@ impl Outcome {
 
 impl<'a> BoundPort<'a> {
     /// The port `port`, bound to `vcpu`.
-    #[inline(always)]
     pub(super) fn new(vcpu: Vcpu<'a>, port: Port) -> Self {
         Self { vcpu, port }
     }

@@ -8,7 +8,12 @@
 use super::port::Port;
 use crate::{
     abi::{hypercall::MAX_POLL_PORTS, shared_info, WordSize},
-    kvm::{params, vcpu::Polled, OwnVcpu, Vm},
+    kvm::{
+        params,
+        pollers::{Polled, Pollers},
+        OwnVcpu, Vcpu, Vm,
+    },
+    livepatch::transition,
     prelude::*,
     sync::{Ctx, InKvmRun, InKvmSrcu, MayDeliver, MayTryLock},
     trace,
@@ -17,8 +22,8 @@ use crate::{
 
 /// Wakes the vCPUs that poll for `port`. Any context.
 ///
-/// Call it after the pending bit was set by a fully ordered operation. A poller puts itself on the
-/// list before it looks at that bit, so that one of the two sees the other.
+/// Call it after the pending bit was set by a fully ordered operation. A poller is counted and puts
+/// itself on the list before it looks at that bit, so that one of the two sees the other.
 #[inline(always)]
 pub(crate) fn wake(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
     if vm.may_have_pollers() {
@@ -29,17 +34,35 @@ pub(crate) fn wake(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
 /// How many pollers an event may wake where nothing else can run meanwhile: a microsecond each.
 const FEW: u32 = 8;
 
-/// Whether an event may have more vCPUs to wake than there is time for with interrupts off. How many
-/// poll is the guest's to say: the event is left to a task, which can be preempted.
+/// Whether an event for `port` may have more vCPUs to look at than there is time for with interrupts
+/// off. How many poll is the guest's to say: the event is left to a task, which can be preempted.
 #[inline(always)]
-pub(crate) fn are_many(vm: Vm<'_>) -> bool {
-    vm.may_have_pollers() && vm.pollers() > FEW
+pub(crate) fn are_many(vm: Vm<'_>, port: u32) -> bool {
+    vm.may_have_pollers() && are_many_for(vm, port)
 }
 
-/// As [`wake`], where there is somebody to wake.
+/// As [`are_many`], where somebody may poll.
 #[cold]
+#[inline(never)]
+fn are_many_for(vm: Vm<'_>, port: u32) -> bool {
+    pollers_for(vm, port) == Pollers::Any && vm.pollers() > FEW
+}
+
+/// Who on the list may poll for `port`.
+fn pollers_for(vm: Vm<'_>, port: u32) -> Pollers {
+    // C counts none of those that poll in it, and takes none of them off the count.
+    if transition::is_over() {
+        vm.pollers_for(port)
+    } else {
+        Pollers::Any
+    }
+}
+
+/// As [`wake`], where there may be somebody to wake.
+#[cold]
+#[inline(never)]
 fn wake_pollers(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
-    vm.for_each_poller(|vcpu| {
+    let wake = |vcpu: Vcpu<'_>| {
         let waits = match vcpu.polled() {
             Polled::Port(polled) => polled == port.nr(),
             Polled::Several => true,
@@ -47,7 +70,14 @@ fn wake_pollers(cx: &mut Ctx<'_, MayDeliver>, vm: Vm<'_>, port: Port) {
         if waits && vm.take_poller(vcpu) {
             vcpu.unblock(cx);
         }
-    });
+    };
+    match pollers_for(vm, port.nr()) {
+        Pollers::None => {}
+        Pollers::One(index) => {
+            vm.vcpu(index).map(wake);
+        }
+        Pollers::Any => vm.for_each_poller(wake),
+    }
 }
 
 /// The ports that a guest polls for, all of which it has.
@@ -118,7 +148,25 @@ pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, ports: &Ports<
         },
     };
 
-    vcpu.set_polled(Some(ports.polled()));
+    // Who does not sleep has nobody wake it.
+    happens(if ports.pending(cx, vm) {
+        trace::Poll::Pending
+    } else {
+        sleep(cx, vcpu, ports, timeout)
+    });
+}
+
+/// As [`wait`], where none was pending just before, as a poller that senders find; returns how it ended.
+#[inline(never)]
+fn sleep(
+    cx: &mut Ctx<'_, InKvmRun>,
+    vcpu: OwnVcpu<'_>,
+    ports: &Ports<'_>,
+    timeout: Option<u64>,
+) -> trace::Poll {
+    let (vm, polled) = (vcpu.vm(), ports.polled());
+    vcpu.set_polled(Some(polled));
+    vm.count_poller(*vcpu, polled);
     // Fully ordered: senders either find the vCPU here, or have set the bit that is looked at next.
     vm.add_poller(*vcpu);
     let pending = ports.pending(cx, vm);
@@ -135,13 +183,11 @@ pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, ports: &Ports<
     vcpu.set_polled(None);
     // Who sends an event takes it off the list.
     let woken = !vm.take_poller(*vcpu);
-    trace::poll(|| {
-        let what = match (pending, woken, timed_out) {
-            (true, ..) => trace::Poll::Pending,
-            (_, true, _) => trace::Poll::Woken,
-            (_, _, true) => trace::Poll::TimedOut,
-            _ => trace::Poll::Other,
-        };
-        (vm, vcpu.id(), ports.traced(), what)
-    });
+    vm.uncount_poller(*vcpu, polled);
+    match (pending, woken, timed_out) {
+        (true, ..) => trace::Poll::Pending,
+        (_, true, _) => trace::Poll::Woken,
+        (_, _, true) => trace::Poll::TimedOut,
+        _ => trace::Poll::Other,
+    }
 }

@@ -18,7 +18,6 @@ pub(crate) struct Port {
 
 impl Port {
     /// The port `nr`, if the guest has it.
-    #[inline(always)]
     pub(crate) const fn new(nr: u32, size: WordSize) -> Option<Self> {
         if nr < size.nr_ports() {
             // INVARIANT: Checked just above.
@@ -29,19 +28,16 @@ impl Port {
     }
 
     /// Its number.
-    #[inline(always)]
     pub(crate) const fn nr(self) -> u32 {
         self.nr
     }
 
     /// The word size of the guest that has it.
-    #[inline(always)]
     pub(crate) const fn word_size(self) -> WordSize {
         self.size
     }
 
     /// The word of the bitmaps that it is in.
-    #[inline(always)]
     pub(crate) const fn word(self) -> u32 {
         self.size.word_of(self.nr)
     }

@@ -74,14 +74,15 @@ pub(crate) fn set(cx: &mut Ctx<'_, SetIrq>, vm: Vm<'_>, route: Route) -> Deliver
 ///
 /// Those of [`try_deliver`], `EINVAL` when the guest has no such port, or [`Delivery::NOT_NOW`]
 /// where not even a lock may be tried, or there are too many to wake.
-#[inline(always)]
 pub(crate) fn set_inatomic(cx: &mut Ctx<'_, Anywhere>, vm: Vm<'_>, route: Route) -> Delivery {
     let Some(port) = Port::new(route.port, vm.word_size()) else {
         return refuse(vm, route.target.id(), route.port);
     };
     let mut section = vm.srcu().read(cx);
     match task::may_deliver_now(&mut section.cx()) {
-        Some(mut cx) if !poll::are_many(vm) => try_deliver(&mut cx, vm, port, route.target, None),
+        Some(mut cx) if !poll::are_many(vm, route.port) => {
+            try_deliver(&mut cx, vm, port, route.target, None)
+        }
         _ => {
             let id = route.target.id();
             trace::deliver(|| (vm, id, route.port, Delivered::NotNow, false));

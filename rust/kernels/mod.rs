@@ -10,7 +10,6 @@ use crate::{abi::hypercall::XEN_ID_UNSET, bindings::hrtimer_restart};
 use kernel::{sync::barrier, ThisModule};
 
 /// `smp_mb()`: accesses before it and after it are in order for other CPUs.
-#[inline(always)]
 pub(crate) fn smp_mb() {
     #[cfg(kernel_smp_mb_takes_ordering)]
     barrier::smp_mb(barrier::Full);
@@ -31,7 +30,6 @@ macro_rules! param {
 pub(crate) use param;
 
 /// This module.
-#[inline(always)]
 pub(crate) fn this_module() -> &'static ThisModule {
     #[cfg(kernel_this_module_in_metadata)]
     return kernel::module::this_module::<crate::LocalModule>();
@@ -40,13 +38,11 @@ pub(crate) fn this_module() -> &'static ThisModule {
 }
 
 /// Whether a `vcpu_info` may be at this address, or that is `ENXIO`.
-#[inline(always)]
 pub(crate) const fn vcpu_info_may_be_at(address: u64) -> bool {
     !cfg!(xen_vcpu_info_aligned) || address % 4 == 0
 }
 
 /// The number that the guest knows a vCPU by before the VMM has set one.
-#[inline(always)]
 pub(crate) const fn initial_xen_id(vcpu_idx: u32) -> u32 {
     if cfg!(xen_vcpu_id_unset) {
         XEN_ID_UNSET

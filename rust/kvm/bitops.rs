@@ -13,7 +13,6 @@
 use core::arch::asm;
 
 /// The aligned word around a byte, and the number of the byte's bit `nr` in it.
-#[inline(always)]
 fn word_around(byte: *mut u8, nr: u32) -> (*mut u32, u32) {
     let in_word = byte.addr() % size_of::<u32>();
     (
@@ -42,7 +41,6 @@ pub(crate) unsafe fn test_and_set(byte: *mut u8, nr: u32) -> bool {
 ///
 /// The array has more than `nr` bits, below 2^31, and everybody else who writes to it at the same
 /// time does so by an atomic operation.
-#[inline(always)]
 pub(crate) unsafe fn test_and_set_in(words: *mut u32, nr: u32) -> bool {
     let was: u8;
     // SAFETY: The instruction goes to the aligned word that the bit is in, by the contract.
@@ -64,7 +62,6 @@ pub(crate) unsafe fn test_and_set_in(words: *mut u32, nr: u32) -> bool {
 /// # Safety
 ///
 /// As for [`test_and_set_in`].
-#[inline(always)]
 pub(crate) unsafe fn test_and_clear_in(words: *mut u32, nr: u32) -> bool {
     let was: u8;
     // SAFETY: As in `test_and_set_in`.
@@ -87,7 +84,6 @@ pub(crate) unsafe fn test_and_clear_in(words: *mut u32, nr: u32) -> bool {
 ///
 /// The double word is there, and everybody else who writes to it at the same time does so by an
 /// atomic operation.
-#[inline(always)]
 pub(crate) unsafe fn clear_mask(word: *mut u64, mask: u64) {
     // SAFETY: By the contract.
     unsafe {
@@ -101,7 +97,6 @@ pub(crate) unsafe fn clear_mask(word: *mut u64, mask: u64) {
 /// # Safety
 ///
 /// The word is there, aligned, and everybody else reads and writes it in one piece.
-#[inline(always)]
 pub(crate) unsafe fn compare_and_set(word: *mut u32, old: u32, new: u32) {
     // SAFETY: By the contract.
     unsafe {

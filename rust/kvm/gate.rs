@@ -51,7 +51,6 @@ impl<'a, 'g, H> Gate<'a, 'g, H> {
     /// The port may be taken out of the table at any time. Who does that waits until the gate is
     /// left if it leads to a port, and until the read-side critical section ends if it leads to an
     /// eventfd; it is freed only after that section in either case.
-    #[inline(always)]
     pub(crate) fn find(&self, port: u32) -> Option<Destination<'g>> {
         // SAFETY: The lock is that of the VM's `shared_info`, taken in a read-side critical section
         // that lasts longer than `'g`.
@@ -59,20 +58,17 @@ impl<'a, 'g, H> Gate<'a, 'g, H> {
     }
 
     /// The vCPU that a port is bound to, if that takes no search: see [`Vm::target_at_once`].
-    #[inline(always)]
     pub(crate) fn target(&self, target: Target) -> Option<Vcpu<'a>> {
         self.vm.target_at_once(&self.locked, target)
     }
 
     /// Notes the index of the vCPU that a sender leads to, unless one is noted already: see
     /// [`SenderRef::note`].
-    #[inline(always)]
     pub(crate) fn note(&self, sender: &SenderRef<'g>, vcpu: Vcpu<'_>) {
         sender.note(&self.locked, vcpu);
     }
 
     /// `shared_info`, if it is mapped; else the gate is left.
-    #[inline(always)]
     pub(crate) fn map(self) -> Option<Mapping<'g, SharedInfo>> {
         self.locked.map()
     }
@@ -80,7 +76,6 @@ impl<'a, 'g, H> Gate<'a, 'g, H> {
     /// Leaves the gate, and signals an eventfd, which stays as long as the read-side critical
     /// section: there may be much behind one, the locks of other VMs included, and nobody waits for
     /// the gate for that.
-    #[inline(always)]
     pub(crate) fn signal(self, eventfd: &EventFdRef<'g>)
     where
         H: MayWake + MayEnter<GpcLock>,

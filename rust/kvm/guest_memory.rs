@@ -21,7 +21,6 @@ use kernel::transmute::{AsBytes, FromBytes};
 impl<S: Structure> Gpc<'_, S> {
     /// Reads a field, once, if the cache is valid and nobody changes it now. Never waits; any
     /// context where a lock may be tried.
-    #[inline(always)]
     pub(crate) fn peek<T: FromBytes + Copy, H: InKvmSrcu + MayTryLock>(
         self,
         cx: &mut Ctx<'_, H>,
@@ -39,13 +38,11 @@ impl<S: Structure> Gpc<'_, S> {
 
 impl<S: Structure> Mapping<'_, S> {
     /// The address of what is `offset` bytes into the structure.
-    #[inline(always)]
     fn at(&self, offset: usize) -> *mut u8 {
         self.base().as_ptr().wrapping_add(offset)
     }
 
     /// Reads a field, once.
-    #[inline(always)]
     pub(crate) fn load<T: FromBytes + Copy>(&self, field: &Field<S, T>) -> T {
         let from = self.at(field.offset()).cast::<T>();
         // SAFETY: By the invariants of `Mapping` and `Field` the field is mapped and aligned; `T`
@@ -54,7 +51,6 @@ impl<S: Structure> Mapping<'_, S> {
     }
 
     /// Writes a field, once.
-    #[inline(always)]
     pub(crate) fn store<T: AsBytes + Copy>(&self, field: &Field<S, T>, value: T) {
         let to = self.at(field.offset()).cast::<T>();
         // SAFETY: By the invariants of `Mapping` and `Field` the field is mapped and aligned. Whoever
@@ -118,7 +114,6 @@ pub(crate) trait Written {
     fn mark_dirty(&self);
 
     /// Orders what was written before ahead of what is written next, as the guest sees it.
-    #[inline(always)]
     fn publish(&self) {
         smp_wmb();
     }
@@ -133,7 +128,6 @@ pub(crate) struct Whole<'m> {
 impl<'m> Whole<'m> {
     /// The structure mapped, if the cache is valid and nobody changes it now. Never waits; any
     /// context where a lock may be tried.
-    #[inline(always)]
     pub(crate) fn try_read<H: InKvmSrcu + MayTryLock>(
         cx: &'m mut Ctx<'_, H>,
         (bytes, len): Part<'m>,
@@ -159,7 +153,6 @@ impl Written for Whole<'_> {
         }
     }
 
-    #[inline(always)]
     fn write<const N: usize>(&self, word: u32, at: usize, values: &[u64; N]) {
         if let Some(to) = self.within(0, 4) {
             // SAFETY: By `within` the bytes are mapped. The address need not be aligned, which the
@@ -217,11 +210,12 @@ impl<'m> Split<'m> {
     /// Copies bytes to the start of a page's part of the structure, as many as it has at most.
     #[inline(always)]
     fn copy(to: &Mapping<'m, Bytes>, len: usize, from: &[u8]) {
-        // SAFETY: The bytes are mapped, and no more than there are.
+        let len = len.min(from.len());
+        // SAFETY: The bytes are mapped, and no more than there are: double words, then the rest.
         unsafe {
-            asm!("rep movsb", inout("rcx") len.min(from.len()) => _,
-                inout("rdi") to.base().as_ptr() => _, inout("rsi") from.as_ptr() => _,
-                options(nostack, preserves_flags));
+            asm!("rep movsq", "mov ecx, {rest:e}", "rep movsb", rest = in(reg) len % 8,
+                inout("rcx") len / 8 => _, inout("rdi") to.base().as_ptr() => _,
+                inout("rsi") from.as_ptr() => _, options(nostack, preserves_flags));
         }
     }
 }
@@ -250,9 +244,7 @@ impl Written for Split<'_> {
             }
         };
         put(0, &word.to_le_bytes());
-        for (i, value) in values.iter().enumerate() {
-            put(at.wrapping_add(8 * i), &value.to_le_bytes());
-        }
+        put(at, values.map(u64::to_le_bytes).as_flattened());
         Self::copy(self.parts.first(), self.len, &bytes);
         if let Some(rest) = bytes.get(self.len..) {
             Self::copy(self.parts.second(), self.rest_len, rest);

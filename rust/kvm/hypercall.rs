@@ -74,7 +74,6 @@ kernel::static_assert!(Register::R10 as u32 == bindings::kvm_reg_VCPU_REGS_R10);
 
 impl OwnVcpu<'_> {
     /// A register of the guest's.
-    #[inline]
     fn register(self, register: Register) -> u64 {
         // SAFETY: The vCPU is the task's own, and so are its registers. It is outside of the guest, as
         // its task is here; the general registers are always read when it leaves that.
@@ -251,7 +250,6 @@ impl OwnVcpu<'_> {
     }
 
     /// Changes whether the vCPU runs.
-    #[inline(always)]
     fn set_mp_state(self, state: u32) {
         // SAFETY: The vCPU is the task's own. Others, who read the field in one piece, allow for a
         // change at any time.

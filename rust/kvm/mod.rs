@@ -15,6 +15,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod mm;
 mod nospec;
 pub(crate) mod params;
+pub(crate) mod pollers;
 pub(crate) mod routing;
 pub(crate) mod sender;
 pub(crate) mod senders;

@@ -7,7 +7,6 @@
 use core::arch::asm;
 
 /// `index` if it is below `size`, and 0 otherwise, also under speculation.
-#[inline(always)]
 pub(super) fn index_nospec(index: u64, size: u64) -> u64 {
     let mask: u64;
     // SAFETY: Arithmetic on registers alone.

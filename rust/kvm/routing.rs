@@ -22,7 +22,6 @@ pub(crate) struct Route {
 }
 
 /// A route as the user describes it.
-#[inline]
 pub(crate) fn from_user(entry: &bindings::kvm_irq_routing_entry) -> Route {
     // SAFETY: Any bytes are a value of the field.
     let evtchn = unsafe { entry.u.xen_evtchn };
@@ -30,7 +29,6 @@ pub(crate) fn from_user(entry: &bindings::kvm_irq_routing_entry) -> Route {
 }
 
 /// The part of a route that the send ioctl has too.
-#[inline]
 pub(crate) fn from_user_evtchn(evtchn: &bindings::kvm_irq_routing_xen_evtchn) -> Route {
     Route {
         port: evtchn.port,
@@ -41,7 +39,6 @@ pub(crate) fn from_user_evtchn(evtchn: &bindings::kvm_irq_routing_xen_evtchn) ->
 
 /// An event as KVM keeps it in an entry or a sender. C may be changing it, so each field is read
 /// once.
-#[inline(always)]
 pub(crate) fn from_kernel(evtchn: Object<'_, bindings::kvm_xen_evtchn>) -> Route {
     let port = field!(evtchn, port).read_once();
     let vcpu_id = field!(evtchn, vcpu_id).read_once();

@@ -173,7 +173,6 @@ impl Owned {
     /// # Errors
     ///
     /// `ENOMEM`.
-    #[inline]
     pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>, sender: Sender) -> Result<Self> {
         // Not by `KBox::new()`, which asks for memory by way of `krealloc()`: that costs twice as
         // much.

@@ -29,7 +29,6 @@ pub(crate) fn vcpu_of_poll(timer: *mut bindings::timer_list) -> *mut bindings::k
 
 impl Vcpu<'_> {
     /// Whether the singleshot timer has fired and its event is yet to be delivered.
-    #[inline]
     pub(crate) fn timer_pending(self) -> bool {
         field!(self.xen(), timer_pending.counter).read_once() > 0
     }
@@ -58,7 +57,6 @@ impl<'a> TimerState<'a> {
     }
 
     /// Notes whether the timer's event is yet to be delivered.
-    #[inline]
     pub(crate) fn set_pending(self, pending: bool) {
         let counter = field!(self.0.xen(), timer_pending.counter);
         // SAFETY: By the invariant its writers exclude each other. Others only ask whether it is above 0.
@@ -66,7 +64,6 @@ impl<'a> TimerState<'a> {
     }
 
     /// Notes when the timer fires, in system time, or that it does not: 0.
-    #[inline]
     pub(crate) fn set_expires(self, expires: u64) {
         let field = field!(self.0.xen(), timer_expires);
         // SAFETY: By the invariant its writers exclude each other. Others take it for what it is.

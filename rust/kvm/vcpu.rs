@@ -2,7 +2,7 @@
 
 //! `struct kvm_vcpu`.
 
-use super::{bitops, Vm};
+use super::{bitops, pollers::Polled, Vm};
 use crate::{
     abi::vcpu_info::VcpuInfo,
     bindings,
@@ -57,15 +57,6 @@ impl<'a> Deref for OwnVcpu<'a> {
     }
 }
 
-/// What a vCPU that polls waits for (`poll_evtchn`).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Polled {
-    /// One port.
-    Port(u32),
-    /// One of several ports.
-    Several,
-}
-
 impl<'a> Vcpu<'a> {
     /// Wraps a vCPU of KVM's.
     ///
@@ -93,7 +84,6 @@ impl<'a> Vcpu<'a> {
     }
 
     /// The number that the VMM gave it, its APIC ID at reset.
-    #[inline]
     pub(crate) fn id(self) -> u32 {
         // SAFETY: `kvm_vm_ioctl_create_vcpu()` sets the field before anybody has the vCPU, and nobody
         // after that. It is not negative.
@@ -101,14 +91,12 @@ impl<'a> Vcpu<'a> {
     }
 
     /// The number that KVM gave it, from 0 in the order of creation.
-    #[inline]
     pub(crate) fn index(self) -> u32 {
         // SAFETY: As in `id`.
         unsafe { (*self.as_raw()).vcpu_idx as u32 }
     }
 
     /// The VM that it is of.
-    #[inline]
     pub(crate) fn vm(self) -> Vm<'a> {
         // SAFETY: As in `id`.
         let kvm = unsafe { (*self.as_raw()).kvm };
@@ -117,7 +105,6 @@ impl<'a> Vcpu<'a> {
     }
 
     /// The cache of its `vcpu_info`.
-    #[inline]
     pub(crate) fn vcpu_info(self) -> Gpc<'a, VcpuInfo> {
         let cache = field!(self.xen(), vcpu_info_cache);
         // SAFETY: The cache is initialized with the vCPU, and is only used for this structure.
@@ -127,7 +114,6 @@ impl<'a> Vcpu<'a> {
     /// Notes in the kernel that there are events in word `word` (below 64) of the pending bitmap,
     /// for the vCPU to write to its `vcpu_info` when that is mapped again. Returns whether that
     /// was noted already.
-    #[inline]
     pub(crate) fn test_and_set_pending_sel(self, word: u32) -> bool {
         let sel = field!(self.xen(), evtchn_pending_sel).as_ptr();
         // SAFETY: The field has 64 bits. All others change it by atomic operations too: C by
@@ -137,7 +123,6 @@ impl<'a> Vcpu<'a> {
 
     /// What it polls for, where it is on the list of pollers. The vCPU's task writes it before it gets
     /// on that list.
-    #[inline]
     pub(crate) fn polled(self) -> Polled {
         match field!(self.xen(), poll_evtchn).read_once() {
             -1 => Polled::Several,
@@ -151,7 +136,6 @@ impl<'a> Vcpu<'a> {
     }
 
     /// Wakes the vCPU, or has it leave the guest, to look for events.
-    #[inline]
     pub(crate) fn unblock<H: MayWake>(self, _cx: &mut Ctx<'_, H>) {
         self.request(bindings::KVM_REQ_UNBLOCK);
         // SAFETY: The vCPU is there; a kick that does not wait may come from anywhere where a task may
@@ -160,7 +144,6 @@ impl<'a> Vcpu<'a> {
     }
 
     /// Leaves a request for the vCPU, ordered after what the caller has written before.
-    #[inline]
     pub(super) fn request(self, request: u32) {
         let nr = request & 0x3f;
         let requests = field!(self.raw, requests).as_ptr();
@@ -208,7 +191,6 @@ pub(super) fn clock_update() -> u32 {
 
 impl OwnVcpu<'_> {
     /// Polls for `polled` from now on, or for nothing.
-    #[inline]
     pub(crate) fn set_polled(self, polled: Option<Polled>) {
         let value = match polled {
             None => 0,
@@ -222,13 +204,11 @@ impl OwnVcpu<'_> {
     }
 
     /// The words of events that are noted in the kernel until `vcpu_info` is mapped, a bit each.
-    #[inline]
     pub(crate) fn pending_sel(self) -> u64 {
         field!(self.xen(), evtchn_pending_sel).read_once() as u64
     }
 
     /// Takes the events in `words` out of what is noted in the kernel.
-    #[inline]
     pub(crate) fn clear_pending_sel(self, words: u64) {
         let sel = field!(self.xen(), evtchn_pending_sel).as_ptr();
         // SAFETY: As in `test_and_set_pending_sel`.

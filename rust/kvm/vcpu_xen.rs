@@ -82,7 +82,6 @@ impl<'a> OwnVcpu<'a> {
     }
 
     /// The cache of its `pvclock_vcpu_time_info`.
-    #[inline]
     pub(crate) fn time_info(self) -> Gpc<'a, TimeInfo> {
         let cache = field!(self.xen(), vcpu_time_info_cache);
         // SAFETY: The cache is initialized with the vCPU, and is only used for this structure.
@@ -90,7 +89,6 @@ impl<'a> OwnVcpu<'a> {
     }
 
     /// The cache of its runstate, of the part in the first page.
-    #[inline]
     pub(crate) fn runstate_info(self) -> Gpc<'a, Bytes> {
         let cache = field!(self.xen(), runstate_cache);
         // SAFETY: The cache is initialized with the vCPU. Bytes may be anything.
@@ -98,7 +96,6 @@ impl<'a> OwnVcpu<'a> {
     }
 
     /// The cache of its runstate, of the part in the second page.
-    #[inline]
     pub(crate) fn runstate_info_rest(self) -> Gpc<'a, Bytes> {
         let cache = field!(self.xen(), runstate2_cache);
         // SAFETY: The cache is initialized with the vCPU. Bytes may be anything.

@@ -2,7 +2,13 @@
 
 //! `struct kvm`.
 
-use super::{bitops, nospec::index_nospec, vcpu::clock_update, xarray, Target, Vcpu};
+use super::{
+    bitops,
+    nospec::index_nospec,
+    pollers::{place, Count, Polled, Pollers, PLACES},
+    vcpu::clock_update,
+    xarray, Target, Vcpu,
+};
 use crate::{
     abi::{shared_info::SharedInfo, WordSize},
     bindings,
@@ -24,10 +30,25 @@ use core::{
 use kernel::{
     ffi::{c_ulong, c_void},
     prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        rcu,
+    },
 };
 
 // A bit of `poll_mask` for each vCPU that a VM can have.
 static_assert!(bindings::KVM_MAX_VCPUS % u64::BITS == 0);
+
+/// Who polls in Rust, by port: each word is a [`Count`]. Only the vCPU's own task counts it, and no
+/// more once it is out of the module: so what is here when the module goes is 0.
+static POLLERS: [Atomic<u64>; PLACES] = [const { Atomic::new(0) }; PLACES];
+
+/// What an array has at `index`.
+fn load_by_c(array: Object<'_, bindings::xarray>, index: c_ulong) -> *mut c_void {
+    // SAFETY: The array is that of a VM, initialized with it. `xa_load()` enters RCU, by which its
+    // nodes are freed, against who changes it.
+    unsafe { bindings::xa_load(array.as_ptr(), index) }
+}
 
 /// A VM that stays for `'a`.
 #[derive(Clone, Copy)]
@@ -110,26 +131,22 @@ impl<'a> Vm<'a> {
 
     /// Whether a bit tells guests when their runstate is being written. Read without the leaf mutex:
     /// it may change, and a structure is written by what it is read as.
-    #[inline]
     pub(crate) fn has_runstate_update_flag(self) -> bool {
         field!(self.xen(), runstate_update_flag).is_set()
     }
 
     /// What `KVM_XEN_HVM_CONFIG` has set of the flags. C copies the structure as a whole: any mixture
     /// of two configurations is a value.
-    #[inline]
     pub(crate) fn config_flags(self) -> u32 {
         field!(self.xen(), hvm_config.flags).read_once()
     }
 
     /// The version of Xen that the kernel answers with, if it is to answer.
-    #[inline]
     pub(crate) fn xen_version(self) -> Option<NonZero<u32>> {
         NonZero::new(field!(self.xen(), xen_version).read_once())
     }
 
     /// The vector of the upcall for vCPUs that have none of their own, or 0.
-    #[inline]
     pub(crate) fn upcall_vector(self) -> u8 {
         field!(self.xen(), upcall_vector).read_once()
     }
@@ -150,7 +167,6 @@ impl<'a> Vm<'a> {
     }
 
     /// How many vCPUs are fully created. It only grows while the VM is used.
-    #[inline]
     fn online_vcpus(self) -> u32 {
         // Never negative.
         field!(self.raw, online_vcpus.counter).read_once() as u32
@@ -158,11 +174,7 @@ impl<'a> Vm<'a> {
 
     /// The vCPU that KVM gave the number `index`. Any context.
     pub(crate) fn vcpu(self, index: u32) -> Option<Vcpu<'a>> {
-        self.vcpu_in_array(index, |array, index| {
-            // SAFETY: The array is the VM's, initialized with it. `xa_load()` enters RCU, by which its
-            // nodes are freed, against who changes it.
-            unsafe { bindings::xa_load(array.as_ptr(), index) }
-        })
+        self.vcpu_in_array(index, load_by_c)
     }
 
     /// The vCPU that KVM gave the number `index`, as `load` finds it in the array.
@@ -189,10 +201,28 @@ impl<'a> Vm<'a> {
     /// The vCPU that the VMM gave the number `id`. Any context; without a search when that is also
     /// its index, as it mostly is.
     pub(crate) fn vcpu_by_id(self, id: u32) -> Option<Vcpu<'a>> {
-        if let Some(vcpu) = self.vcpu(id).filter(|vcpu| vcpu.id() == id) {
-            return Some(vcpu);
+        // All of it in one look at the array, whose nodes are freed by RCU.
+        let rcu = rcu::read_lock();
+        let mut others = 0..self.online_vcpus();
+        let mut index = id;
+        loop {
+            let vcpu = self.vcpu_in_rcu(&rcu, index);
+            if vcpu.is_some_and(|vcpu| vcpu.id() == id) {
+                return vcpu;
+            }
+            index = others.next()?;
         }
-        (0..self.online_vcpus()).find_map(|index| self.vcpu(index).filter(|vcpu| vcpu.id() == id))
+    }
+
+    /// As [`vcpu`](Self::vcpu), by who is in RCU.
+    #[inline(always)]
+    fn vcpu_in_rcu(self, _rcu: &rcu::Guard, index: u32) -> Option<Vcpu<'a>> {
+        self.vcpu_in_array(index, |array, index| {
+            // SAFETY: The array is initialized with the VM, and has vCPUs alone, whose addresses are
+            // pointers to an xarray. The guard keeps the caller in RCU.
+            let found = unsafe { xarray::load(array, index) };
+            found.unwrap_or_else(|| load_by_c(array, index))
+        })
     }
 
     /// The vCPU with the VMM's number `id` as one that a port is bound to, looked up if it is there
@@ -271,8 +301,31 @@ impl<'a> Vm<'a> {
         }
     }
 
+    /// Where it is counted who polls for a port.
+    fn poll_count(self, port: u32) -> &'static Atomic<u64> {
+        &POLLERS[place(self.as_raw().addr(), port)]
+    }
+
+    /// Who polls for `port`, as counted: C's pollers are not.
+    pub(crate) fn pollers_for(self, port: u32) -> Pollers {
+        let count = |port| Count::from_raw(self.poll_count(port).load(Relaxed));
+        count(port).or(count(Polled::Several.counted_as()))
+    }
+
+    /// Counts a vCPU among those that poll for `polled`. Unordered: [`add_poller`](Self::add_poller)
+    /// comes after it.
+    pub(crate) fn count_poller(self, vcpu: Vcpu<'_>, polled: Polled) {
+        let count = self.poll_count(polled.counted_as());
+        count.add(Count::one_more(vcpu.index()), Relaxed);
+    }
+
+    /// Counts a vCPU no more that [`count_poller`](Self::count_poller) has counted.
+    pub(crate) fn uncount_poller(self, vcpu: Vcpu<'_>, polled: Polled) {
+        let count = self.poll_count(polled.counted_as());
+        count.add(Count::one_less(vcpu.index()), Relaxed);
+    }
+
     /// Puts a vCPU on the list of those that poll. Fully ordered.
-    #[inline]
     pub(crate) fn add_poller(self, vcpu: Vcpu<'_>) {
         let nr = vcpu.index();
         let mask = field!(self.xen(), poll_mask).as_ptr();
@@ -282,7 +335,6 @@ impl<'a> Vm<'a> {
 
     /// Takes a vCPU off the list of those that poll; returns whether it was on it. Of several
     /// events at once, one alone is told that it was, and wakes the vCPU.
-    #[inline]
     pub(crate) fn take_poller(self, vcpu: Vcpu<'_>) -> bool {
         let nr = vcpu.index();
         let mask = field!(self.xen(), poll_mask).as_ptr();

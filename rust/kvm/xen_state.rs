@@ -35,7 +35,6 @@ pub(crate) struct XenState<'a, 'g, H> {
 macro_rules! setters {
     ($($(#[$doc:meta])* $set:ident, $field:ident: $type:ty;)*) => {$(
         $(#[$doc])*
-        #[inline]
         pub(crate) fn $set(&mut self, value: $type) {
             let field = field!(self.vm.xen(), $field);
             // SAFETY: Nobody else writes to it, as the mutex is held. Those who read it without the
@@ -65,7 +64,6 @@ impl<'a> Vm<'a> {
 
 impl<'a, H> XenState<'a, '_, H> {
     /// The context inside the mutex.
-    #[inline]
     pub(crate) fn cx(&mut self) -> Ctx<'_, Within<XenLock, H>>
     where
         H: Held,
@@ -107,7 +105,6 @@ impl<'a, H> XenState<'a, '_, H> {
     }
 
     /// Changes the word size of the guest.
-    #[inline]
     pub(crate) fn set_word_size(&mut self, size: WordSize) {
         let field = field!(self.vm.xen(), long_mode);
         // SAFETY: As for the setters above.

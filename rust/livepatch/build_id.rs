@@ -25,6 +25,8 @@ static EXPECTED: [u8; 1 + MAX] = [0; 1 + MAX];
 struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {
+    // Out of line, as the kernel's formatting has another one around it.
+    #[inline(never)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }

@@ -20,13 +20,17 @@ const TYPE_AND_NAME: &[u8] = b"\x03\0\0\0GNU\0";
 /// assert_eq!(build_ids(note).next(), Some(&b"\x12\x34\xab"[..]));
 /// ```
 pub(crate) fn build_ids(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    (0..bytes.len()).step_by(4).filter_map(|at| {
-        let note = bytes.get(at..)?;
-        let note = note.strip_prefix(&4_u32.to_le_bytes())?;
-        let (len, note) = note.split_first_chunk::<4>()?;
-        let id = note.strip_prefix(TYPE_AND_NAME)?;
-        id.get(..u32::from_le_bytes(*len) as usize)
-    })
+    let places = (0..bytes.len()).step_by(4);
+    places.filter_map(|at| build_id(bytes.get(at..)?))
+}
+
+/// The build id in the note that `bytes` begin with, if it is one of that type.
+#[inline(never)]
+fn build_id(bytes: &[u8]) -> Option<&[u8]> {
+    let note = bytes.strip_prefix(&4_u32.to_le_bytes())?;
+    let (len, note) = note.split_first_chunk::<4>()?;
+    let id = note.strip_prefix(TYPE_AND_NAME)?;
+    id.get(..u32::from_le_bytes(*len) as usize)
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ static IS_OVER: Atomic<bool> = Atomic::new(false);
 
 /// Whether no task has been in one of C's functions that we replace since some moment before the
 /// call. What the caller has written before, those will see that get there after it.
-#[inline]
 pub(crate) fn is_over() -> bool {
     // Against the full barrier in the switching of a task.
     smp_mb();

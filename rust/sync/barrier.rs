@@ -8,14 +8,12 @@
 use core::arch::asm;
 
 /// Orders loads before it ahead of loads after it.
-#[inline(always)]
 pub(crate) fn smp_rmb() {
     // SAFETY: There is no instruction. The compiler takes it for one that may look at any memory.
     unsafe { asm!("", options(nostack, preserves_flags)) }
 }
 
 /// Orders stores before it ahead of stores after it.
-#[inline(always)]
 pub(crate) fn smp_wmb() {
     // SAFETY: As in `smp_rmb`.
     unsafe { asm!("", options(nostack, preserves_flags)) }

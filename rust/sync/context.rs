@@ -254,7 +254,6 @@ impl<H: Held> Ctx<'_, H> {
     /// # Safety
     ///
     /// The invariants of [`Ctx`] hold of `H`, while the value lives.
-    #[inline(always)]
     pub(crate) unsafe fn assert() -> Self {
         // INVARIANT: By the safety requirement.
         Self {
@@ -264,7 +263,6 @@ impl<H: Held> Ctx<'_, H> {
     }
 
     /// The same context, for as long as this is borrowed.
-    #[inline(always)]
     pub(crate) fn reborrow(&mut self) -> Ctx<'_, H> {
         // INVARIANT: By the invariant of `self`, which is borrowed.
         Ctx {
@@ -278,7 +276,6 @@ impl<H: Held> Ctx<'_, H> {
     /// # Safety
     ///
     /// The task is inside of `L` for as long as the value returned lives.
-    #[inline(always)]
     pub(crate) unsafe fn enter<L: Level>(&mut self) -> Ctx<'_, Within<L, H>> {
         // INVARIANT: By the safety requirement, and by the invariant of `self`, which is borrowed.
         Ctx {
@@ -297,7 +294,6 @@ impl<H: Held> Ctx<'_, Within<KvmSrcu, H>> {
     ///
     /// The task has left the read-side critical section, enters one again before `self` is next
     /// used, and in between stays inside of `H`.
-    #[inline(always)]
     pub(crate) unsafe fn leave(&mut self) -> Ctx<'_, H> {
         // INVARIANT: By the safety requirement. `self` is borrowed, so that nobody relies on its
         // own invariant meanwhile.

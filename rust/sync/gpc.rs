@@ -49,7 +49,6 @@ pub(crate) struct Gpc<'a, S> {
 }
 
 impl<S> Clone for Gpc<'_, S> {
-    #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
@@ -120,7 +119,6 @@ impl<'a, S> Gpc<'a, S> {
     /// # Safety
     ///
     /// `raw` is initialized, is used for a structure `S`, and stays until `'a` ends.
-    #[inline(always)]
     pub(crate) const unsafe fn from_raw(raw: Object<'a, bindings::gfn_to_pfn_cache>) -> Self {
         Self {
             // SAFETY: By the safety requirement.
@@ -137,7 +135,6 @@ impl<'a, S> Gpc<'a, S> {
     /// The task is in a read-side critical section of `kvm->srcu`, may try locks, and stays in its
     /// context during `'g`, of which the invariant of [`Ctx`] holds with `H`. Without `len`, the
     /// cache is for one structure.
-    #[inline(always)]
     unsafe fn try_map<'g, H: Held>(self, len: Option<usize>) -> Option<Mapping<'g, S>>
     where
         'a: 'g,
@@ -152,7 +149,6 @@ impl<'a, S> Gpc<'a, S> {
     }
 
     /// What stands for the lock that was just taken.
-    #[inline(always)]
     fn locked<'g>(self, saved: Saved) -> Locked<'g, S>
     where
         'a: 'g,
@@ -166,7 +162,6 @@ impl<'a, S> Gpc<'a, S> {
 
     /// Takes the lock for reading, for what [`lock_alone`](Gpc::lock_alone) keeps others from.
     /// Spins.
-    #[inline(always)]
     pub(crate) fn lock<'g, H>(self, _cx: &'g mut Ctx<'_, H>) -> Locked<'g, S>
     where
         'a: 'g,
@@ -181,7 +176,6 @@ impl<'a, S> Gpc<'a, S> {
     }
 
     /// Maps the page again after it has moved, for `len` bytes.
-    #[inline]
     fn refresh_len<H>(self, _cx: &mut Ctx<'_, H>, len: usize) -> Result
     where
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
@@ -192,7 +186,6 @@ impl<'a, S> Gpc<'a, S> {
     }
 
     /// Maps another page from now on, for `len` bytes.
-    #[inline]
     fn activate_len<H>(self, _cx: &mut Ctx<'_, H>, place: Place, len: usize) -> Result
     where
         H: InKvmSrcu + InVmMm + MaySleep + MayEnter<GpcRefreshLock>,
@@ -208,7 +201,6 @@ impl<'a, S> Gpc<'a, S> {
     }
 
     /// Whether the cache has been told to map something, valid or not: now, or a moment ago.
-    #[inline]
     pub(crate) fn is_active(self) -> bool {
         self.raw.is_active()
     }
@@ -231,7 +223,6 @@ impl<'a, S> Gpc<'a, S> {
 impl<'a, S: Structure> Gpc<'a, S> {
     /// The mapping, if the cache is valid and nobody changes it now. Never waits; any context, a
     /// hard interrupt too, but under `PREEMPT_RT`.
-    #[inline(always)]
     pub(crate) fn try_read<'g, H: InKvmSrcu + MayTryLock>(
         self,
         _cx: &'g mut Ctx<'_, H>,
@@ -247,7 +238,6 @@ impl<'a, S: Structure> Gpc<'a, S> {
 
     /// What `look` finds in the structure, from its address, if the cache is valid and nobody
     /// changes it now. Never waits; any context.
-    #[inline(always)]
     pub(crate) fn try_peek<R, H: InKvmSrcu + MayTryLock>(
         self,
         _cx: &mut Ctx<'_, H>,
@@ -310,7 +300,6 @@ impl<'a, S: Structure> Gpc<'a, S> {
 
 impl<S> Locked<'_, S> {
     /// Whether what RCU protects stays: no grace period ends while interrupts are off.
-    #[inline(always)]
     pub(crate) const fn is_in_rcu(&self) -> bool {
         rwlock::INTERRUPTS_OFF
     }
@@ -318,7 +307,6 @@ impl<S> Locked<'_, S> {
 
 impl<'g, S: Structure> Locked<'g, S> {
     /// The mapping, if the cache is valid; else the lock is released.
-    #[inline(always)]
     pub(crate) fn map(self) -> Option<Mapping<'g, S>> {
         // SAFETY: By the invariant the lock is held, in a read-side critical section. C and Rust
         // activate the cache for the structure as a whole.
@@ -330,7 +318,6 @@ impl<'g, S: Structure> Locked<'g, S> {
 
 impl<'g, S> Mapping<'g, S> {
     /// The context inside the lock, where another cache can be tried.
-    #[inline(always)]
     pub(crate) fn cx(&mut self) -> Ctx<'_, Within<GpcLock, InSection>> {
         // SAFETY: By the invariant of `Locked`, the lock is held and the task in a read-side
         // critical section, where it may try others; all else that follows from `InSection`
@@ -339,13 +326,11 @@ impl<'g, S> Mapping<'g, S> {
     }
 
     /// The lock that is held.
-    #[inline(always)]
     pub(crate) fn locked(&self) -> &Locked<'g, S> {
         &self.lock
     }
 
     /// The start of the bytes mapped.
-    #[inline(always)]
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
@@ -359,7 +344,6 @@ impl<'g, S> Mapping<'g, S> {
 }
 
 impl<S> Drop for Locked<'_, S> {
-    #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: By the invariant the lock is held, and `saved` is its own.
         unsafe { lock::unlock(self.gpc.raw, self.saved) }

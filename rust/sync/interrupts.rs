@@ -15,7 +15,6 @@ use kernel::ffi::c_ulong;
 pub(crate) struct Flags(pub(super) c_ulong);
 
 /// Switches interrupts off.
-#[inline(always)]
 pub(super) fn save() -> Flags {
     let flags;
     // SAFETY: Interrupts may be off wherever this module runs. What the compiler has put into
@@ -25,7 +24,6 @@ pub(super) fn save() -> Flags {
 }
 
 /// Switches interrupts on again, if they were.
-#[inline(always)]
 pub(super) fn restore(Flags(flags): Flags) {
     if flags & (1 << bindings::X86_EFLAGS_IF_BIT) != 0 {
         // SAFETY: They were on when they were switched off, and nothing is held since.
@@ -39,7 +37,6 @@ pub(super) fn restore(Flags(flags): Flags) {
 ///
 /// It does nothing that depends on a context, which here is none that a type tells: it takes no lock,
 /// does not sleep, and wakes nobody.
-#[inline(always)]
 pub(crate) unsafe fn without<R>(f: impl FnOnce() -> R) -> R {
     let flags = save();
     let result = f();

@@ -37,7 +37,6 @@ pub(crate) struct Retired<'a, T> {
 
 impl<'a, T> Retired<'a, T> {
     /// Marks a value as no more to be found by new readers in `srcu`.
-    #[inline(always)]
     pub(crate) const fn new(value: T, srcu: OfVm<'a>) -> Self {
         Self {
             value: ManuallyDrop::new(value),
@@ -46,7 +45,6 @@ impl<'a, T> Retired<'a, T> {
     }
 
     /// What readers may still look at, too.
-    #[inline(always)]
     pub(crate) fn get(&self) -> &T {
         &self.value
     }

@@ -49,13 +49,11 @@ impl<'a> Srcu<'a> {
     /// `raw` is initialized, and is not cleaned up before `'a` ends, nor before the callbacks that
     /// were handed over until then have run: `srcu_barrier()` comes first, as in
     /// `kvm_destroy_vm()`.
-    #[inline(always)]
     pub(crate) const unsafe fn from_raw(raw: Object<'a, bindings::srcu_struct>) -> Self {
         Self { raw }
     }
 
     /// Enters a read-side critical section. Any context; what is inside may sleep.
-    #[inline(always)]
     pub(crate) fn read_lock(self) -> Guard<'a> {
         // SAFETY: `raw` is initialized by the contract of `from_raw`.
         let idx = unsafe { read_lock(self.raw.as_ptr()) };
@@ -73,7 +71,6 @@ impl<'a> Srcu<'a> {
     ///
     /// The task may sleep, is in no read-side critical section of this SRCU, and holds no lock that
     /// is taken in one.
-    #[inline]
     pub(crate) unsafe fn synchronize_expedited(self) {
         // SAFETY: `raw` is initialized by the contract of `from_raw`; the rest is the caller's.
         unsafe { bindings::synchronize_srcu_expedited(self.raw.as_ptr()) }

@@ -93,7 +93,6 @@ pub(crate) trait Witness {
 }
 
 /// Compares what `H` says with what the witness finds.
-#[inline(always)]
 pub(crate) fn verify<H: Held, W: Witness>(witness: &W) {
     if !W::ENABLED {
         return;
@@ -117,7 +116,6 @@ impl<H: Held> Ctx<'_, H> {
     /// # Safety
     ///
     /// As for [`Ctx::assert`].
-    #[inline(always)]
     pub(crate) unsafe fn assert_before<W: Witness>(witness: &W) -> Self {
         verify::<H, W>(witness);
         // SAFETY: By the safety requirement.

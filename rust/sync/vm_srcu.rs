@@ -41,13 +41,11 @@ impl<'a> OfVm<'a> {
     /// # Safety
     ///
     /// `srcu` is the `kvm->srcu` of the VM that all contexts it is used with belong to.
-    #[inline(always)]
     pub(crate) const unsafe fn new(srcu: Srcu<'a>) -> Self {
         Self(srcu)
     }
 
     /// Enters a read-side critical section. Any context that is not in one.
-    #[inline(always)]
     pub(crate) fn read<'g, H: MayEnter<KvmSrcu>>(self, cx: &'g mut Ctx<'_, H>) -> VmGuard<'g, H>
     where
         'a: 'g,
@@ -63,7 +61,6 @@ impl<'a> OfVm<'a> {
     ///
     /// Expedited, as KVM waits for memslots: readers are short, or sleep as the guest likes, and
     /// then waiting in the ordinary way is no cheaper for anybody. May sleep.
-    #[inline]
     pub(crate) fn wait_for_readers<H: MayWaitForSrcu>(self, _cx: &mut Ctx<'_, H>) {
         // SAFETY: `MayWaitForSrcu` is implemented for contexts that may sleep and are inside of no
         // level that is, or is taken in, a read-side critical section of `kvm->srcu`.
@@ -72,7 +69,6 @@ impl<'a> OfVm<'a> {
 
     /// Has `payload` dropped when no read-side critical section is left that could have seen what
     /// was unpublished before: see [`Srcu::call`]. Any context.
-    #[inline]
     pub(super) fn call<T: DropAnywhere>(self, callback: Callback<T>, payload: T) {
         self.0.call(callback, payload);
     }
@@ -80,7 +76,6 @@ impl<'a> OfVm<'a> {
 
 impl<H: Held> VmGuard<'_, H> {
     /// The context inside the read-side critical section.
-    #[inline(always)]
     pub(crate) fn cx(&mut self) -> Ctx<'_, Within<KvmSrcu, H>> {
         // By value, for as long as the guard is borrowed: a reference could be swapped for that of
         // another guard, and outlive this one.

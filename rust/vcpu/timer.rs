@@ -158,7 +158,7 @@ pub(crate) fn fire_in_hardirq(cx: &mut Ctx<'_, TimerHardIrq>, timer: TimerState<
     if timer.timer_pending() {
         return;
     }
-    if poll::are_many(timer.vm()) {
+    if poll::are_many(timer.vm(), timer.timer_virq()) {
         return leave_to_vcpu(cx, timer);
     }
     fire(&mut timer.vm().srcu().read(cx).cx().may_deliver(), timer);

@@ -28,7 +28,6 @@ use kernel::types::NotThreadSafe;
 pub(crate) struct LockedAlone<'g, S>(Gpc<'g, S>, NotThreadSafe);
 
 impl<S> Drop for LockedAlone<'_, S> {
-    #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: By the invariant the lock is held, and interrupts were on before.
         unsafe { bindings::kvm_xen_rs_write_unlock_irq(self.0.raw.rwlock().as_ptr()) }
@@ -39,7 +38,6 @@ impl<'a, S> Gpc<'a, S> {
     /// Takes the lock for writing. Spins, for as long as it takes a reader to set a few bits.
     ///
     /// The caller has interrupts on: that is why this is for contexts that may sleep.
-    #[inline]
     pub(crate) fn lock_alone<'g, H>(self, _cx: &'g mut Ctx<'_, H>) -> LockedAlone<'g, S>
     where
         'a: 'g,
@@ -55,7 +53,6 @@ impl<'a, S> Gpc<'a, S> {
     /// Waits until all who hold the lock for reading now have released it: what they could find
     /// before, nobody acts on any more. Mostly there is none; else this spins as
     /// [`lock_alone`](Gpc::lock_alone).
-    #[inline]
     pub(crate) fn wait_for_readers<H: MaySleep + MayEnter<GpcLock>>(self, cx: &mut Ctx<'_, H>) {
         // SAFETY: The lock is initialized with the cache.
         if unsafe { rwlock::may_have_readers(self.raw.rwlock()) } {

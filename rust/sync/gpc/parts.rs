@@ -45,13 +45,11 @@ pub(crate) struct Parts<'g> {
 
 impl<'g> Parts<'g> {
     /// That of the part in the first page.
-    #[inline(always)]
     pub(crate) fn first(&self) -> &Mapping<'g, Bytes> {
         &self.first
     }
 
     /// That of the part in the second page.
-    #[inline(always)]
     pub(crate) fn second(&self) -> &Mapping<'g, Bytes> {
         &self.second
     }
@@ -59,7 +57,6 @@ impl<'g> Parts<'g> {
 
 impl<'a> Gpc<'a, Bytes> {
     /// The mapping of `len` bytes, as [`Gpc::try_read`] has it.
-    #[inline(always)]
     pub(crate) fn try_read_bytes<'g, H: InKvmSrcu + MayTryLock>(
         self,
         _cx: &'g mut Ctx<'_, H>,

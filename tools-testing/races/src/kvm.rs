@@ -2,6 +2,9 @@
 
 //! `crate::kvm` for the module's files: the model, by the module's names.
 
+#[path = "../../../rust/kvm/pollers.rs"]
+#[allow(dead_code, reason = "the model's table is another")]
+pub(crate) mod pollers;
 #[path = "../../../rust/kvm/target.rs"]
 mod target;
 
@@ -37,10 +40,6 @@ pub(crate) mod senders {
 
 pub(crate) mod uapi {
     pub(crate) use crate::model::table::{EvtchnAttr, PRIO_2LEVEL};
-}
-
-pub(crate) mod vcpu {
-    pub(crate) use crate::model::vcpu::Polled;
 }
 
 pub(crate) mod timers {

@@ -35,6 +35,8 @@ pub(crate) enum Broken {
     PublishedWithoutOrder,
     /// A poller is on the list only when it sleeps, after it has looked.
     ListedWhenAsleep,
+    /// A poller is counted only when it sleeps, after it has looked.
+    CountedWhenAsleep,
     /// A poller is put on the list without a barrier.
     ListedWithoutBarrier,
     /// A bit of guest memory is set without a barrier.

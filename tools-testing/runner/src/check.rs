@@ -11,6 +11,8 @@ mod machines;
 mod module;
 mod names;
 
+pub use machines::LOCK_ORDER;
+
 use crate::accel::Engine;
 use crate::build_steps;
 use crate::cli::Common;

@@ -23,6 +23,7 @@ mod narrate;
 mod parts;
 mod patches;
 mod paths;
+mod picture;
 mod progress;
 mod qemu;
 mod record;
@@ -85,7 +86,7 @@ fn run(cli: &Cli) -> Result<bool> {
         Command::Bench(options) => bench::run(&cli.common, options),
         Command::CheckUpstream { patches, rt } => patches::run(&cli.common, patches, *rt),
         Command::Coverage(options) => coverage::run(&cli.common, options),
-        Command::Lockgraph => check::lock_order::run(&cli.common),
+        Command::Lockgraph => picture::run(&cli.common),
         Command::Sample => sample::run(&cli.common).map(|()| true),
         Command::Shell => shell::run(&cli.common, false).map(|()| true),
     }

@@ -16,7 +16,7 @@ use crate::{
         pvclock::{Scale, TimeInfo},
         vcpu_info::{self, VcpuInfo, EVTCHN_UPCALL_PENDING},
     },
-    kvm::task::Asked,
+    kvm::{pollers::Polled, task::Asked},
     sync::{Anywhere, Ctx, InKvmRun, MaySleep, MayWake, TimerHardIrq},
     vcpu::{info, timer},
 };
@@ -103,13 +103,6 @@ impl VcpuState {
             broken,
         }
     }
-}
-
-/// As the module has it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Polled {
-    Port(u32),
-    Several,
 }
 
 /// As the module has it.
@@ -366,6 +359,9 @@ impl<'a> Vcpu<'a> {
         self.leave_section();
         if self.vm.state().broken == Some(Broken::ListedWhenAsleep) {
             self.vm.list(self);
+        }
+        if self.vm.state().broken == Some(Broken::CountedWhenAsleep) {
+            self.vm.count(self, self.polled());
         }
         let state = self.vm.state();
         let has_work = || state.asleep.while_in(|| self.has_work());

@@ -17,18 +17,23 @@ use crate::{
         shared_info::{self, SharedInfo},
         WordSize,
     },
-    kvm::Target,
+    kvm::{
+        pollers::{Count, Polled, Pollers},
+        Target,
+    },
     prelude::*,
     sync::{order::VmMm, Ctx, Held, MayEnter, Within},
 };
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A VM.
 pub(crate) struct VmState {
     pub(super) srcu: Srcu,
     pub(crate) table: Table,
     pub(super) poll_mask: AtomicU64,
+    /// For the ports in use, and for those who poll for several.
+    pollers: BTreeMap<u32, AtomicU64>,
     pub(super) vcpus: Vec<VcpuState>,
     pub(super) broken: Option<Broken>,
     word_size: WordSize,
@@ -107,6 +112,11 @@ impl VmState {
             srcu: Srcu::new(config.grace_periods, broken),
             table: Table::new(broken),
             poll_mask: AtomicU64::new(0),
+            pollers: ports
+                .iter()
+                .chain([&Polled::Several.counted_as()])
+                .map(|port| (*port, AtomicU64::new(0)))
+                .collect(),
             vcpus: (0..config.vcpus).map(|_| VcpuState::new(config)).collect(),
             broken,
             word_size,
@@ -181,6 +191,30 @@ impl<'a> Vm<'a> {
         let bits = self.0.poll_mask.load(Relaxed);
         let set = (0..u64::BITS).filter(|nr| bits & (1 << nr) != 0);
         set.filter_map(|nr| self.vcpu(nr)).for_each(f);
+    }
+
+    pub(crate) fn pollers_for(self, port: u32) -> Pollers {
+        let count = |port| {
+            let count = self.0.pollers.get(&port);
+            Count::from_raw(count.map_or(0, |count| count.load(Relaxed)))
+        };
+        count(port).or(count(Polled::Several.counted_as()))
+    }
+
+    pub(crate) fn count_poller(self, vcpu: Vcpu<'_>, polled: Polled) {
+        if self.0.broken != Some(Broken::CountedWhenAsleep) {
+            self.count(vcpu, polled);
+        }
+    }
+
+    pub(super) fn count(self, vcpu: Vcpu<'_>, polled: Polled) {
+        let count = &self.0.pollers[&polled.counted_as()];
+        count.fetch_add(Count::one_more(vcpu.index), Relaxed);
+    }
+
+    pub(crate) fn uncount_poller(self, vcpu: Vcpu<'_>, polled: Polled) {
+        let count = &self.0.pollers[&polled.counted_as()];
+        count.fetch_add(Count::one_less(vcpu.index), Relaxed);
     }
 
     pub(crate) fn add_poller(self, vcpu: Vcpu<'_>) {

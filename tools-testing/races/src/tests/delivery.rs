@@ -4,7 +4,7 @@
 
 use super::{
     explore,
-    guest::{ioctl, mask, pending, take_selectors},
+    guest::{clear, ioctl, mask, pending, take_selectors},
 };
 use crate::{
     abi::WordSize::{Bits32, Bits64},
@@ -13,7 +13,7 @@ use crate::{
         port::Port,
         route, send,
     },
-    kvm::{routing::Route, uapi::PRIO_2LEVEL, vcpu::Polled, Target, Vcpu, Vm},
+    kvm::{pollers::Polled, routing::Route, uapi::PRIO_2LEVEL, Target, Vcpu, Vm},
     model::{vcpu::id_of, vm::Config},
     prelude::*,
     sync::{Anywhere, Ctx, SetIrq},
@@ -105,20 +105,24 @@ fn many_pollers_are_left_to_a_task() {
         ..config()
     };
     alone(config, |vm, vcpu| {
-        let vcpus = (1..10).map(|index| vm.vcpu(index).expect("is there"));
-        let mut pollers = vcpus.inspect(|vcpu| {
+        let poll = |index| {
+            let vcpu = vm.vcpu(index).expect("is there");
             vcpu.set_polled(Some(Polled::Port(FAR)));
-            vm.add_poller(*vcpu);
-        });
-        assert_eq!(pollers.by_ref().take(8).count(), 8);
-        assert_eq!(at_once(vm, to(PORT)), RAISED);
-        assert_eq!(pollers.count(), 1);
-        assert_eq!(at_once(vm, to(NEAR)), AGAIN);
-        assert!(!pending(vm, NEAR));
-        vcpu.set_timer_virq(NEAR);
+            vm.count_poller(vcpu, Polled::Port(FAR));
+            vm.add_poller(vcpu);
+        };
+        (1..9).for_each(poll);
+        assert_eq!(at_once(vm, to(FAR)), RAISED);
+        assert!(clear(vm, FAR) && !vm.may_have_pollers());
+
+        (1..10).for_each(poll);
+        assert_eq!(at_once(vm, to(FAR)), AGAIN);
+        assert!(!pending(vm, FAR));
+        assert_eq!(at_once(vm, to(PORT)), RAISED, "nobody polls for it");
+        vcpu.set_timer_virq(FAR);
         vcpu.timer_fires();
-        assert!(vcpu.timer_pending() && !pending(vm, NEAR));
-        assert_eq!(waiting(vm, to(NEAR)), RAISED);
+        assert!(vcpu.timer_pending() && !pending(vm, FAR));
+        assert_eq!(waiting(vm, to(FAR)), RAISED);
     });
 }
 

@@ -6,7 +6,10 @@ use super::{explore, guest};
 use crate::{
     abi::WordSize::Bits64,
     evtchn::poll::{self, Ports},
-    kvm::{vcpu::Polled, Vcpu, Vm},
+    kvm::{
+        pollers::{place, Count, Polled, Pollers, PLACES},
+        Vcpu, Vm,
+    },
     model::{
         host::Host,
         vm::{Config, VmState},
@@ -14,7 +17,7 @@ use crate::{
     },
 };
 use loom::thread;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// In words of their own.
 const PORT: u32 = 5;
@@ -42,6 +45,12 @@ fn poll(vm: Vm<'_>, ports: &[u32], timeout: u64) {
 
 /// A vCPU that polls, but does not sleep yet.
 fn list(vcpu: Vcpu<'_>, polled: Polled) {
+    vcpu.vm().count_poller(vcpu, polled);
+    list_as_c(vcpu, polled);
+}
+
+/// As C does it, which counts nobody.
+fn list_as_c(vcpu: Vcpu<'_>, polled: Polled) {
     vcpu.set_polled(Some(polled));
     vcpu.vm().add_poller(vcpu);
 }
@@ -80,6 +89,12 @@ fn a_port_of_another_vcpu_wakes() {
 #[should_panic(expected = "deadlock")]
 fn a_poller_that_looks_first_is_found_asleep() {
     one_sender(true, 1, Some(Broken::ListedWhenAsleep));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_poller_that_looks_first_is_not_counted() {
+    one_sender(true, 1, Some(Broken::CountedWhenAsleep));
 }
 
 #[test]
@@ -179,6 +194,80 @@ fn only_who_polls_for_a_port_is_woken() {
         guest::vmm_sends(vm, PORT, 1);
         assert!(!one.take_request());
     });
+}
+
+#[test]
+fn pollers_of_one_port_are_all_woken() {
+    explore(0, config(None), |state| {
+        let vm = Vm::of(&state);
+        let vcpus = [0, 1].map(|index| vm.vcpu(index).expect("is there"));
+        for polled in [Polled::Port(PORT), Polled::Several] {
+            vcpus.map(|vcpu| list(vcpu, polled));
+            guest::clear(vm, PORT);
+            guest::vmm_sends(vm, PORT, 0);
+            assert_eq!(vcpus.map(|vcpu| vcpu.take_request()), [true; 2]);
+        }
+    });
+}
+
+/// Whether a poller of C's is woken.
+fn is_c_woken(in_transition: bool) {
+    let host = Host {
+        in_transition,
+        ..Host::DEFAULT
+    };
+    let config = Config {
+        host,
+        ..config(None)
+    };
+    explore(0, config, move |state| {
+        let vm = Vm::of(&state);
+        let vcpu = vm.vcpu(0).expect("is there");
+        list_as_c(vcpu, Polled::Port(PORT));
+        guest::mask(vm, PORT);
+        guest::vmm_sends(vm, PORT, 1);
+        assert_eq!(vcpu.take_request(), in_transition);
+    });
+}
+
+#[test]
+fn pollers_of_c_are_woken_while_there_are_any() {
+    is_c_woken(true);
+    // None is looked for else.
+    is_c_woken(false);
+}
+
+#[test]
+fn a_count_tells_who_it_is_of_one() {
+    let counts = |indices: &[u32]| {
+        let mut raw = 0_u64;
+        for &index in indices {
+            raw = raw.wrapping_add(Count::one_more(index));
+        }
+        raw
+    };
+    let nobody = Count::from_raw(0);
+    for last in [0, 1, 4095] {
+        let raw = counts(&[3, last]);
+        assert_eq!(Count::from_raw(raw).or(nobody), Pollers::Any);
+        let raw = raw.wrapping_add(Count::one_less(3));
+        assert_eq!(Count::from_raw(raw).or(nobody), Pollers::One(last));
+        assert_eq!(nobody.or(Count::from_raw(raw)), Pollers::One(last));
+        assert_eq!(Count::from_raw(raw).or(Count::from_raw(raw)), Pollers::Any);
+        let raw = raw.wrapping_add(Count::one_less(last));
+        assert_eq!(Count::from_raw(raw).or(nobody), Pollers::None);
+    }
+    // The sum wraps, and the number does not.
+    let raw = counts(&[4095; 1 << 21]);
+    assert_eq!(Count::from_raw(raw).or(nobody), Pollers::Any);
+}
+
+#[test]
+fn ports_of_a_vm_have_places_of_their_own() {
+    let places: BTreeSet<_> = (0..4096)
+        .map(|port| place(0xffff_c900_0123_4000, port))
+        .collect();
+    assert_eq!(places.len(), PLACES);
 }
 
 #[test]

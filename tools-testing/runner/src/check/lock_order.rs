@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The declared lock order against what lockdep has seen of it.
 
-use super::machines::{DEBUG_RUST, LOCK_ORDER};
-use crate::cli::Common;
+use super::machines::DEBUG_RUST;
 use crate::paths::Paths;
 use crate::report::Verdict;
-use anyhow::{Context, Result};
+use anyhow::Context;
 use lockgraph::compare::Comparison;
 use lockgraph::lockdep::Observed;
-use lockgraph::picture;
 use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where what lockdep has seen is kept, among the logs of its boot.
 const LOCKDEP: &str = "lockdep";
@@ -45,32 +42,9 @@ pub fn verdict(lockdep: &[String], logs: &Path) -> Verdict {
     Verdict::NotOk(reason, lines.lines().map(str::to_owned).collect())
 }
 
-/// `lockgraph`: runs the tests on the debug kernel, and draws what was declared and seen.
-pub fn run(common: &Common) -> Result<bool> {
-    let paths = Paths::new(common)?;
-    let files = DEBUG_RUST.map(|machine| paths.logs.join(machine).join(LOCKDEP));
-    // Those of another run would be drawn if this one does not get so far.
-    for file in &files {
-        match fs::remove_file(file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| file.display().to_string())
-            }
-            _ => {}
-        }
-    }
-    if !super::run(common, &[LOCK_ORDER.to_owned()], None, false)? {
-        return Ok(false);
-    }
-    let mut observed = Observed::default();
-    for file in &files {
-        let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        observed.add(Observed::parse(&text)?);
-    }
-    let comparison = Comparison::new(&observed);
-    let svg = paths.source.join("Documentation/lock-order.svg");
-    fs::write(&svg, picture::draw(Some(&comparison))).with_context(|| svg.display().to_string())?;
-    println!("{comparison}\nDrawn: {}", svg.display());
-    Ok(true)
+/// What lockdep has seen, as kept for each machine that it looked in.
+pub fn kept(paths: &Paths) -> [PathBuf; DEBUG_RUST.len()] {
+    DEBUG_RUST.map(|machine| paths.logs.join(machine).join(LOCKDEP))
 }
 
 #[cfg(test)]
