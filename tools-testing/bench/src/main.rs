@@ -5,7 +5,6 @@ mod contention;
 mod guest;
 mod paths;
 mod sample;
-mod server;
 
 use std::os::fd::RawFd;
 use std::process::ExitCode;
@@ -15,11 +14,11 @@ use anyhow::{anyhow, bail, Error, Result};
 use clap::Parser;
 use glob::Pattern;
 use harness::outcome::Stop;
+use livepatch::inserted::Inserted;
 use protocol::{to_line, Cost, Server, GROWTH};
 
 use paths::{growth, Path};
 use sample::ticks_of;
-use server::Inserted;
 
 /// Measures what calls into KVM's Xen emulation cost: served by C, by C behind a livepatch, and by
 /// Rust.
