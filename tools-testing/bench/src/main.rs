@@ -5,6 +5,7 @@ mod contention;
 mod guest;
 mod paths;
 mod sample;
+mod traced;
 
 use std::os::fd::RawFd;
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ use protocol::{to_line, Cost, Server, GROWTH};
 
 use paths::{growth, Path};
 use sample::ticks_of;
+use traced::Traced;
 
 /// Measures what calls into KVM's Xen emulation cost: served by C, by C behind a livepatch, and by
 /// Rust.
@@ -43,6 +45,10 @@ struct Options {
     /// Measure these paths alone, with their floors
     #[arg(long, value_name = "GLOB")]
     paths: Option<Pattern>,
+
+    /// Turn the module's tracepoints on where Rust is measured
+    #[arg(long)]
+    traced: Option<Traced>,
 
     /// Count instead what happens to many senders at once; needs several processors
     #[arg(long)]
@@ -100,6 +106,8 @@ fn run(options: &Options) -> Result<()> {
             file.map_or(Ok(()), |file| measure_change(file, server, options.runs))?;
         }
         let inserted = file.map(Inserted::insert).transpose()?;
+        let traced = options.traced.filter(|_| server == Server::Rust);
+        let traced = traced.map(Traced::begin).transpose()?;
         for _ in 0..options.runs {
             for path in &paths {
                 print!("{}", to_line(&measure(path, server)?));
@@ -109,6 +117,7 @@ fn run(options: &Options) -> Result<()> {
                 costs.iter().for_each(|cost| print!("{}", to_line(cost)));
             }
         }
+        drop(traced);
         inserted.map_or(Ok(()), Inserted::remove)?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A guest with every kind of event, each a number of times of its own.
 
+use super::counters;
 use super::ftrace::Trace;
 use super::running::Running;
 use harness::abi::Abi;
@@ -11,6 +12,7 @@ use harness::host::preempt_rt;
 use harness::machine::{Machine, SHARED_INFO_PAGE};
 use harness::outcome::{Outcome, Stop};
 use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
+use harness::vcpu::Exit;
 use kvm_bindings::KVM_XEN_VCPU_ATTR_TYPE_TIMER;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ const TIMER: u32 = 30;
 /// Runs it.
 pub fn run(top: &Path) -> Outcome {
     let trace = Trace::new()?;
+    let counters = counters::begin(&trace)?;
     let running = Running::new(top)?;
     let sent = send_all(&trace);
     let lines = running.stop()?;
@@ -42,6 +45,7 @@ pub fn run(top: &Path) -> Outcome {
         .chain(&lines)
         .for_each(|line| println!("{line}"));
     compare(&lines, &sent?)?;
+    counters::compare(&trace, &counters)?;
     refuses(top)
 }
 
@@ -131,6 +135,13 @@ fn send_all(trace: &Trace) -> Outcome<Spans> {
     lost(&machine)?;
     let woken = polls(&mut machine, trace)?;
     let late = timers(&mut machine)?;
+    let exit = machine.vcpus[0].hypercall(counters::UNKNOWN_HYPERCALL, &[])?;
+    check(
+        format!("{exit:?} to be left to the VMM"),
+        matches!(exit, Exit::Hypercall(_)),
+    )?;
+    let exit = machine.vcpus[0].return_to_guest(0)?;
+    check_eq("exit", exit, Exit::Done)?;
     // Another one of the same process.
     let other = Machine::new(Abi::Bits32)?;
     other.vcpus[0].set_upcall_vector(0x62)?;
