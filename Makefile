@@ -113,11 +113,12 @@ mutants:
 coverage:
 	@$(RUN) coverage $(if $(TESTS),--tests $(TESTS)) $(addprefix --seed ,$(SEED))
 
-## bench: what C and Rust cost, path by path (RUNS=5, PATHS=glob, COMPARE=old.json)
+## bench: what C and Rust cost, path by path (RUNS=5, PATHS=glob, COMPARE=old.json; TRACED=trace or
+##        top: with Rust's tracepoints on)
 bench:
 	@$(RUN) bench --commit '$(shell git describe --always --dirty 2>/dev/null)' \
 		$(if $(RUNS),--runs $(RUNS)) $(if $(PATHS),--paths '$(PATHS)') \
-		$(if $(COMPARE),--compare '$(COMPARE)')
+		$(if $(TRACED),--traced '$(TRACED)') $(if $(COMPARE),--compare '$(COMPARE)')
 
 ## fuzz: C against Rust by random sequences, MINUTES=10 of them, from another SEED each time
 fuzz:

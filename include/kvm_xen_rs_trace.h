@@ -76,13 +76,17 @@ TRACE_EVENT(kvm_xen_deliver,
 		  __entry->waited ? ", waited" : "")
 );
 
-/* What is printed is the timer's; a poll has its own. */
+/*
+ * What is printed is the timer's; a poll has its own. The nanoseconds are those
+ * that a poll has lasted, or by which a timer is late.
+ */
 DECLARE_EVENT_CLASS(kvm_xen_rs_vcpu,
-	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what),
-	TP_ARGS(kvm, vcpu_id, port, what),
+	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what, u64 ns),
+	TP_ARGS(kvm, vcpu_id, port, what, ns),
 
 	TP_STRUCT__entry(
 		__field(u64, vm)
+		__field(u64, ns)
 		__field(pid_t, pid)
 		__field(u32, vcpu_id)
 		__field(u32, port)
@@ -91,39 +95,42 @@ DECLARE_EVENT_CLASS(kvm_xen_rs_vcpu,
 
 	TP_fast_assign(
 		__entry->vm = (unsigned long)kvm;
+		__entry->ns = ns;
 		__entry->pid = kvm->userspace_pid;
 		__entry->vcpu_id = vcpu_id;
 		__entry->port = port;
 		__entry->what = what;
 	),
 
-	TP_printk("pid %d vcpu %u port %u: %s",
+	TP_printk("pid %d vcpu %u port %u: %s, %llu ns late",
 		  __entry->pid, __entry->vcpu_id, __entry->port,
 		  __print_symbolic(__entry->what,
 				   { KVM_XEN_RS_TIMER_IN_TIME, "in time" },
 				   { KVM_XEN_RS_TIMER_DEFERRED, "left to the vCPU" },
 				   { KVM_XEN_RS_TIMER_LATER, "delivered by the vCPU" },
 				   { KVM_XEN_RS_TIMER_AGAIN, "set again" },
-				   { KVM_XEN_RS_TIMER_NO_PORT, "no such port" }))
+				   { KVM_XEN_RS_TIMER_NO_PORT, "no such port" }),
+		  __entry->ns)
 );
 
 DEFINE_EVENT_PRINT(kvm_xen_rs_vcpu, kvm_xen_poll,
-	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what),
-	TP_ARGS(kvm, vcpu_id, port, what),
+	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what, u64 ns),
+	TP_ARGS(kvm, vcpu_id, port, what, ns),
 
-	TP_printk("pid %d vcpu %u port %d: %s",
+	TP_printk("pid %d vcpu %u port %d: %s, %llu ns",
 		  __entry->pid, __entry->vcpu_id, (int)__entry->port,
 		  __print_symbolic(__entry->what,
 				   { KVM_XEN_RS_POLL_BEGINS, "begins" },
 				   { KVM_XEN_RS_POLL_PENDING, "pending already" },
 				   { KVM_XEN_RS_POLL_WOKEN, "woken" },
 				   { KVM_XEN_RS_POLL_TIMED_OUT, "timed out" },
-				   { KVM_XEN_RS_POLL_OTHER, "ends otherwise" }))
+				   { KVM_XEN_RS_POLL_OTHER, "ends otherwise" }),
+		  __entry->ns)
 );
 
 DEFINE_EVENT(kvm_xen_rs_vcpu, kvm_xen_timer,
-	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what),
-	TP_ARGS(kvm, vcpu_id, port, what)
+	TP_PROTO(struct kvm *kvm, u32 vcpu_id, u32 port, u32 what, u64 ns),
+	TP_ARGS(kvm, vcpu_id, port, what, ns)
 );
 
 TRACE_EVENT(kvm_xen_refresh,

@@ -46,7 +46,7 @@ macro_rules! arguments {
     )*};
 }
 
-arguments!(u32 i32 bool);
+arguments!(u32 i32 u64 bool);
 
 // SAFETY: By the invariant of `Object` it is there until its lifetime ends.
 unsafe impl<C> Argument for Object<'_, C> {
@@ -95,10 +95,10 @@ macro_rules! tracepoints {
 tracepoints! {
     /// What became of an event, at this attempt.
     fn deliver(vm: Vm<'a>, vcpu_id: u32, port: u32, outcome: Delivered, waited: bool);
-    /// A poll, by the port that is polled for.
-    fn poll(vm: Vm<'a>, vcpu_id: u32, port: u32, what: Poll);
-    /// A singleshot timer that has fired, and its port.
-    fn timer(vm: Vm<'a>, vcpu_id: u32, port: u32, what: Timer);
+    /// A poll, by the port that is polled for, and the nanoseconds that it has lasted.
+    fn poll(vm: Vm<'a>, vcpu_id: u32, port: u32, what: Poll, ns: u64);
+    /// A singleshot timer that has fired, its port, and by how many nanoseconds it is late.
+    fn timer(vm: Vm<'a>, vcpu_id: u32, port: u32, what: Timer, ns: u64);
     /// A pfn cache was to be mapped again; `error` is 0 or below.
     fn refresh(gpc: Object<'a, bindings::gfn_to_pfn_cache>, error: i32);
 }

@@ -9,7 +9,7 @@ use super::port::Port;
 use crate::{
     abi::{hypercall::MAX_POLL_PORTS, shared_info, WordSize},
     kvm::{
-        params,
+        clock, params,
         pollers::{Polled, Pollers},
         OwnVcpu, Vcpu, Vm,
     },
@@ -133,15 +133,23 @@ impl<'a> Ports<'a> {
 /// `timeout` nanoseconds (0: none) have passed. Sleeps as long as the guest likes.
 pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, ports: &Ports<'_>, timeout: u64) {
     let vm = vcpu.vm();
-    let happens = |what: trace::Poll| trace::poll(|| (vm, vcpu.id(), ports.traced(), what));
-    happens(trace::Poll::Begins);
+    // When, if that is traced.
+    let mut begun = None;
+    trace::poll(|| {
+        begun = Some(clock::monotonic_ns());
+        (vm, vcpu.id(), ports.traced(), trace::Poll::Begins, 0)
+    });
+    let ended = |what: trace::Poll| {
+        let ns = begun.map_or(0, |begun| clock::monotonic_ns().wrapping_sub(begun) as u64);
+        (vm, vcpu.id(), ports.traced(), what, ns)
+    };
     let timeout = match timeout {
         0 => None,
         span if !params::poll_timeout_is_absolute() => Some(span),
         // As Xen takes it: a moment of system time, which may be past.
         moment => match timer::until(&mut cx.may_refresh(), vcpu, moment) {
             ..=0 => {
-                happens(trace::Poll::TimedOut);
+                trace::poll(|| ended(trace::Poll::TimedOut));
                 return;
             }
             span => Some(span as u64),
@@ -149,11 +157,12 @@ pub(crate) fn wait(cx: &mut Ctx<'_, InKvmRun>, vcpu: OwnVcpu<'_>, ports: &Ports<
     };
 
     // Who does not sleep has nobody wake it.
-    happens(if ports.pending(cx, vm) {
+    let what = if ports.pending(cx, vm) {
         trace::Poll::Pending
     } else {
         sleep(cx, vcpu, ports, timeout)
-    });
+    };
+    trace::poll(|| ended(what));
 }
 
 /// As [`wait`], where none was pending just before, as a poller that senders find; returns how it ended.

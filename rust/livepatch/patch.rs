@@ -96,8 +96,9 @@ impl<const N: usize> Patch<N> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` when a function to replace is not in the object; `EBUSY` when called again, as
-    /// livepatch would begin to initialize anew what it has in its lists.
+    /// `EINVAL` when a function to replace is not in the object; `EBUSY` while another livepatch is in
+    /// transition, of which livepatch itself says nothing, and when called again, as livepatch would
+    /// begin to initialize anew what it has in its lists.
     pub(crate) fn enable(&'static self, module: &'static ThisModule) -> Result {
         if self.calls.fetch_add(1, Relaxed) != 0 {
             return Err(EBUSY);
@@ -114,7 +115,11 @@ impl<const N: usize> Patch<N> {
         to.objs = objects;
         // SAFETY: The patch is complete, in memory that lasts as long as the module, and each
         // replacement may be called for the original by `Replacement::new`.
-        to_result(unsafe { bindings::klp_enable_patch(patch) })
+        let result = to_result(unsafe { bindings::klp_enable_patch(patch) });
+        if result == Err(EBUSY) {
+            pr_err!("another livepatch is in transition: /sys/kernel/livepatch/*/transition\n");
+        }
+        result
     }
 }
 

@@ -139,10 +139,14 @@ fn fire(cx: &mut Ctx<'_, MayDeliver>, timer: TimerState<'_>) {
     }
 }
 
-/// Traces what becomes of the timer, which has fired.
+/// Traces what becomes of the timer, which has fired, and is still noted to be set. It is late by
+/// KVM's clock, as the guest's own may be nowhere to be read.
 #[inline(always)]
 fn trace_fired(vcpu: Vcpu<'_>, what: impl FnOnce() -> trace::Timer) {
-    trace::timer(|| (vcpu.vm(), vcpu.id(), vcpu.timer_virq(), what()));
+    trace::timer(|| {
+        let late = clock::kvmclock_ns(vcpu.vm()).saturating_sub(vcpu.timer_expires());
+        (vcpu.vm(), vcpu.id(), vcpu.timer_virq(), what(), late)
+    });
 }
 
 /// Has the vCPU deliver the timer's event, when it is next in [`inject_pending`].

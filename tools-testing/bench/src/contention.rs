@@ -18,9 +18,9 @@ use harness::irqfd::{Irqfd, Route};
 use harness::machine::{Machine, SHARED_INFO_PAGE};
 use harness::outcome::{fail, Outcome};
 use harness::port::Port;
+use livepatch::inserted::Inserted;
 use livepatch::kprobes::Probes;
 
-use crate::server::Inserted;
 use crate::told;
 
 /// Senders and ports.

@@ -5,7 +5,7 @@ mod contention;
 mod guest;
 mod paths;
 mod sample;
-mod server;
+mod traced;
 
 use std::os::fd::RawFd;
 use std::process::ExitCode;
@@ -15,11 +15,12 @@ use anyhow::{anyhow, bail, Error, Result};
 use clap::Parser;
 use glob::Pattern;
 use harness::outcome::Stop;
+use livepatch::inserted::Inserted;
 use protocol::{to_line, Cost, Server, GROWTH};
 
 use paths::{growth, Path};
 use sample::ticks_of;
-use server::Inserted;
+use traced::Traced;
 
 /// Measures what calls into KVM's Xen emulation cost: served by C, by C behind a livepatch, and by
 /// Rust.
@@ -44,6 +45,10 @@ struct Options {
     /// Measure these paths alone, with their floors
     #[arg(long, value_name = "GLOB")]
     paths: Option<Pattern>,
+
+    /// Turn the module's tracepoints on where Rust is measured
+    #[arg(long)]
+    traced: Option<Traced>,
 
     /// Count instead what happens to many senders at once; needs several processors
     #[arg(long)]
@@ -101,6 +106,8 @@ fn run(options: &Options) -> Result<()> {
             file.map_or(Ok(()), |file| measure_change(file, server, options.runs))?;
         }
         let inserted = file.map(Inserted::insert).transpose()?;
+        let traced = options.traced.filter(|_| server == Server::Rust);
+        let traced = traced.map(Traced::begin).transpose()?;
         for _ in 0..options.runs {
             for path in &paths {
                 print!("{}", to_line(&measure(path, server)?));
@@ -110,6 +117,7 @@ fn run(options: &Options) -> Result<()> {
                 costs.iter().for_each(|cost| print!("{}", to_line(cost)));
             }
         }
+        drop(traced);
         inserted.map_or(Ok(()), Inserted::remove)?;
     }
     Ok(())

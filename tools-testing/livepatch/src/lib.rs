@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 pub mod coverage;
+pub mod inserted;
 pub mod klog;
 pub mod kmod;
 pub mod kprobes;

@@ -27,7 +27,7 @@ pub(crate) unsafe trait Argument {
 pub(crate) fn deliver<'a>(_arguments: impl FnOnce() -> (Vm<'a>, u32, u32, Delivered, bool)) {}
 
 /// As the module has it.
-pub(crate) fn poll<'a>(_arguments: impl FnOnce() -> (Vm<'a>, u32, u32, Poll)) {}
+pub(crate) fn poll<'a>(_arguments: impl FnOnce() -> (Vm<'a>, u32, u32, Poll, u64)) {}
 
 /// As the module has it.
-pub(crate) fn timer<'a>(_arguments: impl FnOnce() -> (Vm<'a>, u32, u32, Timer)) {}
+pub(crate) fn timer<'a>(_arguments: impl FnOnce() -> (Vm<'a>, u32, u32, Timer, u64)) {}

@@ -55,12 +55,13 @@ pub fn run(common: &Common, options: &cli::Bench) -> Result<bool> {
     };
     let mut arguments = vec![format!("--runs={}", options.runs)];
     arguments.extend(options.paths.iter().map(|glob| format!("--paths={glob}")));
+    arguments.extend(options.traced.iter().map(|how| format!("--traced={how}")));
     let limit_s = RUN_LIMIT_S * u64::from(options.runs);
     let costs = bench.told("bench", counting, 1, arguments, limit_s, |cost: &Cost| {
         format!("{} on {}", cost.path, cost.server)
     })?;
     let mut results = Results::new(&paths.kernel.release, counting, &options.commit, &costs);
-    if options.paths.is_none() {
+    if options.paths.is_none() && options.traced.is_none() {
         let arguments = vec!["--contention".to_owned()];
         let limit_s = CONTENTION_LIMIT_S;
         results.contention = bench.told(
@@ -79,6 +80,9 @@ pub fn run(common: &Common, options: &cli::Bench) -> Result<bool> {
             .for_each(|line| println!("{line}"));
     }
     results.summary().iter().for_each(|line| println!("{line}"));
+    if options.traced.is_some() {
+        return Ok(true);
+    }
     let file = paths.source.join("build/bench").join(results.file_name());
     results.write(&file)?;
     println!("Kept: {}", file.display());

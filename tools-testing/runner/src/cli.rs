@@ -184,6 +184,10 @@ pub struct Bench {
     #[arg(long, value_name = "GLOB")]
     pub paths: Option<String>,
 
+    /// Turn the module's tracepoints on for Rust: for the trace, or for kvm-xen-top; nothing is kept
+    #[arg(long, value_name = "trace|top")]
+    pub traced: Option<String>,
+
     /// Tell what is slower than in this file of results; then fail
     #[arg(long, value_name = "FILE")]
     pub compare: Option<PathBuf>,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What machines are made of, and the pieces of plans that name it.
 
+mod refused;
+
 use crate::build_steps;
 use crate::cli::{Common, Random};
 use crate::initramfs::Initramfs;

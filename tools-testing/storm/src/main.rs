@@ -20,6 +20,7 @@ mod line;
 mod memory;
 mod pages;
 mod plan;
+mod refused;
 mod setup;
 mod soak;
 mod storms;
@@ -100,6 +101,8 @@ enum Command {
     Takeover(takeover::Options),
     /// All storms in turn, with an eye on the kernel's memory
     Soak(soak::Options),
+    /// Insert where that is refused
+    Refused(refused::Options),
 }
 
 fn main() -> ExitCode {
@@ -108,6 +111,7 @@ fn main() -> ExitCode {
         None => storms(&options.storms),
         Some(Command::Takeover(options)) => takeover::run(&options),
         Some(Command::Soak(options)) => soak::run(&options),
+        Some(Command::Refused(options)) => refused::run(&options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

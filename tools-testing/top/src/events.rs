@@ -12,6 +12,8 @@ pub struct Event {
     pub trigger: &'static str,
     /// The field that says what has happened, and each of its values from 0 on, as it is shown.
     pub what: (&'static str, &'static [&'static str]),
+    /// What its field `ns` is shown as, and the histogram of it.
+    pub span: Option<(&'static str, &'static str)>,
 }
 
 /// Which process a VM's address stands for.
@@ -34,6 +36,7 @@ pub const EVENTS: [Event; 4] = [
         name: "kvm_xen_deliver",
         trigger: "hist:keys=vm,vcpu_id,outcome:vals=hitcount,waited:size=16384",
         what: ("outcome", OUTCOMES),
+        span: None,
     },
     Event {
         name: "kvm_xen_poll",
@@ -48,6 +51,10 @@ pub const EVENTS: [Event; 4] = [
                 "poll-other",
             ],
         ),
+        span: Some((
+            WOKEN_AFTER,
+            "hist:keys=vm,vcpu_id,ns.log2:size=16384 if what == 2",
+        )),
     },
     Event {
         name: "kvm_xen_timer",
@@ -62,11 +69,16 @@ pub const EVENTS: [Event; 4] = [
                 "timer-no-port",
             ],
         ),
+        span: Some((
+            TIMER_LATE,
+            "hist:keys=vm,vcpu_id,ns.log2:size=16384 if what == 0 || what == 2",
+        )),
     },
     Event {
         name: "kvm_xen_refresh",
         trigger: "hist:keys=vm,error:size=4096",
         what: ("error", &["refreshed"]),
+        span: None,
     },
 ];
 
@@ -75,3 +87,12 @@ pub const REFRESH_FAILED: &str = "refresh-failed";
 
 /// Deliveries that `shared_info` was waited for, of those above.
 pub const WAITED: &str = "waited";
+
+/// How long polls have lasted that an event has ended.
+pub const WOKEN_AFTER: &str = "poll-woken-ns";
+
+/// By how much timers were late whose event was delivered.
+pub const TIMER_LATE: &str = "timer-late-ns";
+
+/// What is shown of spans: a name for it, and how many in a hundred of them do not exceed it.
+pub const QUANTILES: [(&str, u64); 2] = [("median", 50), ("99", 99)];

@@ -41,7 +41,9 @@ fn entry(line: &str) -> Option<Entry> {
     let mut fields = Vec::new();
     for key in keys.split(',') {
         let (name, number) = key.split_once(':')?;
-        fields.push((name.trim().to_owned(), number.trim().parse().ok()?));
+        // Of a key by powers of two it is the exponent.
+        let number = number.trim().trim_start_matches("~ 2^");
+        fields.push((name.trim().to_owned(), number.parse().ok()?));
     }
     let mut words = values.split_whitespace();
     while let Some(name) = words.next() {
@@ -75,6 +77,7 @@ Totals:
 #
 
 { vm:          1, error:        -14 } hitcount:          7
+{ vm:          1, ns: ~ 2^17 } hitcount:          8
 
 Totals:
     Hits: 7
@@ -87,7 +90,7 @@ Totals:
         let hist = parse(TEXT);
         assert_eq!(hist.dropped, 4);
         let of = |index: usize, name| hist.entries[index].get(name);
-        assert_eq!(hist.entries.len(), 3);
+        assert_eq!(hist.entries.len(), 4);
         assert_eq!(of(0, "vm"), Some(18446619283562201088));
         assert_eq!(of(0, "outcome"), Some(3));
         assert_eq!(of(0, "hitcount"), Some(5));
@@ -95,6 +98,7 @@ Totals:
         assert_eq!(of(1, "vcpu_id"), Some(5));
         assert_eq!(of(2, "error"), Some(-14));
         assert_eq!(of(2, "outcome"), None);
+        assert_eq!(of(3, "ns"), Some(17));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counts as lines for scripts.
 
-use crate::counts::Counts;
+use crate::counts::{quantile, Counts};
+use crate::events::QUANTILES;
 use crate::names::Names;
 use crate::side::Side;
 use std::time::Duration;
@@ -23,6 +24,11 @@ pub fn lines(counts: &Counts, names: &mut Names, side: Side, span: Duration) -> 
         for (name, times) in row {
             line += &format!(" {name}={times}");
         }
+        for ((_, name), spans) in counts.spans.iter().filter(|((of, _), _)| of == who) {
+            for (quantile_name, percent) in QUANTILES {
+                line += &format!(" {name}-{quantile_name}={}", quantile(spans, percent));
+            }
+        }
         lines.push(line);
     }
     lines
@@ -31,7 +37,7 @@ pub fn lines(counts: &Counts, names: &mut Names, side: Side, span: Duration) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counts::{Row, Who};
+    use crate::counts::{Row, Spans, Who};
 
     #[test]
     fn words_of_a_sample() {
@@ -46,6 +52,9 @@ mod tests {
         counts
             .rows
             .insert(vcpu, Row::from([("kick", 5), ("masked", 2)]));
+        counts
+            .spans
+            .insert((vcpu, "late-ns"), Spans::from([(1, 9), (3, 1)]));
         let span = Duration::from_millis(1500);
         let lines = lines(&counts, &mut Names::default(), Side::Rust, span);
         assert_eq!(
@@ -53,7 +62,7 @@ mod tests {
             [
                 "seconds=1.500 side=rust dropped=0",
                 "vm=99 refreshed=1",
-                "vm=99 vcpu=3 kick=5 masked=2",
+                "vm=99 vcpu=3 kick=5 masked=2 late-ns-median=2 late-ns-99=8",
             ]
         );
     }

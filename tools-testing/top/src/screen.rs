@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counts as a table that is drawn again and again.
 
-use crate::counts::{Counts, Who};
-use crate::events::REFRESH_FAILED;
+use crate::counts::{quantile, Counts, Who};
+use crate::events::{QUANTILES, REFRESH_FAILED, TIMER_LATE, WOKEN_AFTER};
 use crate::names::Names;
 use crate::side::Side;
 use ratatui::layout::{Constraint, Layout};
@@ -30,7 +30,13 @@ const COLUMNS: [(&str, &[&str]); 13] = [
     ("deferred", &["timer-deferred"]),
 ];
 
-/// Draws what was counted in `span`, in times a second.
+/// Columns of spans: what those of [`QUANTILES`] are headed by, and whose they are.
+const SPANS: [([&str; 2], &str); 2] = [
+    (["woken after", "99 %"], WOKEN_AFTER),
+    (["late by", "99 %"], TIMER_LATE),
+];
+
+/// Draws what was counted in `span`, in times a second, and how long things took.
 pub fn draw(frame: &mut Frame, counts: &Counts, names: &mut Names, side: Side, span: Duration) {
     let [head, body, foot] = Layout::vertical([
         Constraint::Length(2),
@@ -48,6 +54,8 @@ pub fn draw(frame: &mut Frame, counts: &Counts, names: &mut Names, side: Side, s
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let headings = ["VM", "vCPU"].into_iter();
     let headings = headings.chain(COLUMNS.map(|(heading, _)| heading));
+    let of_spans = SPANS.iter().flat_map(|(headings, _)| headings);
+    let headings = headings.chain(of_spans.clone().copied());
     let headings = Row::new(headings.map(Line::from)).style(bold);
     let rows = counts.rows.iter();
     let rows = rows
@@ -59,15 +67,19 @@ pub fn draw(frame: &mut Frame, counts: &Counts, names: &mut Names, side: Side, s
             };
             let vm = title(names.of(who.vm, counts.pids.get(&who.vm).copied()));
             let vcpu = who.vcpu.map_or_else(String::new, |vcpu| vcpu.to_string());
-            Row::new(
-                [Cell::from(vm), Cell::from(vcpu)]
-                    .into_iter()
-                    .chain(COLUMNS.map(rate)),
-            )
+            let took = SPANS.iter().flat_map(|(_, name)| {
+                let spans = counts.spans.get(&(*who, *name));
+                QUANTILES.map(|(_, percent)| {
+                    Cell::from(spans.map_or(String::new(), |spans| time(quantile(spans, percent))))
+                })
+            });
+            let cells = [Cell::from(vm), Cell::from(vcpu)].into_iter();
+            Row::new(cells.chain(COLUMNS.map(rate)).chain(took))
         });
     let widths = [Constraint::Length(22), Constraint::Length(6)].into_iter();
-    let widths =
-        widths.chain(COLUMNS.map(|(name, _)| Constraint::Length(name.len().max(7) as u16)));
+    let width = |name: &str| Constraint::Length(name.len().max(7) as u16);
+    let widths = widths.chain(COLUMNS.map(|(name, _)| width(name)));
+    let widths = widths.chain(of_spans.map(|name| width(name)));
     frame.render_widget(Table::new(rows, widths).header(headings), body);
     frame.render_widget(Line::from(below(counts, span)), foot);
 }
@@ -109,6 +121,16 @@ fn rate(times: u64, span: Duration) -> String {
     }
 }
 
+/// Nanoseconds in few characters.
+fn time(ns: u64) -> String {
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{} us", ns / 1_000),
+        1_000_000..1_000_000_000 => format!("{} ms", ns / 1_000_000),
+        _ => format!("{} s", ns / 1_000_000_000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,7 +147,9 @@ mod tests {
         let row = [("kick", 20), ("poll-woken", 3), ("poll-pending", 1)];
         counts.rows.insert(who, row.into());
         counts.pids.insert(7, i32::MAX);
-        let mut terminal = Terminal::new(TestBackend::new(160, 6)).unwrap();
+        let spans = crate::counts::Spans::from([(14, 99), (30, 1)]);
+        counts.spans.insert((who, WOKEN_AFTER), spans);
+        let mut terminal = Terminal::new(TestBackend::new(200, 6)).unwrap();
         let mut names = Names::default();
         let span = Duration::from_secs(2);
         terminal
@@ -133,14 +157,21 @@ mod tests {
             .unwrap();
         let buffer = terminal.backend().buffer();
         let text: Vec<String> = (0..6)
-            .map(|y| (0..160).map(|x| buffer[(x, y)].symbol()).collect())
+            .map(|y| (0..200).map(|x| buffer[(x, y)].symbol()).collect())
             .collect();
         assert!(text[0].contains("served by Rust"), "{text:#?}");
         let at = |heading: &str| text[2].find(heading).unwrap();
         let cell = |heading: &str| text[3][at(heading)..].split_whitespace().next();
         assert_eq!(cell("kick"), Some("10"));
         assert_eq!(cell("woken"), Some("2.0"));
+        assert_eq!(cell("woken after"), Some("16"));
         assert!(text[3].starts_with("2147483647"));
+    }
+
+    #[test]
+    fn times() {
+        let times = [8, 1 << 17, 1 << 27, 1 << 32].map(time);
+        assert_eq!(times, ["8 ns", "131 us", "134 ms", "4 s"]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 #[path = "test/count.rs"]
 mod count;
+#[path = "test/counters.rs"]
+mod counters;
 #[path = "test/ftrace.rs"]
 mod ftrace;
 #[path = "test/remove.rs"]

@@ -43,6 +43,9 @@ impl Instance {
         for event in &EVENTS {
             let trigger = format!("events/{SYSTEM}/{}/trigger", event.name);
             instance.write(&trigger, event.trigger)?;
+            if let Some((_, span)) = event.span {
+                instance.write(&trigger, span)?;
+            }
             instance.write(&trigger, WHOSE)?;
         }
         Ok(instance)

@@ -9,6 +9,7 @@ mod guest;
 mod guest_setups;
 mod migration;
 mod neighbours;
+mod refused;
 mod samples;
 mod short;
 mod storm;
@@ -28,7 +29,7 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: a few run at a time.
-const ALL: [&dyn Machine; 26] = [
+const ALL: [&dyn Machine; 27] = [
     &fuzz::Fuzz { sequences: None },
     &Takeover { kind: Kind::Stock },
     &guest::Takeover,
@@ -52,6 +53,7 @@ const ALL: [&dyn Machine; 26] = [
     &migration::Migration,
     &guest_setups::GuestSetups,
     &neighbours::Neighbours,
+    &refused::Refused,
     &Guest {
         machine: "xen-guest",
         test: "guest/xen-hvm",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A guest with every kind of event, each a number of times of its own.
 
+use super::counters;
 use super::ftrace::Trace;
 use super::running::Running;
 use harness::abi::Abi;
@@ -11,9 +12,14 @@ use harness::host::preempt_rt;
 use harness::machine::{Machine, SHARED_INFO_PAGE};
 use harness::outcome::{Outcome, Stop};
 use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE};
+use harness::vcpu::Exit;
 use kvm_bindings::KVM_XEN_VCPU_ATTR_TYPE_TIMER;
 use nix::errno::Errno;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Instant;
+use top::events::{TIMER_LATE, WOKEN_AFTER};
 
 const MS: u64 = 1_000_000;
 
@@ -29,6 +35,7 @@ const TIMER: u32 = 30;
 /// Runs it.
 pub fn run(top: &Path) -> Outcome {
     let trace = Trace::new()?;
+    let counters = counters::begin(&trace)?;
     let running = Running::new(top)?;
     let sent = send_all(&trace);
     let lines = running.stop()?;
@@ -37,13 +44,41 @@ pub fn run(top: &Path) -> Outcome {
         .iter()
         .chain(&lines)
         .for_each(|line| println!("{line}"));
-    sent?;
-    compare(&lines)?;
+    compare(&lines, &sent?)?;
+    counters::compare(&trace, &counters)?;
     refuses(top)
 }
 
+/// How long things took, in nanoseconds, by what the test itself has measured.
+struct Spans {
+    /// The poll that was woken.
+    woken: RangeInclusive<u64>,
+    /// The timer that was latest.
+    late: RangeInclusive<u64>,
+}
+
+/// The words of a row that are no spans; these apart, by name.
+fn without_spans(row: &str) -> (String, BTreeMap<&str, u64>) {
+    let words = row.split(' ');
+    let (spans, counts): (Vec<_>, Vec<_>) = words.partition(|word| word.contains("-ns-"));
+    let spans = spans.into_iter().filter_map(|span| {
+        let (name, ns) = span.split_once('=')?;
+        Some((name, ns.parse().ok()?))
+    });
+    (counts.join(" "), spans.collect())
+}
+
+/// A power of two that is not below a span, and less than twice as much.
+fn fits(shown: &BTreeMap<&str, u64>, name: &str, took: &RangeInclusive<u64>) -> Outcome {
+    let bound = shown.get(name).copied().unwrap_or(0);
+    check(
+        format!("{name}={bound} to be of {took:?}"),
+        bound >= *took.start() && bound / 2 < *took.end(),
+    )
+}
+
 /// All that was sent, and that only, of the two VMs.
-fn compare(lines: &[String]) -> Outcome {
+fn compare(lines: &[String], took: &Spans) -> Outcome {
     let pid = std::process::id();
     let (first, rest) = lines
         .split_first()
@@ -52,11 +87,13 @@ fn compare(lines: &[String]) -> Outcome {
         format!("a first line that says who serves: {first}"),
         first.ends_with("side=rust dropped=0"),
     )?;
-    let (mut names, mut rows) = (Vec::new(), Vec::new());
+    let (mut names, mut rows, mut spans) = (Vec::new(), Vec::new(), BTreeMap::new());
     for line in rest {
         let (name, row) = line.split_once(' ').unwrap_or((line, ""));
+        let (row, of_row) = without_spans(row);
         names.push(name.to_owned());
-        rows.push(row.to_owned());
+        rows.push(row);
+        spans.extend(of_row);
     }
     names.sort();
     names.dedup();
@@ -82,17 +119,29 @@ fn compare(lines: &[String]) -> Outcome {
         "vcpu=9 failed=3".to_owned(),
     ];
     expected.sort();
-    check_eq("what was counted", rows, expected)
+    check_eq("what was counted", rows, expected)?;
+    for quantile in ["median", "99"] {
+        fits(&spans, &format!("{WOKEN_AFTER}-{quantile}"), &took.woken)?;
+    }
+    fits(&spans, &format!("{TIMER_LATE}-99"), &took.late)?;
+    check_eq("spans that are shown", spans.len(), 4)
 }
 
-fn send_all(trace: &Trace) -> Outcome {
+fn send_all(trace: &Trace) -> Outcome<Spans> {
     let mut machine = polling_guest(Abi::Bits64, &[0, SECOND])?;
     delivered(&machine)?;
     refused(&machine)?;
     waited_for(&machine)?;
     lost(&machine)?;
-    polls(&mut machine, trace)?;
-    timers(&mut machine)?;
+    let woken = polls(&mut machine, trace)?;
+    let late = timers(&mut machine)?;
+    let exit = machine.vcpus[0].hypercall(counters::UNKNOWN_HYPERCALL, &[])?;
+    check(
+        format!("{exit:?} to be left to the VMM"),
+        matches!(exit, Exit::Hypercall(_)),
+    )?;
+    let exit = machine.vcpus[0].return_to_guest(0)?;
+    check_eq("exit", exit, Exit::Done)?;
     // Another one of the same process.
     let other = Machine::new(Abi::Bits32)?;
     other.vcpus[0].set_upcall_vector(0x62)?;
@@ -100,7 +149,7 @@ fn send_all(trace: &Trace) -> Outcome {
         other.clear_events();
         other.vm.send(5, 0)?;
     }
-    Ok(())
+    Ok(Spans { woken, late })
 }
 
 /// 30 kicks, 20 coalesced, 10 masked, 7 raised; 4 interrupts of the second vCPU.
@@ -148,8 +197,9 @@ fn lost(machine: &Machine) -> Outcome {
     Ok(machine.vm.send(9, 0)?)
 }
 
-/// Polls that find a port pending, are woken by a masked one, and time out.
-fn polls(machine: &mut Machine, trace: &Trace) -> Outcome {
+/// Polls that find a port pending, are woken by a masked one, and time out; returns how long the
+/// second has lasted.
+fn polls(machine: &mut Machine, trace: &Trace) -> Outcome<RangeInclusive<u64>> {
     let port = 20;
     machine.clear_events();
     machine.shared_info().set_masked(port, true);
@@ -158,23 +208,31 @@ fn polls(machine: &mut Machine, trace: &Trace) -> Outcome {
     poll_ends(poll, machine, AWAKE)?;
 
     machine.shared_info().set_pending(port, false);
+    let before = Instant::now();
     let poll = machine.begin_poll(&[port], 0)?;
     eventually("the second poll to begin", || {
         let lines = trace.lines().unwrap_or_default();
-        lines.iter().filter(|line| line.ends_with("begins")).count() == 2
+        lines
+            .iter()
+            .filter(|line| line.contains(": begins"))
+            .count()
+            == 2
     })?;
+    let begun = Instant::now();
     poll.stays(ASLEEP)?;
+    let at_least = begun.elapsed();
     machine.vm.send(port, 0)?;
     poll_ends(poll, machine, AWAKE)?;
+    let at_most = before.elapsed();
 
     let poll = machine.begin_poll(&[port + 1], 5 * MS)?;
     poll_ends(poll, machine, AWAKE)?;
-    Ok(())
+    Ok(at_least.as_nanos() as u64..=at_most.as_nanos() as u64)
 }
 
 /// A timer that is past, one that fires while the page is away, and one that fires in its time:
-/// three kicks.
-fn timers(machine: &mut Machine) -> Outcome {
+/// three kicks. Returns by how much the second was late, whose time came with the VM.
+fn timers(machine: &mut Machine) -> Outcome<RangeInclusive<u64>> {
     machine.clear_events();
     set_timer(machine, 1)?;
     check("the first timer", machine.shared_info().pending(TIMER))?;
@@ -183,6 +241,7 @@ fn timers(machine: &mut Machine) -> Outcome {
     machine.area.forbid(SHARED_INFO_PAGE)?;
     set_timer(machine, 1)?;
     machine.area.permit(SHARED_INFO_PAGE)?;
+    let at_least = machine.vm.fd.get_clock()?.clock;
     machine.vcpus[0].complete(Entry::Cpuid)?;
     check("the second timer", machine.shared_info().pending(TIMER))?;
 
@@ -193,7 +252,7 @@ fn timers(machine: &mut Machine) -> Outcome {
         set_timer(machine, now + 5 * MS)?;
         eventually("the third timer", || machine.shared_info().pending(TIMER))?;
     }
-    Ok(())
+    Ok(at_least - 1..=machine.vm.fd.get_clock()?.clock)
 }
 
 fn set_timer(machine: &Machine, expires: u64) -> Outcome {

@@ -3,7 +3,8 @@
 
 use harness::check::eventually;
 use harness::outcome::Outcome;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::Path;
 
 /// Where tracefs is in the machine.
@@ -26,6 +27,19 @@ impl Trace {
     /// Turns the tracepoints on, when the module has come again.
     pub fn enable(&self) -> Outcome {
         Ok(fs::write(path("events/kvm_xen_rs/enable"), "1")?)
+    }
+
+    /// Adds a trigger to an event, by its system and name.
+    pub fn trigger(&self, event: &str, trigger: &str) -> Outcome {
+        // To truncate it would remove the triggers that are there.
+        let file = path(&format!("events/{event}/trigger"));
+        let mut file = OpenOptions::new().write(true).open(file)?;
+        Ok(file.write_all(trigger.as_bytes())?)
+    }
+
+    /// The histograms of an event.
+    pub fn hist(&self, event: &str) -> Outcome<String> {
+        Ok(fs::read_to_string(path(&format!("events/{event}/hist")))?)
     }
 
     /// Waits until something has been traced.

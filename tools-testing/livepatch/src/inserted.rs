@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who serves: C, C behind a livepatch, or Rust.
+//! A livepatch of any name, inserted until it is removed.
 
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::{klog, kmod};
 use anyhow::{bail, Context, Result};
-use livepatch::{klog, kmod};
 
 /// A transition that takes longer than this is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,16 +20,33 @@ pub struct Inserted {
 impl Inserted {
     /// Inserts the module in `file`, and waits until each task runs its code.
     pub fn insert(file: &str) -> Result<Self> {
+        let inserted = Self::begin(file)?;
+        inserted.settle()?;
+        Ok(inserted)
+    }
+
+    /// Inserts the module in `file`; the transition to it may go on for as long as a task is in a
+    /// function that it replaces.
+    pub fn begin(file: &str) -> Result<Self> {
         let name = kmod::name_of(file);
         klog::mark(&format!("change to {name}"));
         kmod::load(file)?;
-        let inserted = Self { name };
-        wait("the transition", || inserted.flag("transition") == "0")?;
-        if inserted.flag("enabled") != "1" || inserted.flag("kvm/patched") != "1" {
-            bail!("{file} does not replace functions of kvm.ko");
+        Ok(Self { name })
+    }
+
+    /// Whether the transition to it goes on.
+    pub fn is_in_transition(&self) -> bool {
+        self.flag("transition") == "1"
+    }
+
+    /// Waits until each task runs its code.
+    pub fn settle(&self) -> Result<()> {
+        wait("the transition", || self.flag("transition") == "0")?;
+        if self.flag("enabled") != "1" || self.flag("kvm/patched") != "1" {
+            bail!("{} does not replace functions of kvm.ko", self.name);
         }
-        klog::mark(&format!("side {}", inserted.name));
-        Ok(inserted)
+        klog::mark(&format!("side {}", self.name));
+        Ok(())
     }
 
     /// Hands back to C, and removes the module.
