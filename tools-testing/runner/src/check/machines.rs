@@ -28,7 +28,7 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: two run at a time.
-const ALL: [&dyn Machine; 26] = [
+const ALL: [&dyn Machine; 27] = [
     &fuzz::Fuzz { sequences: None },
     &Takeover { kind: Kind::Stock },
     &guest::Takeover,
@@ -80,6 +80,7 @@ const ALL: [&dyn Machine; 26] = [
     &debug::Failures,
     &debug::DebugC,
     &samples::Control,
+    &samples::Blind,
     &Mistake("kvm_lock_inside_srcu"),
     &Mistake("kvm_lock_inside_vcpu_mutex"),
     &Mistake("synchronize_under_xen_lock"),
