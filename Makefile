@@ -55,12 +55,14 @@ modules_install:
 deb:
 	@$(BUILDROOT)/provision '$(KERNEL)' && $(BUILDROOT)/enter tools-testing/deb/build '$(KERNEL)'
 
-## samples: build kvm_xen_broken_order.ko, which breaks the lock order on purpose, for KDIR
+## samples: build kvm_xen_broken_order.ko, which breaks the lock order on purpose, and
+##        lockdep_blind.ko, which does so where lockdep does not see it, for KDIR
 samples: MO = $(CURDIR)/build/samples
 samples:
 	@$(call kbuild,$(CURDIR)/samples)
 ifneq ($(CLIPPY),1)
-	@tools-testing/kbuild/undefined '$(MO)/kvm_xen_broken_order.ko' '$(KDIR)/Module.symvers'
+	@for module in kvm_xen_broken_order lockdep_blind; do \
+		tools-testing/kbuild/undefined '$(MO)'/$$module.ko '$(KDIR)/Module.symvers' || exit; done
 endif
 
 ## port: what is new in the files of KDIR that Rust is compared with

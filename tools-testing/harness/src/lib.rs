@@ -35,4 +35,5 @@ pub mod stacks;
 pub mod tally;
 pub mod vcpu;
 pub mod vm;
+pub mod watch;
 pub mod withheld;

@@ -136,11 +136,11 @@ fn make_in(
     Ok(())
 }
 
-/// Builds the module that makes mistakes with locks for that kernel.
+/// Builds the modules that make mistakes with locks for that kernel; returns where they are.
 pub fn samples(paths: &Paths, kernel: &Kernel) -> Result<PathBuf> {
     let objects = paths.objects("samples", kernel);
     make_in(paths, kernel, &["samples"], &objects, |_| {})?;
-    Ok(objects.join("kvm_xen_broken_order.ko"))
+    Ok(objects)
 }
 
 /// Builds the livepatch that changes nothing for that kernel.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `check-upstream`: C patches against what c-bugs.rst tells of, each tried on a debug kernel.
 
+mod builds;
 mod diff;
 mod document;
 mod machine;
@@ -43,9 +44,11 @@ const AGAIN: usize = 2;
 /// The names of all patches, and of what is looked at in each without a machine.
 pub fn checks(paths: &Paths) -> Result<Vec<String>> {
     let patches = patch::all(&paths.source)?;
-    let names = patches
-        .iter()
-        .flat_map(|patch| ["applies", "checkpatch"].map(|check| format!("{}/{check}", patch.name)));
+    let names = patches.iter().flat_map(|patch| {
+        let builds = patch.is_code().then_some("builds");
+        let checks = ["applies", "checkpatch"].into_iter().chain(builds);
+        checks.map(|check| format!("{}/{check}", patch.name))
+    });
     Ok(names.collect())
 }
 
@@ -58,6 +61,7 @@ pub fn check(paths: &Paths, name: &str) -> Verdict {
         let kernels = style::kernels(paths)?;
         Ok(match check {
             "applies" => style::applies(patch, &kernels),
+            "builds" => builds::verdict(paths, patch, &kernels),
             _ => style::checkpatch(paths, patch, &kernels),
         })
     };

@@ -8,6 +8,7 @@
 #[path = "../../../samples/broken_order/requests.rs"]
 mod requests;
 
+mod blind;
 mod control;
 mod device;
 mod expected;
@@ -41,7 +42,7 @@ const SKIPPED: u8 = 4;
 #[command(version)]
 struct Arguments {
     /// The mistake to commit, on a kernel without kvm_xen_rs.
-    #[arg(required_unless_present_any = ["control", "refusals"], value_parser = mistakes())]
+    #[arg(required_unless_present_any = ["control", "refusals", "blind"], value_parser = mistakes())]
     mistake: Option<Mistake>,
 
     /// Do all of it the way kvm_xen_rs does, which has to be loaded, and expect no report.
@@ -55,6 +56,11 @@ struct Arguments {
     /// Make bad requests, and expect each to be refused.
     #[arg(long, conflicts_with_all = ["mistake", "control"])]
     refusals: bool,
+
+    /// The module is samples/lockdep: have it commit what lockdep does not see, and then, by this
+    /// number, one of the same that it does.
+    #[arg(long, value_name = "NUMBER", requires = "module", conflicts_with_all = ["mistake", "control", "refusals"])]
+    blind: Option<u64>,
 }
 
 fn mistakes() -> impl TypedValueParser<Value = Mistake> {
@@ -72,17 +78,17 @@ enum Outcome {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let insert = || {
-        arguments
-            .module
+    let outcome = match (arguments.blind, &arguments.module) {
+        (Some(number), Some(file)) => blind::run(file, number),
+        (_, module) => module
             .iter()
             .try_for_each(|file| kmod::load(file))
+            .and_then(|()| match arguments.mistake {
+                Some(mistake) => commit(mistake),
+                None if arguments.control => control::run(),
+                None => refusals::run(),
+            }),
     };
-    let outcome = insert().and_then(|()| match arguments.mistake {
-        Some(mistake) => commit(mistake),
-        None if arguments.control => control::run(),
-        None => refusals::run(),
-    });
     match outcome {
         Ok(Outcome::Seen(what)) => {
             println!("{what}");

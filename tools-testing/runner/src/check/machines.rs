@@ -29,7 +29,7 @@ use samples::Mistake;
 use storm::{Storms, Takeover};
 
 /// All of them, those that take longest first: a few run at a time.
-const ALL: [&dyn Machine; 27] = [
+const ALL: [&dyn Machine; 28] = [
     &fuzz::Fuzz { sequences: None },
     &Takeover { kind: Kind::Stock },
     &guest::Takeover,
@@ -82,6 +82,7 @@ const ALL: [&dyn Machine; 27] = [
     &debug::Failures,
     &debug::DebugC,
     &samples::Control,
+    &samples::Blind,
     &Mistake("kvm_lock_inside_srcu"),
     &Mistake("kvm_lock_inside_vcpu_mutex"),
     &Mistake("synchronize_under_xen_lock"),

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kvm_bindings::kvm_regs;
+use kvm_bindings::{kvm_mp_state, kvm_regs, KVM_MP_STATE_HALTED};
 use nix::errno::Errno;
 
 use super::updates::{an_update_is_not_undone_by_a_sender, no_event_goes_to_the_old_vcpu};
@@ -17,15 +17,17 @@ use harness::abi::Abi;
 use harness::attr::INVALID_GPA;
 use harness::check::{check, check_eq, check_err};
 use harness::guest_code::Entry;
+use harness::image::Place;
 use harness::irqfd::Route;
 use harness::kernel_log::Tail;
-use harness::machine::Machine;
+use harness::machine::{Machine, SPARE_PAGE};
 use harness::memslot_thread::add_and_remove_slot;
 use harness::orphan::Orphan;
 use harness::outcome::{fail, Outcome, Stop};
 use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE, POLL};
 use harness::port::Port;
 use harness::vcpu::Exit;
+use harness::watch::{Watch, WATCHED};
 use harness::withheld::Withheld;
 
 /// Whatever a guest waits for, the VMM can change its memory meanwhile.
@@ -304,6 +306,64 @@ fn event_after_the_vmm_goes_nowhere() -> Outcome {
     check_eq("pending", shared_info.pending(PORT), false)
 }
 
+/// A guest whose vcpu_info has half of the first 8 bytes of evtchn_pending_sel in one cache line, and
+/// half in the next, and the addresses of both halves.
+fn selectors_across_cache_lines(abi: Abi) -> Outcome<(Machine, [u64; 2])> {
+    const CACHE_LINE: usize = 64;
+    let sel = abi.pending_sel_offset();
+    let place = Place {
+        page: SPARE_PAGE,
+        offset: 13 * CACHE_LINE + CACHE_LINE - WATCHED as usize - sel,
+    };
+    let builder = Machine::builder(abi).vcpu_info_at(&[place]);
+    let mut machine = builder.without_vcpu_info().build()?;
+    machine.boot(0)?;
+    let sel = machine.area.hva(place.page, place.offset + sel);
+    Ok((machine, [sel, sel + WATCHED]))
+}
+
+/// What has an event's bit set in the first half must not write to the second half by the way. If
+/// it does, that is by one locked operation on two cache lines.
+fn check_halves(halves: [u64; 2], mut event: impl FnMut() -> Outcome) -> Outcome {
+    let mut writes = |half| -> Outcome<u64> {
+        let mut watch = Watch::new(half)?;
+        event()?;
+        watch.writes()
+    };
+    if writes(halves[0])? == 0 {
+        return Err(Stop::Skip("watchpoints see nothing here".into()));
+    }
+    let beyond = writes(halves[1])?;
+    check_eq("writes beyond the cache line of an event's bit", beyond, 0)
+}
+
+/// An event is set in evtchn_pending_sel, wherever that is, by an operation on one cache line.
+fn event_stays_in_a_cache_line(abi: Abi) -> Outcome {
+    let (machine, halves) = selectors_across_cache_lines(abi)?;
+    machine.set_vcpu_info(0)?;
+    check_halves(halves, || {
+        machine.clear_events();
+        Ok(machine.vm.send(3, 0)?)
+    })
+}
+
+/// So is one that was noted in the kernel.
+fn kept_event_stays_in_a_cache_line() -> Outcome {
+    let (mut machine, halves) = selectors_across_cache_lines(Abi::Bits64)?;
+    check_halves(halves, || {
+        machine.vcpus[0].set_vcpu_info(INVALID_GPA)?;
+        machine.clear_events();
+        machine.vm.send(3, 0)?;
+        machine.set_vcpu_info(0)?;
+        // One that sleeps is told before it enters the guest.
+        let halted = kvm_mp_state {
+            mp_state: KVM_MP_STATE_HALTED,
+        };
+        machine.vcpus[0].fd.set_mp_state(halted)?;
+        machine.vcpus[0].complete(Entry::Cpuid)
+    })
+}
+
 topic! { "c_bugs";
     each_abi memslots_change_beside_a_poller
         better_in_rust("a memslot update hangs while a guest polls"),
@@ -331,4 +391,8 @@ topic! { "c_bugs";
         better_in_rust("a send without shared_info sets off a kernel warning"),
     each_abi event_without_vcpu_info_logs_no_warning
         better_in_rust("an event for a vCPU without vcpu_info sets off a kernel warning"),
+    each_abi event_stays_in_a_cache_line
+        better_in_rust("an event's bit is set by a locked operation across cache lines"),
+    once kept_event_stays_in_a_cache_line
+        better_in_rust("an event's bit is set by a locked operation across cache lines"),
 }

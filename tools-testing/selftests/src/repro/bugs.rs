@@ -89,6 +89,18 @@ pub const BUGS: &[Bug] = &[
               lockdep (CONFIG_PROVE_LOCKING) tells, once in a boot: run this first",
         right: "a timer that fires takes no lock that may sleep",
     },
+    Bug {
+        name: "event-across-cache-lines",
+        cases: &[
+            "c_bugs/event_stays_in_a_cache_line",
+            "c_bugs/kept_event_stays_in_a_cache_line",
+        ],
+        who: "a guest of a VMM that takes Xen guests, by where it has its vcpu_info: the kernel of \
+              a host that detects split locks, as Linux does by itself where an Intel processor \
+              can, oopses; others are slowed down. A watchpoint in the kernel shows it, which \
+              takes root",
+        right: "an event is set in evtchn_pending_sel by operations that stay in a cache line",
+    },
 ];
 
 /// The one of that name.

@@ -13,8 +13,11 @@ use std::sync::OnceLock;
 
 const GROUP: &str = "samples";
 
-/// Where the module that makes mistakes is in a machine.
-const MODULE: &str = "/kvm_xen_broken_order.ko";
+/// The module that makes mistakes, which is at the root of a machine.
+const MODULE: &str = "kvm_xen_broken_order.ko";
+
+/// The one that makes those which lockdep does not see.
+const BLIND: &str = "lockdep_blind.ko";
 
 const PROGRAM: &str = "kvm-xen-broken-order";
 
@@ -42,7 +45,7 @@ impl Machine for Mistake {
     fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
         let mut wanted = Wanted::new(parts, DEBUG_MEMORY_MIB)?;
         let id = format!("{GROUP}/{}", self.0);
-        let action = program(&mut wanted, parts, &[self.0])?;
+        let action = program(&mut wanted, parts, MODULE, &[self.0])?;
         let limit_s = LIMIT_S * parts.kernel.patience();
         wanted.step(&id, Some(Side::C), limit_s, action);
         wanted.expected.push((id, Expected::ReportItTells));
@@ -74,7 +77,7 @@ impl Machine for Control {
         for name in CONTROL {
             let id = format!("{GROUP}/{name}");
             if chosen.has(&id) {
-                let action = program(&mut wanted, parts, &[&format!("--{name}")])?;
+                let action = program(&mut wanted, parts, MODULE, &[&format!("--{name}")])?;
                 let limit_s = LIMIT_S * parts.kernel.patience();
                 wanted.step(id, Some(Side::Rust), limit_s, action);
             }
@@ -83,11 +86,47 @@ impl Machine for Control {
     }
 }
 
-fn program(wanted: &mut Wanted, parts: &Parts, arguments: &[&str]) -> Result<Action> {
-    wanted.initramfs.file(MODULE, &module(parts)?)?;
-    let path = format!("/tests/{PROGRAM}");
-    wanted.initramfs.stripped(&path, parts.program(PROGRAM)?)?;
-    let own = [path, format!("--module={MODULE}")];
+/// What lockdep does not see, and one of the same that it does.
+pub struct Blind;
+
+const BLIND_TEST: &str = "samples/lockdep-blind";
+
+impl Machine for Blind {
+    fn name(&self) -> &str {
+        "samples-lockdep-blind"
+    }
+
+    fn kernel(&self) -> Which {
+        Which::Main(Kind::Debug)
+    }
+
+    fn tests(&self, facts: &Facts) -> Vec<Test> {
+        // As for the mistakes.
+        let test = Test::on(Side::C, BLIND_TEST.into());
+        facts.module.then_some(test).into_iter().collect()
+    }
+
+    fn prepare(&self, _: &Chosen, parts: &Parts) -> Result<Wanted> {
+        let mut wanted = Wanted::new(parts, DEBUG_MEMORY_MIB)?;
+        let number = format!("--blind={}", parts.random.seed);
+        let action = program(&mut wanted, parts, BLIND, &[&number])?;
+        let limit_s = LIMIT_S * parts.kernel.patience();
+        wanted.step(BLIND_TEST, Some(Side::C), limit_s, action);
+        let expected = (BLIND_TEST.into(), Expected::ReportItTells);
+        wanted.expected.push(expected);
+        Ok(wanted)
+    }
+}
+
+fn program(wanted: &mut Wanted, parts: &Parts, module: &str, arguments: &[&str]) -> Result<Action> {
+    let path = format!("/{module}");
+    wanted
+        .initramfs
+        .file(&path, &modules(parts)?.join(module))?;
+    let own = [format!("/tests/{PROGRAM}"), format!("--module={path}")];
+    wanted
+        .initramfs
+        .stripped(&own[0], parts.program(PROGRAM)?)?;
     let arguments = arguments.iter().map(|&argument| argument.to_owned());
     Ok(Action::Exec(ExecAction {
         argv: own.into_iter().chain(arguments).collect(),
@@ -96,10 +135,10 @@ fn program(wanted: &mut Wanted, parts: &Parts, arguments: &[&str]) -> Result<Act
     }))
 }
 
-/// The module, built for the first machine that wants it.
-fn module(parts: &Parts) -> Result<PathBuf> {
-    static MODULE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    MODULE
+/// Where the modules are, built for the first machine that wants one.
+fn modules(parts: &Parts) -> Result<PathBuf> {
+    static MODULES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    MODULES
         .get_or_init(|| {
             build_steps::samples(parts.paths, &parts.kernel).map_err(|error| format!("{error:#}"))
         })
