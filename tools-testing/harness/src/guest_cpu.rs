@@ -24,7 +24,7 @@ const CODE64: u64 = 0x1_0000;
 const CODE32: u64 = 0x1_4000;
 // guest_code::HYPERCALL_PAGE is at 0x2_0000.
 const STACKS: u64 = 0x3_0000;
-const STACK_SIZE: u64 = 0x1000;
+const STACK_SIZE: u64 = 0x100;
 
 /// A page for the arguments of hypercalls.
 pub const DATA: u64 = 0x2_1000;
@@ -55,9 +55,9 @@ pub fn entry_address(abi: Abi, entry: Entry) -> u64 {
     code_base(abi) + entry_offset(abi, entry)
 }
 
-/// Initial stack pointer of a vCPU; vCPUs of the cases have small numbers.
+/// Initial stack pointer of a vCPU.
 pub fn stack_top(vcpu: u32) -> u64 {
-    assert!(vcpu < 16);
+    assert!(vcpu < 255);
     STACKS + u64::from(vcpu + 1) * STACK_SIZE
 }
 

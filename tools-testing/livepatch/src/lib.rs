@@ -14,9 +14,13 @@ pub mod inserted;
 pub mod klog;
 pub mod kmod;
 pub mod kprobes;
+mod transition;
 
 /// A transition that takes longer than this is stuck.
 const TRANSITION_LIMIT: Duration = Duration::from_secs(60);
+
+/// So is what comes with it, when no task is left: functions are taken from ftrace, one by one.
+const FTRACE_LIMIT: Duration = Duration::from_secs(240);
 
 /// What one change took.
 #[derive(Debug, Clone, Default)]
@@ -160,6 +164,7 @@ const LOOK: Duration = Duration::from_millis(50);
 fn watched(target: &str, change: impl FnOnce() -> Result<()>) -> Result<Took> {
     let begun = Instant::now();
     let done = AtomicBool::new(false);
+    let log = transition::Log::listen();
     let (result, mut seen) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| watch(target, begun, &done));
         let result = change();
@@ -170,7 +175,10 @@ fn watched(target: &str, change: impl FnOnce() -> Result<()>) -> Result<Took> {
     let total = begun.elapsed();
     // A transition that was not seen at all took less than a look at it.
     let from = seen.from.unwrap_or(total);
-    let to = seen.to.unwrap_or(total);
+    let to = match log.and_then(transition::Log::transition) {
+        Some(transition) => from + transition,
+        None => seen.to.unwrap_or(total),
+    };
     Ok(Took {
         module: from,
         transition: to.saturating_sub(from),
@@ -212,27 +220,26 @@ fn watch(target: &str, begun: Instant, done: &AtomicBool) -> Seen {
 
 fn wait(what: &str, done: impl Fn() -> bool) -> Result<()> {
     let begun = Instant::now();
+    let mut limit = TRANSITION_LIMIT;
     while !done() {
-        if begun.elapsed() > TRANSITION_LIMIT {
-            bail!(
-                "{what} has not ended after {} s; {}",
-                TRANSITION_LIMIT.as_secs(),
-                stuck_tasks()
-            );
+        if begun.elapsed() > limit {
+            let left = tasks_left(match flag("enabled") {
+                Some(true) => "1",
+                _ => "0",
+            });
+            if !left.is_empty() || limit == FTRACE_LIMIT {
+                bail!(
+                    "{what} has not ended after {} s; waiting for {} tasks: {}",
+                    limit.as_secs(),
+                    left.len(),
+                    left.join(", ")
+                );
+            }
+            limit = FTRACE_LIMIT;
         }
         sleep(Duration::from_millis(2));
     }
     Ok(())
-}
-
-/// The tasks that have not changed over.
-fn stuck_tasks() -> String {
-    let target = match flag("enabled") {
-        Some(true) => "1",
-        _ => "0",
-    };
-    let stuck = tasks_left(target);
-    format!("waiting for {} tasks: {}", stuck.len(), stuck.join(", "))
 }
 
 /// The tasks whose `patch_state` is not `target` yet. It is -1 outside a transition, and all tasks

@@ -272,7 +272,7 @@ global_asm!(
 );
 
 /// Where the code of a hypercall is in the hypercall page.
-const fn stub(number: u64) -> u64 {
+pub const fn stub(number: u64) -> u64 {
     HYPERCALL_PAGE + number * HYPERCALL_STUB as u64
 }
 

@@ -13,6 +13,8 @@ mod account;
 mod block;
 mod book;
 mod churn;
+mod crowd;
+mod crowd_code;
 mod destroy;
 mod guest_code;
 mod host;

@@ -18,6 +18,7 @@ use harness::outcome::{fail, Outcome};
 use crate::account;
 use crate::book::Book;
 use crate::churn::Churn;
+use crate::crowd;
 use crate::line::{senders, Pace};
 use crate::plan::{Plan, Upcall};
 use crate::storms::{self, tell, tell_tried};
@@ -98,7 +99,7 @@ pub fn run(options: &Options) -> io::Result<bool> {
         None => options.patience() * (options.times + 1),
         Some(seconds) => options.patience() * 4 + Duration::from_secs(seconds),
     };
-    let cases: [Case; 4] = [
+    let cases: [Case; 5] = [
         (
             "page-withheld",
             |options, _| withheld::run(&options.module),
@@ -110,6 +111,11 @@ pub fn run(options: &Options) -> io::Result<bool> {
                 stragglers::run(&options.module, !options.no_timers)?.check(options.limit())
             },
             options.patience() * 2 * stragglers::TIMES,
+        ),
+        (
+            "many-vcpus",
+            |options, seed| crowd::run(&options.module, seed, options.limit()),
+            options.patience() * 5,
         ),
         ("host-cpu", beside_host_cpu, options.patience() * 3),
         ("under-load", under_load, under_load_limit),

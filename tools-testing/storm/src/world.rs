@@ -37,9 +37,17 @@ use crate::plan::{self, Plan, Scan, Upcall};
 use crate::watch::Watch;
 
 /// Guest address of the program; the harness's own code is below.
-const CODE: u64 = 0x2_4000;
+pub const CODE: u64 = 0x2_4000;
 /// The first interrupt line that leads to a port.
 pub const GSI: u32 = 32;
+
+/// Puts the handler of upcalls into the table of the harness.
+pub fn set_gate(ram: &Ram, vcpu: &Vcpu, handler: u64) -> Outcome {
+    let table = vcpu.fd.get_sregs()?.idt.base;
+    let entry = table + u64::from(VECTOR) * 16;
+    ram.write(entry, &(handler as u16).to_le_bytes())?;
+    ram.write(entry + 6, &((handler >> 16) as u16).to_le_bytes())
+}
 
 /// A guest in a storm.
 pub struct World {
@@ -130,7 +138,7 @@ impl World {
             if exit != Exit::Done {
                 return Err(fail(format!("no hypercall page: {exit:?}")));
             }
-            self.set_gate(&vcpu)?;
+            set_gate(&self.ram, &vcpu, CODE + upcall_offset())?;
             // It is as it was in the vCPU that wrote the page, otherwise.
             self.vm.set_long_mode(self.abi().long_mode())?;
         }
@@ -177,16 +185,6 @@ impl World {
             ..Default::default()
         })?;
         Ok(())
-    }
-
-    /// Puts the handler of upcalls into the table of the harness.
-    fn set_gate(&self, vcpu: &Vcpu) -> Outcome {
-        let table = vcpu.fd.get_sregs()?.idt.base;
-        let handler = CODE + upcall_offset();
-        let entry = table + u64::from(VECTOR) * 16;
-        self.ram.write(entry, &(handler as u16).to_le_bytes())?;
-        self.ram
-            .write(entry + 6, &((handler >> 16) as u16).to_le_bytes())
     }
 
     /// To how many ports a vCPU sends, or did.

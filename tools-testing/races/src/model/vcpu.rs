@@ -250,6 +250,8 @@ impl<'a> Vcpu<'a> {
         if state.broken != Some(Broken::WokenWithoutRequest) {
             fully_ordered(|| state.requests.fetch_or(UNBLOCK, Relaxed));
         }
+        let woken = &self.vm.state().woken;
+        woken.lock().expect("never poisoned").push(self.index);
         state.sleeper.wake();
     }
 

@@ -25,7 +25,10 @@ use crate::{
     sync::{order::VmMm, Ctx, Held, MayEnter, Within},
 };
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 /// A VM.
 pub(crate) struct VmState {
@@ -43,6 +46,8 @@ pub(crate) struct VmState {
     pub(crate) shared_info: Page,
     /// Whether guests take interrupts: the upcall then wakes them.
     pub(crate) interrupts: bool,
+    /// The vCPUs that were woken, in turn.
+    pub(crate) woken: Mutex<Vec<u32>>,
 }
 
 /// What of a VM a test needs.
@@ -123,6 +128,7 @@ impl VmState {
             asleep: Asleep::default(),
             shared_info: Page::new(ports.iter().flat_map(bits), config.gate, broken),
             interrupts,
+            woken: Mutex::default(),
         })
     }
 }

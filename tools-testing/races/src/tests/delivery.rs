@@ -127,6 +127,18 @@ fn many_pollers_are_left_to_a_task() {
 }
 
 #[test]
+fn the_vcpu_that_an_event_is_for_is_woken_before_pollers() {
+    alone(config(), |vm, _| {
+        let poller = vm.vcpu(1).expect("is there");
+        poller.set_polled(Some(Polled::Several));
+        vm.count_poller(poller, Polled::Several);
+        vm.add_poller(poller);
+        assert_eq!(at_once(vm, to(PORT)), RAISED);
+        assert_eq!(*vm.state().woken.lock().expect("never poisoned"), [0, 1]);
+    });
+}
+
+#[test]
 fn pending_and_masked_are_no_errors_and_all_else_is() {
     alone(config(), |vm, vcpu| {
         let result = |port| {

@@ -5,7 +5,7 @@
 use super::fuzz::Fuzz;
 use super::guest::Guest;
 use super::short::Short;
-use super::storm::{Storms, Takeover};
+use super::storm::{Storms, Takeover, MANY_VCPUS};
 use super::{Chosen, Facts, Machine, Test, Wanted, Which};
 use crate::parts::Parts;
 use crate::paths::{Kernel, Kind};
@@ -95,6 +95,7 @@ impl Machine for Beside {
     fn tests(&self, facts: &Facts) -> Vec<Test> {
         let tests = self.machine.tests(facts).into_iter();
         tests
+            .filter(|test| !test.name.ends_with(MANY_VCPUS))
             .map(|test| Test {
                 name: self.rename(&test.name),
                 ..test

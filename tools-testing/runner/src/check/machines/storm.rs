@@ -104,8 +104,12 @@ pub struct Takeover {
 
 const TAKEOVER: [&str; 3] = ["page-withheld", "stragglers", "under-load"];
 
-/// What takes processors that come and go, which the debug kernels' don't.
-const HOST_CPU: &str = "host-cpu";
+/// What takes processors that come and go, which the debug kernels' don't, and what is too much for
+/// those.
+const STOCK: [&str; 2] = ["host-cpu", MANY_VCPUS];
+
+/// That of 255 vCPUs, which has been tried on the main kernel alone.
+pub const MANY_VCPUS: &str = "many-vcpus";
 
 /// Whether anything is left of it in memory, on the debug kernel.
 const KMEMLEAK: &str = "kmemleak";
@@ -146,13 +150,13 @@ impl Machine for Takeover {
         if !facts.module {
             return Vec::new();
         }
-        let more = match self.kind {
-            Kind::Stock => HOST_CPU,
-            _ => KMEMLEAK,
+        let more: &[&str] = match self.kind {
+            Kind::Stock => &STOCK,
+            _ => &[KMEMLEAK],
         };
         TAKEOVER
             .iter()
-            .chain([&more])
+            .chain(more)
             .map(|name| Test::on(Side::Rust, format!("{}/{name}", self.group())))
             .collect()
     }
