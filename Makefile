@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install deb samples port detour demo sample check check-upstream alarms bench lockgraph litmus fuzz soak coverage takeover mutants shell htmldocs rustdoc rust-analyzer fmt clippy clean help
+.PHONY: modules modules_install deb samples port detour demo recording sample check check-upstream alarms bench lockgraph litmus fuzz soak coverage takeover mutants shell htmldocs rustdoc rust-analyzer fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -77,6 +77,10 @@ detour:
 ## demo: a Debian guest on Xen, its events delivered by Rust (PROMPT=1: and a prompt beside it)
 demo:
 	@$(RUN) demo $(if $(PROMPT),--shell)
+
+## recording: draw a run of the demo, animated (Documentation/demo.svg)
+recording:
+	@$(BUILDROOT)/provision '$(KERNEL)' && $(BUILDROOT)/enter tools-testing/recording '$(KERNEL)' Documentation/demo.svg
 
 ## sample: samples/hello-xen, a small VMM whose guest is one of Xen, on C and on Rust
 sample:

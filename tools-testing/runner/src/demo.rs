@@ -23,7 +23,7 @@ pub fn run(common: &Common, rounds: u32) -> Result<()> {
     let parts = Parts::build(&paths, common, &[], &screen)?;
     let step = screen.step("Choosing how to run machines");
     let engine = Engine::choose(common.accel)?;
-    step.done(&engine.why);
+    step.done(&engine.accel.to_string());
 
     let (mut initramfs, mut plan) = parts.machine()?;
     let sides: &[Side] = match common.no_module {

@@ -5,7 +5,7 @@ use crate::table::{number, table, Align};
 use protocol::{Event, GuestEvent, GuestReport, Probe, Transition};
 use std::time::Duration;
 
-/// All of it.
+/// All of it; last, and so what is left on a screen, who served the guest.
 pub fn lines(events: &[Event]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut add = |title: &str, body: Vec<String>| {
@@ -14,14 +14,6 @@ pub fn lines(events: &[Event]) -> Vec<String> {
             lines.extend(body);
         }
     };
-    add(
-        "Who served the guest, one after the other while it worked:",
-        phases(events),
-    );
-    add(
-        "Functions of kvm.ko that Rust replaces, and entries in each phase:",
-        functions(events),
-    );
     add("What the guest saw:", hypervisor(events));
     for said in guest(events) {
         if let GuestEvent::Report(report) = said {
@@ -35,6 +27,14 @@ pub fn lines(events: &[Event]) -> Vec<String> {
             );
         }
     }
+    add(
+        "Functions of kvm.ko that Rust replaces, and entries in each phase:",
+        functions(events),
+    );
+    add(
+        "Who served the guest, one after the other while it worked:",
+        phases(events),
+    );
     lines
 }
 
