@@ -28,7 +28,7 @@ RUN = $(call run,$(KERNEL))
 RUN_DEBUG = $(call run,$(KERNEL) $(DEBUG_KERNELS))
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install deb samples port detour demo recording sample check check-upstream alarms bench lockgraph litmus fuzz soak coverage takeover mutants shell htmldocs rustdoc rust-analyzer fmt clippy clean help
+.PHONY: modules modules_install deb samples port detour demo recording sample check check-upstream check-proposals alarms bench lockgraph litmus fuzz soak coverage takeover mutants shell htmldocs rustdoc rust-analyzer fmt clippy clean help
 
 # kbuild DIR: the modules in DIR, quietly, into MO
 kbuild = tools-testing/kbuild/preflight '$(KDIR)' '$(MO)' || exit; \
@@ -102,6 +102,11 @@ alarms:
 ##        PREEMPT_RT); writes Documentation/upstream.rst
 check-upstream:
 	@$(RUN_DEBUG) check-upstream $(if $(RT),--rt) $(PATCH)
+
+## check-proposals: build the debug kernel with the patches of samples/proposals for the kernel crate,
+##        run the crate's doctests in it, and the module on it (PATCH=name: one of them)
+check-proposals:
+	@$(RUN_DEBUG) check-proposals $(PATCH)
 
 ## litmus: the order of memory accesses, by herd7 and the memory model in KDIR's source
 litmus:

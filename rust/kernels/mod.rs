@@ -3,8 +3,9 @@
 //! In what the kernels differ that this tree is for.
 //!
 //! The names are from `differences` beside this file, which finds them in the source of the kernel
-//! that is built for. Nothing elsewhere asks for one: to drop a kernel is to drop lines there and
-//! here. Documentation/kernels.rst has each with its commit and its test.
+//! that is built for. Nothing elsewhere asks for one, but sync/srcu/call.rs for what no kernel has
+//! yet: to drop a kernel is to drop lines there and here. Documentation/kernels.rst has each with its
+//! commit and its test.
 
 use crate::{abi::hypercall::XEN_ID_UNSET, bindings::hrtimer_restart};
 use kernel::{sync::barrier, ThisModule};

@@ -8,15 +8,22 @@
 //! bottom halves off, which the module's memory outlasts: `free_module()` waits for a grace period
 //! of RCU.
 
+// Where the kernel crate has a call_srcu(), that is used (Documentation/proposals.rst).
+#[cfg(kernel_call_srcu)]
+#[path = "call/of_crate.rs"]
+mod deferred;
+#[cfg(not(kernel_call_srcu))]
+#[path = "call/own.rs"]
+mod deferred;
+
 use super::Srcu;
 use crate::{
     bindings,
     kernels::this_module,
     sync::{Ctx, MaySleep},
 };
-use core::mem::{offset_of, MaybeUninit};
+use deferred::Deferred;
 use kernel::{
-    alloc::flags::GFP_KERNEL,
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
 };
@@ -35,15 +42,6 @@ static PENDING: Atomic<i32> = Atomic::new(0);
 ///
 /// Its drop takes no context: it neither sleeps nor takes a lock of KVM's.
 pub(crate) unsafe trait DropAnywhere: Send + 'static {}
-
-/// A payload that waits for a grace period.
-#[repr(C)]
-struct Deferred<T> {
-    // The first field, as the callback gets its address for that of the whole.
-    head: bindings::callback_head,
-    objects: u16,
-    payload: T,
-}
 
 /// Room for objects that wait, and a reference to this module.
 struct Slot {
@@ -77,7 +75,7 @@ impl Drop for Slot {
 /// A callback that drops a payload, allocated ahead: to hand the payload over by [`Srcu::call`] then
 /// can't fail.
 pub(crate) struct Callback<T> {
-    memory: KBox<MaybeUninit<Deferred<T>>>,
+    deferred: Deferred<T>,
     slot: Slot,
 }
 
@@ -91,8 +89,8 @@ impl<T: Send + 'static> Callback<T> {
     pub(crate) fn new<H: MaySleep>(_cx: &mut Ctx<'_, H>, objects: u16) -> Result<Self> {
         // The callback is one, too.
         let slot = Slot::take(objects.saturating_add(1)).ok_or(EBUSY)?;
-        let memory = KBox::new_uninit(GFP_KERNEL)?;
-        Ok(Self { memory, slot })
+        let deferred = Deferred::new()?;
+        Ok(Self { deferred, slot })
     }
 }
 
@@ -102,38 +100,9 @@ impl Srcu<'_> {
     ///
     /// It is dropped with bottom halves off.
     pub(in crate::sync) fn call<T: DropAnywhere>(self, callback: Callback<T>, payload: T) {
-        let Callback { memory, slot } = callback;
-        let objects = slot.objects;
-        // It goes with the callback, which drops it.
-        core::mem::forget(slot);
-        let deferred = KBox::into_raw(KBox::write(
-            memory,
-            Deferred {
-                head: bindings::callback_head::default(),
-                objects,
-                payload,
-            },
-        ));
-        // It is the first field.
-        let head = deferred.cast::<bindings::callback_head>();
+        let Callback { deferred, slot } = callback;
         // SAFETY: By the contract of `from_raw` the SRCU is initialized, and not cleaned up before the
-        // callback has run. The head is the callback's from here on, and this module stays as long.
-        unsafe { bindings::call_srcu(self.raw.as_ptr(), head, Some(finish::<T>)) }
+        // callback has run.
+        unsafe { deferred.call(self.raw.as_ptr(), payload, slot) }
     }
-}
-
-/// The grace period is over.
-///
-/// # Safety
-///
-/// As SRCU calls it, once for each head that [`Srcu::call`] has handed over.
-unsafe extern "C" fn finish<T>(head: *mut bindings::callback_head) {
-    const { assert!(offset_of!(Deferred<()>, head) == 0) };
-    // SAFETY: By the safety requirement the head is that of a box that is nobody else's any more.
-    let deferred = unsafe { KBox::from_raw(head.cast::<Deferred<T>>()) };
-    // Dropped last.
-    let _slot = Slot {
-        objects: deferred.objects,
-    };
-    drop(deferred);
 }

@@ -44,9 +44,11 @@ pub const TRUSTED: &[Trusted] = trusted! {
             by ["pub(crate) unsafe fn synchronize_expedited"];
     }
     "sync/srcu/call.rs" {
-        [call_srcu] "Any context. The callback's code and the SRCU stay until it has run.",
-            by ["struct Slot", "DropAnywhere"];
         [try_module_get module_put] "Any context.", by ["struct Slot"];
+    }
+    "sync/srcu/call/own.rs" {
+        [call_srcu] "Any context. The callback's code and the SRCU stay until it has run.",
+            by ["slot: Option<Slot>", "DropAnywhere"];
     }
     "sync/gpc.rs" {
         [kvm_gpc_deactivate] "May sleep; takes `refresh_lock`.",

@@ -144,6 +144,14 @@ pub enum Command {
     /// Measure which lines of our module run in the tests on Rust
     Coverage(Coverage),
 
+    /// Try the patches of samples/proposals, all at once: a debug kernel is built with them, which
+    /// runs the doctests of its kernel crate, and our module is built and run on it
+    CheckProposals {
+        /// Only these, by the names of their files without .patch
+        #[arg(value_name = "PATCH")]
+        patches: Vec<String>,
+    },
+
     /// Try the C patches of samples/upstream: KVM of the debug kernel is built with each, and its
     /// reproducer has to fail without it, and to pass with it and on Rust
     CheckUpstream {

@@ -25,6 +25,7 @@ mod patches;
 mod paths;
 mod picture;
 mod progress;
+mod proposals;
 mod qemu;
 mod record;
 mod report;
@@ -84,6 +85,7 @@ fn run(cli: &Cli) -> Result<bool> {
         } => check::run(&cli.common, tests, beside.as_deref(), *list),
         Command::Alarms { names, count } => alarms::run(&cli.common, names, *count),
         Command::Bench(options) => bench::run(&cli.common, options),
+        Command::CheckProposals { patches } => proposals::run(&cli.common, patches),
         Command::CheckUpstream { patches, rt } => patches::run(&cli.common, patches, *rt),
         Command::Coverage(options) => coverage::run(&cli.common, options),
         Command::Lockgraph => picture::run(&cli.common),

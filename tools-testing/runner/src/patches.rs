@@ -4,11 +4,11 @@
 mod builds;
 mod diff;
 mod document;
-mod machine;
+pub mod machine;
 mod outcome;
-mod patch;
-mod style;
-mod tree;
+pub mod patch;
+pub mod style;
+pub mod tree;
 
 use crate::accel::Engine;
 use crate::build_steps;
@@ -27,8 +27,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tree::Tree;
 
-/// What the names of the tests of [`checks`] begin with.
-pub const GROUP: &str = "upstream-patches";
+/// Where patches are in the clone.
+pub const UPSTREAM: &str = "samples/upstream";
+pub const PROPOSALS: &str = "samples/proposals";
+
+/// What the names of the tests of [`checks`] begin with, and where the patches are.
+const GROUPS: [(&str, &str); 2] = [("upstream-patches", UPSTREAM), ("proposals", PROPOSALS)];
 
 const DOCUMENT: &str = "Documentation/upstream.rst";
 
@@ -41,22 +45,29 @@ const LOST_TIMER: &str = "timer-event-lost";
 /// How often a machine is booted again in which C has lost the event that upstream's test waits for.
 const AGAIN: usize = 2;
 
-/// The names of all patches, and of what is looked at in each without a machine.
+/// What is looked at in each patch without a machine.
 pub fn checks(paths: &Paths) -> Result<Vec<String>> {
-    let patches = patch::all(&paths.source)?;
-    let names = patches.iter().flat_map(|patch| {
-        let builds = patch.is_code().then_some("builds");
-        let checks = ["applies", "checkpatch"].into_iter().chain(builds);
-        checks.map(|check| format!("{}/{check}", patch.name))
-    });
-    Ok(names.collect())
+    let mut names = Vec::new();
+    for (group, directory) in GROUPS {
+        for patch in patch::all(&paths.source, directory)? {
+            // What the proposals change is built by check-proposals, with all of the kernel crate.
+            let builds = (directory == UPSTREAM && patch.is_code()).then_some("builds");
+            let checks = ["applies", "checkpatch"].into_iter().chain(builds);
+            names.extend(checks.map(|check| format!("{group}/{}/{check}", patch.name)));
+        }
+    }
+    Ok(names)
 }
 
 /// What came of one of [`checks`].
 pub fn check(paths: &Paths, name: &str) -> Verdict {
     let verdict = || -> Result<Verdict> {
-        let (patch, check) = name.split_once('/').context("no such check")?;
-        let patches = patch::named(patch::all(&paths.source)?, &[patch.to_owned()])?;
+        let mut parts = name.split('/');
+        let mut part = || parts.next().context("no such check");
+        let (group, name, check) = (part()?, part()?, part()?);
+        let group = GROUPS.iter().find(|(of, _)| *of == group);
+        let (_, directory) = group.context("no such group")?;
+        let patches = patch::named(patch::all(&paths.source, directory)?, &[name.to_owned()])?;
         let patch = patches.first().context("no such patch")?;
         let kernels = style::kernels(paths)?;
         Ok(match check {
@@ -82,7 +93,7 @@ struct Run<'a> {
 pub fn run(common: &Common, names: &[String], rt: bool) -> Result<bool> {
     let screen = Screen::new();
     let paths = Paths::new(common)?;
-    let patches = patch::named(patch::all(&paths.source)?, names)?;
+    let patches = patch::named(patch::all(&paths.source, UPSTREAM)?, names)?;
     let kind = if rt { Kind::DebugRt } else { Kind::Debug };
     let kernel = paths.of_kind(kind)?;
 
@@ -105,7 +116,7 @@ pub fn run(common: &Common, names: &[String], rt: bool) -> Result<bool> {
         false => Some(run.rust(&reproducers)?),
     };
     let step = screen.step("Copying the kernel's source (once, two and a half gigabytes)");
-    let tree = Tree::new(&paths, &run.kernel)?;
+    let tree = Tree::new(&paths, &run.kernel, "upstream")?;
     step.done("");
     let kernels = style::kernels(&paths)?;
     let mut tried = Vec::new();
@@ -147,7 +158,7 @@ impl Run<'_> {
         let step = self
             .screen
             .step(format!("Building KVM with {}", patch.name));
-        let kvm = tree.build(&patch, |line| step.note(line.trim()));
+        let kvm = tree.kvm(&patch, |line| step.note(line.trim()));
         let kvm = kvm.with_context(|| patch.name.clone())?;
         step.done("");
         let name = format!("upstream-{}", patch.name);
@@ -200,6 +211,7 @@ impl Run<'_> {
             side,
             reproducers,
             upstream,
+            append: "",
         };
         machine::run(&wanted, &self.engine, self.screen, self.common.timeout)
     }

@@ -39,7 +39,7 @@ pub struct Catalog {
     pub crates: Vec<Crate>,
     /// Checks of the workspace's source and of the documents.
     pub lint: Vec<&'static str>,
-    /// Checks of the C patches.
+    /// Checks of the patches.
     pub patches: Vec<String>,
     /// What the module is broken by on purpose.
     pub alarms: Vec<Defect>,
@@ -109,7 +109,7 @@ impl Catalog {
             lint: chosen("", &LINT),
             patches: patches::checks(paths)?
                 .into_iter()
-                .filter(|check| selection.has(&join(patches::GROUP, check)))
+                .filter(|check| selection.has(check))
                 .collect(),
             alarms: match selection {
                 _ if !module || !selection.may_have_in("alarms") => Vec::new(),
@@ -179,7 +179,7 @@ impl Catalog {
         names.extend(self.module.iter().map(|name| join("module", name)));
         names.extend(self.crates.iter().map(|of| join("host", &of.name)));
         names.extend(self.lint.iter().map(|name| (*name).to_owned()));
-        names.extend(self.patches.iter().map(|check| join(patches::GROUP, check)));
+        names.extend(self.patches.iter().cloned());
         names.extend(self.alarms.iter().map(Defect::test));
         names
     }

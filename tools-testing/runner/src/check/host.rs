@@ -45,8 +45,7 @@ pub fn tests(context: &Context, catalog: &Catalog) {
     for check in &catalog.patches {
         let begun = Instant::now();
         let verdict = patches::check(context.paths, check);
-        let name = format!("{}/{check}", patches::GROUP);
-        context.report.add(&name, verdict, Some(begun.elapsed()));
+        context.report.add(check, verdict, Some(begun.elapsed()));
     }
     for of in &catalog.crates {
         unit_tests(context, of);

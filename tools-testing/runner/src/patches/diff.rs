@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Unified diffs of files that are there, as `git diff` writes them: applied as they are, though
-//! lines above them may have come or gone.
+//! Unified diffs of files that are there or are new, as `git diff` writes them: applied as they are,
+//! though lines above them may have come or gone.
 
 use anyhow::{bail, Context, Result};
+use std::fs;
+use std::path::Path;
 
 /// The changes of one file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FileDiff {
     /// The file.
     pub path: String,
+    /// Whether it is not there before.
+    pub is_new: bool,
     hunks: Vec<Hunk>,
 }
 
@@ -25,6 +29,7 @@ struct Hunk {
 pub fn parse(mail: &str) -> Result<Vec<FileDiff>> {
     let mut files: Vec<FileDiff> = Vec::new();
     let mut lines = mail.lines();
+    let mut is_new = false;
     while let Some(line) = lines.next() {
         if let Some(path) = line.strip_prefix("+++ ") {
             let path = path
@@ -32,8 +37,11 @@ pub fn parse(mail: &str) -> Result<Vec<FileDiff>> {
                 .with_context(|| format!("{line}: no file by b/…"))?;
             files.push(FileDiff {
                 path: path.to_owned(),
+                is_new,
                 hunks: Vec::new(),
             });
+        } else if let Some(path) = line.strip_prefix("--- ") {
+            is_new = path == "/dev/null";
         } else if let Some(numbers) = line.strip_prefix("@@ ") {
             let hunk = Hunk::parse(numbers, &mut lines).with_context(|| line.to_owned())?;
             let file = files.last_mut().context("a hunk of no file")?;
@@ -84,6 +92,20 @@ impl Hunk {
 }
 
 impl FileDiff {
+    /// The text of the file in a tree without the changes.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, or is there already.
+    pub fn read(&self, tree: &Path) -> Result<String> {
+        let path = tree.join(&self.path);
+        match self.is_new {
+            true if path.exists() => bail!("{} is there already", self.path),
+            true => Ok(String::new()),
+            false => fs::read_to_string(&path).with_context(|| path.display().to_string()),
+        }
+    }
+
     /// The text of the file with the changes.
     ///
     /// # Errors
@@ -158,6 +180,19 @@ mod tests {
         assert_eq!(error.to_string(), "f: the lines at 6 are others");
         assert!(applied(&TEXT.replace('c', " c")).is_err());
         assert!(applied("").is_err());
+    }
+
+    #[test]
+    fn a_file_may_be_new() {
+        let mail = "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n--- /dev/null\n+++ b/g\n\
+            @@ -0,0 +1,2 @@\n+a\n+b\n";
+        let files = parse(mail).unwrap();
+        assert!(!files[0].is_new && files[1].is_new);
+        let directory = tempfile::tempdir().unwrap();
+        let text = files[1].read(directory.path()).unwrap();
+        assert_eq!(files[1].apply(&text).unwrap(), "a\nb\n");
+        fs::write(directory.path().join("g"), "a\n").unwrap();
+        assert!(files[1].read(directory.path()).is_err());
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub struct Wanted<'a> {
     pub reproducers: &'a [String],
     /// Whether upstream's tests run, too.
     pub upstream: bool,
+    /// What the kernel's command line has besides the usual.
+    pub append: &'a str,
 }
 
 /// What came of it.
@@ -88,6 +90,8 @@ pub struct Shown {
     pub programs: Vec<(String, Seen)>,
     /// What the kernel has reported.
     pub splats: Vec<Splat>,
+    /// All that it has said.
+    pub log: String,
 }
 
 impl Shown {
@@ -154,7 +158,7 @@ pub fn run(
         engine,
         accel: engine.accel,
         kernel: &parts.kernel,
-        append: "",
+        append: wanted.append,
         smp: 2,
         memory_mib: MEMORY_MIB,
         initramfs: packed,
@@ -185,6 +189,7 @@ fn shown<'a>(ended: &Ended, ids: impl Iterator<Item = &'a str>) -> Shown {
     Shown {
         programs: programs.collect(),
         splats: klog::splats(&ended.kernel_log),
+        log: ended.kernel_log.clone(),
     }
 }
 
@@ -198,6 +203,7 @@ mod tests {
         let of = |name: &str, seen| Shown {
             programs: vec![(name.to_owned(), seen)],
             splats: Vec::new(),
+            log: String::new(),
         };
         let hang = || Seen::Unclear("has not ended within its 120 s".into());
         assert!(of("xen_shinfo_test", hang()).lost_the_timer());

@@ -186,6 +186,7 @@ pub mod tests {
             } else {
                 vec![splat]
             },
+            log: String::new(),
         }
     }
 

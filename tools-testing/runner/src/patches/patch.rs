@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A patch of samples/upstream: a mail with a diff, and between the two, after a line `---`, what
-//! we have to know of it.
+//! A patch of samples/upstream or samples/proposals: a mail with a diff, and between the two, after a
+//! line `---`, what we have to know of it.
 
 use super::diff::{self, FileDiff};
 use anyhow::{bail, Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Where they are, in the clone.
-const DIRECTORY: &str = "samples/upstream";
 
 /// What a list begins with that has nothing in it, and then says why.
 const NONE: &str = "none";
@@ -100,9 +97,9 @@ impl Patch {
     }
 }
 
-/// All of them, by name.
-pub fn all(source: &Path) -> Result<Vec<Patch>> {
-    let directory = source.join(DIRECTORY);
+/// All of a directory of the clone, by name.
+pub fn all(source: &Path, directory: &str) -> Result<Vec<Patch>> {
+    let directory = source.join(directory);
     let entries = fs::read_dir(&directory).with_context(|| directory.display().to_string())?;
     let mut patches = Vec::new();
     for entry in entries {
@@ -123,10 +120,7 @@ pub fn named(mut patches: Vec<Patch>, names: &[String]) -> Result<Vec<Patch>> {
     for name in names {
         if !patches.iter().any(|patch| patch.name == *name) {
             let all: Vec<_> = patches.iter().map(|patch| patch.name.as_str()).collect();
-            bail!(
-                "{DIRECTORY} has no {name}.patch; there are {}",
-                all.join(", ")
-            );
+            bail!("there is no {name}.patch; there are {}", all.join(", "));
         }
     }
     patches.retain(|patch| names.is_empty() || names.contains(&patch.name));

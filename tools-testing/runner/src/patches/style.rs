@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What can be said of a patch without a machine: that it applies, and what checkpatch thinks.
 
+use super::diff::FileDiff;
 use super::patch::Patch;
 use crate::paths::{Kernel, Paths};
 use crate::report::Verdict;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::fs;
 use std::process::Command;
 
@@ -37,15 +38,15 @@ fn apply_to_all(patch: &Patch, kernels: &[Kernel]) -> Result<Vec<String>> {
     for kernel in kernels {
         let source = kernel.source();
         // Of a stock kernel's source only a part is kept.
-        let is_whole = patch.files.iter().all(|file| source.join(file).exists());
+        let is_there = |file: &FileDiff| file.is_new || source.join(&file.path).exists();
+        let is_whole = diffs.iter().all(is_there);
         if !patch.series.contains(&series(&kernel.release)) || !is_whole {
             continue;
         }
         tried += 1;
         for file in &diffs {
-            let text = fs::read_to_string(source.join(&file.path))
-                .with_context(|| source.join(&file.path).display().to_string())?;
-            if let Err(error) = file.apply(&text) {
+            let applied = file.read(&source).and_then(|text| file.apply(&text));
+            if let Err(error) = applied {
                 let label = &kernel.label;
                 wrong.push(format!(
                     "it does not apply to the source of {label}: {error:#}"

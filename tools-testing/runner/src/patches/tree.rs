@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A copy of a debug kernel's built source, in which KVM's modules are built with one patch at a
-//! time. The source itself is what other things are built against, and stays as it is.
+//! A copy of a debug kernel's built source, in which parts of it are built with patches. The source
+//! itself is what other things are built against, and stays as it is.
 
 use super::patch::Patch;
 use crate::build_steps::{self, bare_make};
 use crate::paths::{Kernel, Paths};
 use anyhow::{bail, Context, Result};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
 /// What is built: KVM, and what it needs of what is no part of the kernel's image.
-const TARGETS: [&str; 4] = [
+const KVM: [&str; 4] = [
     "virt/lib/irqbypass.ko",
     "arch/x86/kvm/kvm.ko",
     "arch/x86/kvm/kvm-amd.ko",
@@ -35,15 +35,15 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The copy of that kernel's source, made when there is none.
-    pub fn new(paths: &Paths, kernel: &Kernel) -> Result<Self> {
+    /// The copy of that kernel's source for one purpose, made when there is none.
+    pub fn new(paths: &Paths, kernel: &Kernel, purpose: &str) -> Result<Self> {
         let source = kernel.source().canonicalize()?;
         let key = source
             .parent()
             .and_then(Path::file_name)
             .unwrap_or_default();
         let key = key.to_string_lossy();
-        let above = paths.source.join("build/upstream");
+        let above = paths.source.join("build").join(purpose);
         let directory = above.join("source").join(&*key);
         if !directory.exists() {
             remove_others(&above.join("source"), &key)?;
@@ -73,50 +73,88 @@ impl Tree {
         })
     }
 
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Builds KVM's modules with that patch; returns where they are, for as long as no other is
     /// built.
-    pub fn build(&self, patch: &Patch, each: impl FnMut(&str)) -> Result<Vec<PathBuf>> {
-        self.restore(&patch.files)?;
-        for file in patch.diffs()? {
-            let path = self.directory.join(&file.path);
-            let text = fs::read_to_string(&path);
-            let text = text.with_context(|| path.display().to_string())?;
-            fs::write(&path, file.apply(&text)?).with_context(|| path.display().to_string())?;
-        }
+    pub fn kvm(&self, patch: &Patch, each: impl FnMut(&str)) -> Result<Vec<PathBuf>> {
+        self.apply(&[patch])?;
+        self.make(&KVM, &format!("upstream-{}", patch.name), each)?;
+        Ok(KVM.map(|target| self.directory.join(target)).into())
+    }
+
+    /// Runs `make`; its output goes to a log of that name.
+    pub fn make(&self, arguments: &[&str], log: &str, each: impl FnMut(&str)) -> Result<()> {
         let mut make = bare_make();
         make.args(["LLVM=1", &format!("-j{}", jobs())])
-            .args(TARGETS)
+            .args(arguments)
             // bindgen's output is too deep for rustfmt's default stack.
             .env("RUST_MIN_STACK", "67108864")
             .current_dir(&self.directory);
-        let log = self.logs.join(format!("upstream-{}-build.log", patch.name));
+        let log = self.logs.join(format!("{log}-build.log"));
         let output = build_steps::run(&mut make, &log, each)?;
         if !output.ok {
-            bail!(
-                "KVM does not build with it:\n{}",
-                output.tail(TAIL).join("\n")
-            );
+            let tail = output.tail(TAIL).join("\n");
+            bail!("the kernel does not build with it:\n{tail}");
         }
-        Ok(TARGETS.map(|target| self.directory.join(target)).into())
+        Ok(())
     }
 
-    /// Takes back what was patched last, and notes what is patched next.
-    fn restore(&self, next: &[String]) -> Result<()> {
+    /// Has the copy's config say this, in its words, where it does not yet.
+    pub fn configure(&self, lines: &[&str]) -> Result<()> {
+        let path = self.directory.join(".config");
+        let read = || fs::read_to_string(&path).with_context(|| path.display().to_string());
+        let lacks = |text: &str| -> Vec<&str> {
+            let has = |line: &str| text.lines().any(|it| it == line);
+            lines.iter().copied().filter(|line| !has(line)).collect()
+        };
+        let text = read()?;
+        let missing = lacks(&text);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let text = text + &missing.join("\n") + "\n";
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        self.make(&["olddefconfig"], "olddefconfig", |_| {})?;
+        match lacks(&read()?).first() {
+            Some(line) => bail!("the kernel's kconfig does not take {line}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the copy be the source with these patches, one after the other, and no others.
+    pub fn apply(&self, patches: &[&Patch]) -> Result<()> {
         let before = fs::read_to_string(&self.touched).unwrap_or_default();
-        let files: BTreeSet<&str> = before
-            .lines()
-            .chain(next.iter().map(String::as_str))
-            .collect();
-        let list: Vec<&str> = files.iter().copied().collect();
+        let mut texts: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for name in before.lines() {
+            let path = self.source.join(name);
+            texts.insert(name.to_owned(), fs::read_to_string(path).ok());
+        }
+        for patch in patches {
+            for file in patch.diffs()? {
+                let text = match texts.get_mut(&file.path).and_then(Option::take) {
+                    Some(text) => text,
+                    None => file.read(&self.source)?,
+                };
+                texts.insert(file.path.clone(), Some(file.apply(&text)?));
+            }
+        }
+        let list: Vec<&str> = texts.keys().map(String::as_str).collect();
         fs::write(&self.touched, list.join("\n") + "\n")
             .with_context(|| self.touched.display().to_string())?;
-        for file in files {
-            let (from, to) = (self.source.join(file), self.directory.join(file));
-            let right = fs::read(&from).with_context(|| from.display().to_string())?;
+        for (name, text) in &texts {
+            let path = self.directory.join(name);
             // What is the same keeps its time, so that it is not built again.
-            if fs::read(&to).ok().as_deref() != Some(right.as_slice()) {
-                fs::write(&to, right).with_context(|| to.display().to_string())?;
-            }
+            let done = match (text, fs::read_to_string(&path)) {
+                (Some(text), Ok(there)) if *text == there => Ok(()),
+                (Some(text), _) => fs::write(&path, text),
+                (None, Ok(_)) => fs::remove_file(&path),
+                (None, Err(_)) => Ok(()),
+            };
+            done.with_context(|| path.display().to_string())?;
         }
         Ok(())
     }
