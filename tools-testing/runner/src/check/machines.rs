@@ -28,8 +28,8 @@ use guest::Guest;
 use samples::Mistake;
 use storm::{Storms, Takeover};
 
-/// All of them, those that take longest first: a few run at a time.
-const ALL: [&dyn Machine; 28] = [
+/// Those that take minutes, longest first: a few run at a time.
+const LONG: [&dyn Machine; 15] = [
     &fuzz::Fuzz { sequences: None },
     &Takeover { kind: Kind::Stock },
     &guest::Takeover,
@@ -54,6 +54,10 @@ const ALL: [&dyn Machine; 28] = [
     &guest_setups::GuestSetups,
     &neighbours::Neighbours,
     &refused::Refused,
+];
+
+/// Those that take less, and fill what time is left to others.
+const SHORT: [&dyn Machine; 13] = [
     &Guest {
         machine: "xen-guest",
         test: "guest/xen-hvm",
@@ -98,9 +102,10 @@ pub const ONLY_IF_ASKED: [&str; 2] = [
     "takeover-debug",
 ];
 
-/// The machines of all tests: those above, and those of other kernels.
+/// The machines of all tests: those above, and those of other kernels between them.
 pub fn all(kernels: &[(String, Kernel)]) -> Vec<&'static dyn Machine> {
-    ALL.into_iter().chain(beside(kernels)).collect()
+    let machines = LONG.into_iter().chain(beside(kernels));
+    machines.chain(SHORT).collect()
 }
 
 /// Groups of tests that are left out where the kernel has `PREEMPT_RT`: they leave timers, or pages
@@ -333,7 +338,8 @@ mod tests {
             long: true,
             times: true,
         };
-        let tests = ALL.iter().flat_map(|machine| machine.tests(&facts));
+        let machines = LONG.iter().chain(&SHORT);
+        let tests = machines.flat_map(|machine| machine.tests(&facts));
         let names: Vec<_> = tests.map(|test| test.name).collect();
         let unique: BTreeSet<_> = names.iter().collect();
         assert_eq!(names.len(), unique.len());

@@ -31,11 +31,12 @@ const FUZZ: Fuzz = Fuzz {
 const USUAL: [&dyn Machine; 3] = [&Short, &FUZZ, &GUEST];
 
 /// What those under `PREEMPT_RT` boot, where a lock that is held for a moment may be held for long.
+/// Most of what the first one does is to wait for grace periods.
 const RT: [&dyn Machine; 5] = [
+    &FUZZ,
     &Short,
     &Takeover { kind: Kind::Stock },
     &Storms { kind: Kind::Stock },
-    &FUZZ,
     &GUEST,
 ];
 
