@@ -264,20 +264,18 @@ impl<'a> BoundPort<'a> {
             let (vcpu, port) = (self.vcpu.id(), self.port.nr());
             (vm, vcpu, port, outcome.traced(), waited)
         });
-        if matches!(outcome, Outcome::Coalesced) {
-            return Delivery::COALESCED;
-        }
         // The vCPU that the event is for comes first. Many may poll, and a task that is preempted while
         // it wakes them would leave that one asleep, with the event in its `vcpu_info`.
         match outcome {
-            Outcome::Coalesced | Outcome::Masked | Outcome::Raised => {}
+            Outcome::Coalesced => return Delivery::COALESCED,
+            Outcome::Masked | Outcome::Raised => {}
             Outcome::Unblock => self.vcpu.unblock(cx),
             Outcome::Interrupt => self.vcpu.inject_upcall_vector(cx),
         }
         poll::wake(&mut cx.may_deliver(), vm, self.port);
-        if matches!(outcome, Outcome::Masked) {
-            return Delivery::MASKED;
+        match outcome {
+            Outcome::Masked => Delivery::MASKED,
+            _ => Delivery::RAISED,
         }
-        Delivery::RAISED
     }
 }

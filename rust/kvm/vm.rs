@@ -39,8 +39,8 @@ use kernel::{
 // A bit of `poll_mask` for each vCPU that a VM can have.
 static_assert!(bindings::KVM_MAX_VCPUS % u64::BITS == 0);
 
-/// Who polls in Rust, by port: each word is a [`Count`]. Only the vCPU's own task counts it, and no
-/// more once it is out of the module: so what is here when the module goes is 0.
+/// Who polls in Rust, by port: each word is a [`Count`]. A vCPU's own task adds it before it sleeps
+/// and takes it off afterwards, so all are 0 when no task is in the module.
 static POLLERS: [Atomic<u64>; PLACES] = [const { Atomic::new(0) }; PLACES];
 
 /// What an array has at `index`.
