@@ -39,24 +39,31 @@ impl Log {
         let mut begun = None;
         let mut record = [0; 8192];
         loop {
-            let length = match self.0.read(&mut record) {
-                Ok(length) => length,
+            match self.0.read(&mut record) {
+                Ok(length) => {
+                    let record = String::from_utf8_lossy(&record[..length]);
+                    if let Some(took) = ends(&mut begun, &record) {
+                        return Some(took);
+                    }
+                }
                 // Records were lost.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => continue,
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
                 Err(_) => return None,
-            };
-            let record = String::from_utf8_lossy(&record[..length]);
-            let Some((time, text)) = livepatch(&record) else {
-                continue;
-            };
-            if let (Some(begun), true) = (begun, text.contains(ENDS) || text.contains(PATCHED)) {
-                return Some(time - begun);
-            }
-            if text.contains(BEGINS) {
-                begun = Some(time);
             }
         }
     }
+}
+
+/// How long the transition took that `begun` is the beginning of, if it ends with this record.
+fn ends(begun: &mut Option<Duration>, record: &str) -> Option<Duration> {
+    let (time, text) = livepatch(record)?;
+    if text.contains(ENDS) || text.contains(PATCHED) {
+        return begun.map(|begun| time - begun);
+    }
+    if text.contains(BEGINS) {
+        *begun = Some(time);
+    }
+    None
 }
 
 /// Time and text of a record that is livepatch's: "6,812,141662063,-;livepatch: …".
@@ -69,7 +76,7 @@ fn livepatch(record: &str) -> Option<(Duration, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::livepatch;
+    use super::{ends, livepatch};
     use std::time::Duration;
 
     #[test]
@@ -79,5 +86,23 @@ mod tests {
         let time = Duration::from_micros(141_662_063);
         assert_eq!(livepatch(&record), Some((time, text)));
         assert_eq!(livepatch("4,813,141662070,-;kvm-xen-init: side C\n"), None);
+    }
+
+    #[test]
+    fn a_transition_ends_when_no_task_is_left() {
+        let took = |records: &[&str]| {
+            let mut begun = None;
+            let mut took = records.iter().map(|record| ends(&mut begun, record));
+            took.find_map(|took| took)
+        };
+        let to = "5,1,1000,-;livepatch: 'kvm_xen_rs': starting patching transition\n";
+        let back = "5,1,1000,-;livepatch: 'kvm_xen_rs': starting unpatching transition\n";
+        let other = "6,2,1500,-;smpboot: CPU 1 is now offline\n";
+        let last = "7,3,3000,-;livepatch: 'kvm_xen_rs': completing unpatching transition\n";
+        let patched = "5,4,4000,-;livepatch: 'kvm_xen_rs': patching complete\n";
+        let micros = Duration::from_micros;
+        assert_eq!(took(&[back, other, last, patched]), Some(micros(2000)));
+        assert_eq!(took(&[to, other, patched]), Some(micros(3000)));
+        assert_eq!(took(&[last, to, other]), None);
     }
 }
