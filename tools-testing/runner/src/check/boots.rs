@@ -28,13 +28,9 @@ const MAX_AT_ONCE: usize = 4;
 const MEMORY_KIB: usize = 3 << 20;
 
 /// How many machines to run at once: one more than there are processors, as each waits for a third of
-/// its time, for timers and grace periods; and fewer, where memory is short.
-fn at_once() -> usize {
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let fit = fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| available_kib(&text))
-        .map_or(MAX_AT_ONCE, |available| available / MEMORY_KIB);
+/// its time, for timers and grace periods; and fewer, where /proc/meminfo says that memory is short.
+fn at_once(processors: usize, meminfo: &str) -> usize {
+    let fit = available_kib(meminfo).map_or(MAX_AT_ONCE, |available| available / MEMORY_KIB);
     (processors + 1).min(fit).clamp(1, MAX_AT_ONCE)
 }
 
@@ -121,7 +117,9 @@ pub fn run<'a>(
     jobs.extend(machines.map(|(machine, tests)| Job::Boot(*machine, tests)));
     // Neither at first, when `host` keeps cargo busy, nor last, when a processor may be idle.
     jobs.insert(jobs.len().div_ceil(2), Job::Host(Box::new(alarms)));
-    let workers = at_once().min(jobs.len());
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let workers = at_once(processors, &meminfo).min(jobs.len());
     let jobs = Mutex::new(jobs);
     let boots = Boots {
         context,
@@ -238,10 +236,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_read() {
-        let text = "MemTotal:       24689076 kB\nMemAvailable:   23825844 kB\n";
-        assert_eq!(available_kib(text), Some(23_825_844));
-        assert_eq!(available_kib("MemTotal: 1 kB\n"), None);
-        assert!((1..=MAX_AT_ONCE).contains(&at_once()));
+    fn as_many_run_as_there_is_room_for() {
+        let of = |gib: usize| format!("MemTotal: 9 kB\nMemAvailable:   {} kB\n", gib << 20);
+        assert_eq!(at_once(2, &of(23)), 3);
+        assert_eq!(at_once(2, &of(7)), 2);
+        assert_eq!(at_once(2, &of(1)), 1);
+        assert_eq!(at_once(64, &of(256)), MAX_AT_ONCE);
+        assert_eq!(at_once(1, "MemTotal: 9 kB\n"), 2);
     }
 }
