@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Takeover with as many vCPUs as local APICs have numbers for: half of them are halted, some poll,
+//! Takeover with as many vCPUs as local APICs have numbers for: most of them are halted, some poll,
 //! a few run. Single events go to all of them, and each has to arrive, however a transition wakes,
 //! interrupts and changes over their tasks.
 
