@@ -77,6 +77,20 @@ pub fn file(context: &Context, catalog: &Catalog, module: &Path) {
         };
         context.report.add("module/no-tail-calls", verdict, None);
     }
+    if catalog.module.contains(&"built-once") {
+        built_once(context, module);
+    }
+}
+
+/// Whether `make modules` finds all that it made before, and makes nothing anew.
+fn built_once(context: &Context, module: &Path) {
+    let objects = module.parent().unwrap_or(Path::new("."));
+    let objects = format!("MO={}", objects.display());
+    let mut again = make(context.paths, &context.paths.kernel, &["modules", &objects]);
+    // kbuild has a line for each file that it makes: "  LD [M]  kvm_xen_rs.ko".
+    host::silent(context, "module/built-once", &mut again, |line| {
+        line.starts_with("  ")
+    });
 }
 
 /// Checks the module's source. Clippy builds it once more, elsewhere.

@@ -17,7 +17,7 @@ pub const LINT: [&str; 3] = ["fmt", "clippy", HTMLDOCS];
 pub const HTMLDOCS: &str = "docs/htmldocs";
 
 /// Checks of the module file.
-pub const OF_FILE: [&str; 3] = ["no-panic", "no-tail-calls", "atomic-bits"];
+pub const OF_FILE: [&str; 4] = ["no-panic", "no-tail-calls", "atomic-bits", "built-once"];
 
 /// Checks of the module's source.
 pub const OF_SOURCE: [&str; 5] = ["rustfmt", "clippy", TYPES[0], TYPES[1], TYPES[2]];
