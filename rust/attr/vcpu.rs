@@ -49,13 +49,11 @@ pub(crate) fn set(cx: &mut Ctx<'_, VcpuIoctl>, vcpu: OwnVcpu<'_>, attr: &VcpuAtt
 fn set_in_section(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, attr: &VcpuAttr<'_>) -> Result {
     match attr.kind() {
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => {
-            let to = aligned(guest(attr.gpa()))?;
-            return place(cx, vcpu, vcpu.vcpu_info(), to);
+            return place_vcpu_info(cx, vcpu, guest(attr.gpa()));
         }
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO_HVA => {
             let hva = attr.hva();
-            let to = aligned((hva != 0).then_some(Place::Vmm(hva)))?;
-            return place(cx, vcpu, vcpu.vcpu_info(), to);
+            return place_vcpu_info(cx, vcpu, (hva != 0).then_some(Place::Vmm(hva)));
         }
         KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO => {
             return place(cx, vcpu, vcpu.time_info(), guest(attr.gpa()))
@@ -114,11 +112,11 @@ fn guest(gpa: u64) -> Option<Place> {
     (gpa != INVALID_GPA).then_some(Place::Guest(gpa))
 }
 
-/// A place where a `vcpu_info` may be, or none.
-fn aligned(place: Option<Place>) -> Result<Option<Place>> {
-    match place {
+/// Puts `vcpu_info` somewhere, if it may be there, or nowhere.
+fn place_vcpu_info(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, to: Option<Place>) -> Result {
+    match to {
         Some(Place::Guest(at) | Place::Vmm(at)) if !vcpu_info_may_be_at(at) => Err(ENXIO),
-        _ => Ok(place),
+        _ => place(cx, vcpu, vcpu.vcpu_info(), to),
     }
 }
 

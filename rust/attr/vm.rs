@@ -90,16 +90,8 @@ pub(crate) fn get(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &mut HvmAttr<'_>)
         KVM_XEN_ATTR_TYPE_LONG_MODE => {
             attr.set_long_mode((vm.word_size() == WordSize::Bits64).into());
         }
-        KVM_XEN_ATTR_TYPE_SHARED_INFO => attr.set_shared_info_gfn(match place_now(cx, vm) {
-            Some(Place::Guest(gpa)) => gpa >> PAGE_SHIFT,
-            _ => INVALID_GFN,
-        }),
-        KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA => {
-            attr.set_shared_info_hva(match place_now(cx, vm) {
-                Some(Place::Vmm(hva)) => hva,
-                _ => 0,
-            });
-        }
+        KVM_XEN_ATTR_TYPE_SHARED_INFO => attr.set_shared_info_gfn(gfn_now(cx, vm)),
+        KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA => attr.set_shared_info_hva(hva_now(cx, vm)),
         KVM_XEN_ATTR_TYPE_UPCALL_VECTOR => attr.set_vector(vm.upcall_vector()),
         KVM_XEN_ATTR_TYPE_XEN_VERSION => {
             attr.set_xen_version(vm.xen_version().map_or(0, NonZero::get));
@@ -110,6 +102,24 @@ pub(crate) fn get(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &mut HvmAttr<'_>)
         _ => return Err(ENOENT),
     }
     Ok(())
+}
+
+/// The frame that `shared_info` is in, or `INVALID_GFN`.
+#[inline(never)]
+fn gfn_now(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) -> u64 {
+    match place_now(cx, vm) {
+        Some(Place::Guest(gpa)) => gpa >> PAGE_SHIFT,
+        _ => INVALID_GFN,
+    }
+}
+
+/// The VMM's address that `shared_info` was put at, or 0.
+#[inline(never)]
+fn hva_now(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) -> u64 {
+    match place_now(cx, vm) {
+        Some(Place::Vmm(hva)) => hva,
+        _ => 0,
+    }
 }
 
 /// Where `shared_info` is, while nobody puts it elsewhere.
