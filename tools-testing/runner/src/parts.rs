@@ -37,7 +37,11 @@ const GUEST_INITRAMFS: &str = "/guest/initramfs";
 
 /// The Xen guest's kernel command line. Its console shows warnings, and nothing less: each byte is
 /// an exit.
-const GUEST_APPEND: &str = "console=ttyS0 loglevel=5 panic=-1";
+///
+/// Until a guest has chosen its clock source, time stands still where no processor takes interrupts.
+/// The watchdog of clock sources waits for the other processors then, with its lock held, and gives up
+/// by that time: forever, where one of them waits for the lock (Linux 7.2, 7.3).
+const GUEST_APPEND: &str = "console=ttyS0 loglevel=5 panic=-1 tsc=nowatchdog";
 
 /// A Xen guest takes virtio disks for emulated ones, which it turns off, unless told otherwise.
 const KEEP_EMULATED: &str = "xen_emul_unplug=never";
