@@ -5,30 +5,72 @@ use crate::kprobes::Probes;
 use crate::xen_guest::Guest;
 use crate::{channel, image, klog, livepatch, side};
 use anyhow::{bail, Context, Result};
-use protocol::{Event, GuestAction, MachinePlan, Phase, Side, Tried};
+use protocol::{Event, GuestAction, MachinePlan, Phase, Probe, Side, Tried};
 use std::time::{Duration, Instant};
 
 /// Boots the guest, takes it through the phases, has it power off, and looks at its disk.
 pub fn run(plan: &MachinePlan, action: &GuestAction, limit: Duration) -> Result<()> {
     let first = action.phases.first().context("a guest without phases")?;
     side::ensure(first.side, plan.module.as_deref())?;
-    let functions = counted(action, first.side);
     let begun = Instant::now();
-    let probes = Probes::of_kvm(&functions)?;
+    let mut entries = Entries::none()?;
+    entries.count(action, first.side)?;
     let mut guest = Guest::start(action, limit)?;
     let last = boot(&mut guest)
         .and_then(|last| {
             channel::send(&Event::Booted {
                 side: first.side,
                 ms: begun.elapsed().as_millis() as u64,
-                probes: probes.read(&functions)?,
+                probes: entries.read()?,
             });
-            drop(probes);
-            all(&mut guest, plan, action, last)
+            all(&mut guest, plan, action, &mut entries, last)
         })
         .inspect_err(|_| guest.abort())?;
     drop(guest);
     image::check(&action.guest.disk, last)
+}
+
+/// How often the functions that Rust replaces are entered. Probes are set once and stay, as each takes
+/// a while to be set and to be gone.
+struct Entries {
+    functions: Vec<String>,
+    probes: Probes,
+}
+
+impl Entries {
+    /// Of no function yet.
+    fn none() -> Result<Self> {
+        Self::of(Vec::new())
+    }
+
+    fn of(functions: Vec<String>) -> Result<Self> {
+        let probes = Probes::of_kvm(&functions)?;
+        Ok(Entries { functions, probes })
+    }
+
+    /// Counts from now on, if that is wanted and it is known what: the livepatch lists them.
+    fn count(&mut self, action: &GuestAction, side: Side) -> Result<()> {
+        if action.count && side == Side::Rust && self.functions.is_empty() {
+            *self = Self::of(livepatch::functions())?;
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Vec<Probe>> {
+        self.probes.read(&self.functions)
+    }
+
+    /// What was counted since `before` was read.
+    fn since(&self, before: &[Probe]) -> Result<Vec<Probe>> {
+        let mut now = self.read()?;
+        for (now, before) in now.iter_mut().zip(before) {
+            now.entries = now
+                .entries
+                .zip(before.entries)
+                .map(|(now, then)| now - then);
+        }
+        Ok(now)
+    }
 }
 
 /// Returns the number of the guest's first round, which shows that its disk is there.
@@ -39,8 +81,13 @@ fn boot(guest: &mut Guest) -> Result<u32> {
 }
 
 /// Returns the number of the guest's last round.
-fn all(guest: &mut Guest, plan: &MachinePlan, action: &GuestAction, mut last: u32) -> Result<u32> {
-    let mut functions = Vec::new();
+fn all(
+    guest: &mut Guest,
+    plan: &MachinePlan,
+    action: &GuestAction,
+    entries: &mut Entries,
+    mut last: u32,
+) -> Result<u32> {
     for (index, phase) in action.phases.iter().enumerate() {
         let transition = side::ensure(phase.side, plan.module.as_deref())
             .with_context(|| format!("putting {} in charge with the guest running", phase.side))?;
@@ -51,13 +98,10 @@ fn all(guest: &mut Guest, plan: &MachinePlan, action: &GuestAction, mut last: u3
                 phase.side,
             )?;
         }
-        // While C is in charge the livepatch isn't there to list them.
-        if phase.side == Side::Rust {
-            functions = counted(action, phase.side);
-        }
+        entries.count(action, phase.side)?;
         note(&format!("{} serves the guest at work", phase.side));
         klog::mark(&format!("phase {index} {}", phase.side));
-        last = one(guest, index, phase, &functions, last)?;
+        last = one(guest, index, phase, entries, last)?;
     }
     note("waiting for the guest's report and its end");
     guest.finish(last, &action.interrupts)
@@ -84,26 +128,17 @@ fn judge(took: Duration, limit: Duration, to: Side) -> Result<()> {
     Ok(())
 }
 
-/// The functions whose entries are to be counted.
-fn counted(action: &GuestAction, side: Side) -> Vec<String> {
-    if action.count && side == Side::Rust {
-        livepatch::functions()
-    } else {
-        Vec::new()
-    }
-}
-
 /// Waits for the phase's rounds, given the number of the last one told before; returns that of
 /// the last one in it.
 fn one(
     guest: &mut Guest,
     index: usize,
     phase: &Phase,
-    functions: &[String],
+    entries: &Entries,
     before: u32,
 ) -> Result<u32> {
     let begun = Instant::now();
-    let probes = Probes::of_kvm(functions)?;
+    let counted = entries.read()?;
     // The round that runs now began before this phase, so it doesn't count.
     let running = guest.told()?.map_or(before, |round| round.number) + 1;
     let mut last = running;
@@ -117,8 +152,8 @@ fn one(
             ipis += round.ipis;
         }
     }
-    let probes = probes.read(functions)?;
-    let entries: u64 = probes.iter().filter_map(|probe| probe.entries).sum();
+    let probes = entries.since(&counted)?;
+    let entered: u64 = probes.iter().filter_map(|probe| probe.entries).sum();
     channel::send(&Event::Phase {
         index,
         side: phase.side,
@@ -128,7 +163,7 @@ fn one(
         ipis,
         probes,
     });
-    if !functions.is_empty() && entries == 0 {
+    if !entries.functions.is_empty() && entered == 0 {
         bail!("the guest worked, yet entered none of the functions that are replaced");
     }
     if phase.side == Side::Rust {

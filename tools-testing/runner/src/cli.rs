@@ -101,7 +101,7 @@ pub enum Command {
         shell: bool,
 
         /// Rounds of the guest's work in each phase
-        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
 
