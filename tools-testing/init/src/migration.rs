@@ -6,6 +6,9 @@
 //! VM there, and another QEMU goes on with what is in the file. What a side has saved can be taken
 //! over more than once.
 //!
+//! Between the two the guest stands still for longer than its timers are set, so that their events
+//! become pending while no vCPU runs.
+//!
 //! KVM takes the time of a Xen timer that is set for one of the VM's clock as it is then. QEMU sets
 //! the timers first and the clock only when the guest goes on, so a timer comes later by as much as
 //! the new VM's clock is behind: by half a minute, where the guest has lived for that long. C and Rust
@@ -32,6 +35,9 @@ use std::time::{Duration, Instant};
 /// The guest's memory and devices, and its disk at that time.
 const STATE: &str = "/run/xen-guest.state";
 const DISK: &str = "/run/xen-guest.disk-then";
+
+/// How much longer than its timers the guest stands still.
+const STILL_MARGIN: Duration = Duration::from_millis(500);
 
 /// How long QEMU may take to write the guest, and to read it.
 const MOVE_LIMIT: Duration = Duration::from_secs(90);
@@ -94,7 +100,9 @@ fn save(action: &MigrateAction, limit: Duration) -> Result<Result<Saved, String>
     image::create(action.disk_mib)?;
     let mut guest = Guest::launch(&action.qemu, Vec::new(), limit)?;
     let mut account = Account::default();
-    let migrated = leave(&mut guest, &mut account).inspect_err(|_| guest.abort())?;
+    let timer = Duration::from_millis(action.guest.timer_ms.unwrap_or(0).into());
+    let still = timer + STILL_MARGIN;
+    let migrated = leave(&mut guest, &mut account, still).inspect_err(|_| guest.abort())?;
     if let Migrated::Refused(reason) = migrated {
         return Ok(Err(reason));
     }
@@ -111,8 +119,8 @@ fn save(action: &MigrateAction, limit: Duration) -> Result<Result<Saved, String>
     }))
 }
 
-/// The guest works until QEMU has written it.
-fn leave(guest: &mut Guest, account: &mut Account) -> Result<Migrated> {
+/// The guest works until QEMU has written it, and stands still for so long.
+fn leave(guest: &mut Guest, account: &mut Account, still: Duration) -> Result<Migrated> {
     guest.boot()?;
     note("waiting for the guest to work");
     // No longer than that: the older the guest, the longer the next VM takes to be as old.
@@ -123,7 +131,7 @@ fn leave(guest: &mut Guest, account: &mut Account) -> Result<Migrated> {
     note("QEMU writes the guest at work");
     klog::mark("the guest leaves");
     let mut qmp = connect(guest)?;
-    let migrated = qmp.migrate(STATE, MOVE_LIMIT)?;
+    let migrated = qmp.migrate(STATE, MOVE_LIMIT, || sleep(still))?;
     if migrated == Migrated::Yes {
         qmp.quit()?;
     }

@@ -14,6 +14,10 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// its guest is never to make pages dirty faster than they are written.
 const DOWNTIME_MS: u32 = 2000;
 
+/// The state of a migration in which the guest stands still, and nothing of what it was left in is
+/// saved yet.
+const STILL: &str = "pre-switchover";
+
 /// What QEMU calls a device by which a machine can't be migrated.
 const REFUSAL: &str = "non-migratable device";
 
@@ -41,9 +45,18 @@ impl<S: Read + Write> Qmp<S> {
         Ok(qmp)
     }
 
-    /// Has the guest migrated to a file while it runs; returns when it has been.
-    pub fn migrate(&mut self, file: &str, limit: Duration) -> Result<Migrated> {
+    /// Has the guest migrated to a file while it runs, and calls that once while it stands still;
+    /// returns when all is saved.
+    pub fn migrate(
+        &mut self,
+        file: &str,
+        limit: Duration,
+        while_still: impl Fn(),
+    ) -> Result<Migrated> {
         let deadline = Instant::now() + limit;
+        let pause = json!([{"capability": "pause-before-switchover", "state": true}]);
+        let capabilities = json!({"capabilities": pause});
+        self.execute("migrate-set-capabilities", capabilities)?;
         let parameters = json!({"downtime-limit": DOWNTIME_MS});
         self.execute("migrate-set-parameters", parameters)?;
         match self.execute("migrate", json!({"uri": format!("file:{file}")})) {
@@ -52,10 +65,18 @@ impl<S: Read + Write> Qmp<S> {
             }
             answer => answer?,
         };
+        let mut has_paused = false;
         loop {
             let progress = self.execute("query-migrate", json!({}))?;
             match progress["status"].as_str() {
-                Some("completed") => return Ok(Migrated::Yes),
+                Some("completed") if has_paused => return Ok(Migrated::Yes),
+                Some("completed") => bail!("QEMU has not paused before the end of its migration"),
+                // It remains in that state for a while after it is told to go on.
+                Some(STILL) if !has_paused => {
+                    while_still();
+                    self.execute("migrate-continue", json!({"state": STILL}))?;
+                    has_paused = true;
+                }
                 Some("failed" | "cancelled") => bail!("QEMU's migration has failed: {progress}"),
                 _ if Instant::now() > deadline => {
                     bail!("QEMU's migration takes more than {limit:?}: {progress}")
@@ -114,6 +135,7 @@ impl<S: Read + Write> Qmp<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::io::{self, Cursor};
 
     const GREETING: &str = r#"{"QMP": {"version": {}, "capabilities": []}}"#;
@@ -167,14 +189,23 @@ mod tests {
     #[test]
     fn a_migration_is_waited_for() {
         let active = r#"{"return": {"status": "active"}}"#;
+        let still = r#"{"return": {"status": "pre-switchover"}}"#;
         let completed = r#"{"return": {"status": "completed"}}"#;
-        let mut done = qmp(&[NOTHING, NOTHING, active, completed]);
-        assert_eq!(done.migrate("/f", LIMIT).unwrap(), Migrated::Yes);
+        let pauses = Cell::new(0);
+        let migrate = |answers: &[&str], limit| {
+            let answers = [&[NOTHING; 3], answers].concat();
+            qmp(&answers).migrate("/f", limit, || pauses.set(pauses.get() + 1))
+        };
+        let answers = [active, still, NOTHING, still, completed];
+        assert_eq!(migrate(&answers, LIMIT).unwrap(), Migrated::Yes);
+        let error = migrate(&[active, completed], LIMIT).unwrap_err();
+        assert!(error.to_string().contains("has not paused"));
         let failed = r#"{"return": {"status": "failed", "error-desc": "no space"}}"#;
-        let error = qmp(&[NOTHING, NOTHING, failed]).migrate("/f", LIMIT);
-        assert!(error.unwrap_err().to_string().contains("no space"));
-        let error = qmp(&[NOTHING, NOTHING, active]).migrate("/f", Duration::ZERO);
-        assert!(error.unwrap_err().to_string().contains("takes more than"));
+        let error = migrate(&[failed], LIMIT).unwrap_err();
+        assert!(error.to_string().contains("no space"));
+        let error = migrate(&[active], Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("takes more than"));
+        assert_eq!(pauses.get(), 1);
     }
 
     #[test]
@@ -182,13 +213,14 @@ mod tests {
         let blocked = r#"{"error": {"class": "GenericError",
             "desc": "State blocked by non-migratable device 'xen_xenstore'"}}"#;
         let blocked = blocked.replace('\n', " ");
-        let refused = qmp(&[NOTHING, &blocked]).migrate("/f", LIMIT).unwrap();
+        let migrate = |answer| qmp(&[NOTHING, NOTHING, answer]).migrate("/f", LIMIT, || {});
+        let refused = migrate(&blocked).unwrap();
         let Migrated::Refused(reason) = refused else {
             panic!("{refused:?}");
         };
         assert!(reason.contains("xen_xenstore"));
         let other = r#"{"error": {"class": "GenericError", "desc": "no such file"}}"#;
-        let error = qmp(&[NOTHING, other]).migrate("/f", LIMIT).unwrap_err();
+        let error = migrate(other).unwrap_err();
         assert_eq!(error.to_string(), "migrate: no such file");
     }
 
