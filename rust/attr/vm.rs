@@ -104,7 +104,8 @@ pub(crate) fn get(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>, attr: &mut HvmAttr<'_>)
     Ok(())
 }
 
-/// The frame that `shared_info` is in, or `INVALID_GFN`.
+/// The frame that `shared_info` is in, or `INVALID_GFN`. Out of line, as is [`hva_now`], so that
+/// other attributes save no registers for the leaf mutex.
 #[inline(never)]
 fn gfn_now(cx: &mut Ctx<'_, VmIoctl>, vm: Vm<'_>) -> u64 {
     match place_now(cx, vm) {
