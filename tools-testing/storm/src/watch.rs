@@ -11,7 +11,7 @@ use harness::outcome::fail;
 use harness::stacks::kernel_stacks;
 
 /// Nothing that a storm waits for takes so long, on the slowest machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The progress of one thread.
