@@ -131,7 +131,7 @@ fn leave(guest: &mut Guest, account: &mut Account, still: Duration) -> Result<Mi
     note("QEMU writes the guest at work");
     klog::mark("the guest leaves");
     let mut qmp = connect(guest)?;
-    let migrated = qmp.migrate(STATE, MOVE_LIMIT, || sleep(still))?;
+    let migrated = qmp.migrate(STATE, still, MOVE_LIMIT)?;
     if migrated == Migrated::Yes {
         qmp.quit()?;
     }
