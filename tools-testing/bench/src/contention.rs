@@ -84,8 +84,7 @@ fn count(server: Server, probes: &Probes) -> Result<()> {
 
 /// How often each of [`COUNTED`] was called.
 fn hits(probes: &Probes) -> Result<Vec<u64>> {
-    let functions = COUNTED.map(|(function, _)| function.to_owned());
-    let counts = probes.read(&functions)?.into_iter();
+    let counts = probes.read()?.into_iter();
     let hits = counts.map(|count| {
         let refused = || format!("the kernel refuses a probe at {}", count.function);
         count.entries.with_context(refused)

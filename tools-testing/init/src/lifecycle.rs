@@ -86,15 +86,14 @@ fn insert_and_prove(plan: &MachinePlan, proof: &ExecAction, limit: Duration) -> 
     }
     kvm::load(&plan.kvm)?;
     livepatch::check().context("kvm.ko was loaded after our module")?;
-    let functions = livepatch::functions();
-    let probes = Probes::of_kvm(&functions)?;
+    let probes = Probes::of_kvm(&livepatch::functions())?;
     match exec::run(proof, limit)? {
         Outcome::Ok => {}
         Outcome::Skip { reason } => bail!("the proof was skipped: {reason}"),
         Outcome::Failed { reason } => bail!("the proof {reason}"),
     }
     let entered: u64 = probes
-        .read(&functions)?
+        .read()?
         .iter()
         .filter_map(|probe| probe.entries)
         .sum();

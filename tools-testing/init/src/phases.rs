@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A Xen guest at work while the side in charge changes under it.
 
-use crate::kprobes::Probes;
+use crate::kprobes::{self, Probes};
 use crate::xen_guest::Guest;
 use crate::{channel, image, klog, livepatch, side};
 use anyhow::{bail, Context, Result};
@@ -13,64 +13,35 @@ pub fn run(plan: &MachinePlan, action: &GuestAction, limit: Duration) -> Result<
     let first = action.phases.first().context("a guest without phases")?;
     side::ensure(first.side, plan.module.as_deref())?;
     let begun = Instant::now();
-    let mut entries = Entries::none()?;
-    entries.count(action, first.side)?;
+    let mut probes = None;
+    count(&mut probes, action, first.side)?;
     let mut guest = Guest::start(action, limit)?;
     let last = boot(&mut guest)
         .and_then(|last| {
             channel::send(&Event::Booted {
                 side: first.side,
                 ms: begun.elapsed().as_millis() as u64,
-                probes: entries.read()?,
+                probes: read(&probes)?,
             });
-            all(&mut guest, plan, action, &mut entries, last)
+            all(&mut guest, plan, action, &mut probes, last)
         })
         .inspect_err(|_| guest.abort())?;
     drop(guest);
     image::check(&action.guest.disk, last)
 }
 
-/// How often the functions that Rust replaces are entered. Probes are set once and stay, as each takes
-/// a while to be set and to be gone.
-struct Entries {
-    functions: Vec<String>,
-    probes: Probes,
+/// Has entries of the functions that Rust replaces counted from now on, if that is wanted and Rust is
+/// in charge: the livepatch lists them. The probes stay, as each takes a while to be set.
+fn count(probes: &mut Option<Probes>, action: &GuestAction, side: Side) -> Result<()> {
+    if action.count && side == Side::Rust && probes.is_none() {
+        *probes = Some(Probes::of_kvm(&livepatch::functions())?);
+    }
+    Ok(())
 }
 
-impl Entries {
-    /// Of no function yet.
-    fn none() -> Result<Self> {
-        Self::of(Vec::new())
-    }
-
-    fn of(functions: Vec<String>) -> Result<Self> {
-        let probes = Probes::of_kvm(&functions)?;
-        Ok(Entries { functions, probes })
-    }
-
-    /// Counts from now on, if that is wanted and it is known what: the livepatch lists them.
-    fn count(&mut self, action: &GuestAction, side: Side) -> Result<()> {
-        if action.count && side == Side::Rust && self.functions.is_empty() {
-            *self = Self::of(livepatch::functions())?;
-        }
-        Ok(())
-    }
-
-    fn read(&self) -> Result<Vec<Probe>> {
-        self.probes.read(&self.functions)
-    }
-
-    /// What was counted since `before` was read.
-    fn since(&self, before: &[Probe]) -> Result<Vec<Probe>> {
-        let mut now = self.read()?;
-        for (now, before) in now.iter_mut().zip(before) {
-            now.entries = now
-                .entries
-                .zip(before.entries)
-                .map(|(now, then)| now - then);
-        }
-        Ok(now)
-    }
+/// What has been counted so far.
+fn read(probes: &Option<Probes>) -> Result<Vec<Probe>> {
+    probes.as_ref().map_or(Ok(Vec::new()), Probes::read)
 }
 
 /// Returns the number of the guest's first round, which shows that its disk is there.
@@ -85,7 +56,7 @@ fn all(
     guest: &mut Guest,
     plan: &MachinePlan,
     action: &GuestAction,
-    entries: &mut Entries,
+    probes: &mut Option<Probes>,
     mut last: u32,
 ) -> Result<u32> {
     for (index, phase) in action.phases.iter().enumerate() {
@@ -98,10 +69,10 @@ fn all(
                 phase.side,
             )?;
         }
-        entries.count(action, phase.side)?;
+        count(probes, action, phase.side)?;
         note(&format!("{} serves the guest at work", phase.side));
         klog::mark(&format!("phase {index} {}", phase.side));
-        last = one(guest, index, phase, entries, last)?;
+        last = one(guest, index, phase, probes, last)?;
     }
     note("waiting for the guest's report and its end");
     guest.finish(last, &action.interrupts)
@@ -134,11 +105,11 @@ fn one(
     guest: &mut Guest,
     index: usize,
     phase: &Phase,
-    entries: &Entries,
+    probes: &Option<Probes>,
     before: u32,
 ) -> Result<u32> {
     let begun = Instant::now();
-    let counted = entries.read()?;
+    let counted = read(probes)?;
     // The round that runs now began before this phase, so it doesn't count.
     let running = guest.told()?.map_or(before, |round| round.number) + 1;
     let mut last = running;
@@ -152,8 +123,8 @@ fn one(
             ipis += round.ipis;
         }
     }
-    let probes = entries.since(&counted)?;
-    let entered: u64 = probes.iter().filter_map(|probe| probe.entries).sum();
+    let counted = kprobes::between(&counted, &read(probes)?);
+    let entries: u64 = counted.iter().filter_map(|probe| probe.entries).sum();
     channel::send(&Event::Phase {
         index,
         side: phase.side,
@@ -161,9 +132,9 @@ fn one(
         rounds,
         disk_bytes,
         ipis,
-        probes,
+        probes: counted,
     });
-    if !entries.functions.is_empty() && entered == 0 {
+    if probes.is_some() && entries == 0 {
         bail!("the guest worked, yet entered none of the functions that are replaced");
     }
     if phase.side == Side::Rust {

@@ -15,9 +15,9 @@ const TRACING: &str = "/sys/kernel/tracing";
 const GROUP: &str = "kvm_xen";
 const EXPEDITED: &str = "/sys/kernel/rcu_expedited";
 
-/// Probes that are set; they go when this is dropped.
+/// Probes of these functions; they go when this is dropped.
 pub struct Probes {
-    set: Vec<String>,
+    functions: Vec<String>,
 }
 
 impl Probes {
@@ -32,25 +32,27 @@ impl Probes {
         // Hits are counted whether or not the trace buffer takes them.
         fs::write(format!("{TRACING}/tracing_on"), "0").context("tracing_on")?;
         let _hurry = Hurry::begin();
-        let mut probes = Probes { set: Vec::new() };
+        let mut probes = Probes {
+            functions: Vec::new(),
+        };
+        let mut is_any_set = false;
         for (function, place) in functions {
             // The kernel refuses some places; then there is no count, and that is told.
-            if command(&format!("p:{GROUP}/{function} {place}")).is_ok() {
-                probes.set.push(function);
-            }
+            is_any_set |= command(&format!("p:{GROUP}/{function} {place}")).is_ok();
+            probes.functions.push(function);
         }
-        if !probes.set.is_empty() {
+        if is_any_set {
             enable(true).context("enabling probes")?;
         }
         Ok(probes)
     }
 
     /// The counts since the probes were set.
-    pub fn read(&self, functions: &[String]) -> Result<Vec<Probe>> {
+    pub fn read(&self) -> Result<Vec<Probe>> {
         let path = format!("{TRACING}/kprobe_profile");
         let profile = fs::read_to_string(&path).context(path)?;
+        let functions = self.functions.iter();
         Ok(functions
-            .iter()
             .map(|function| Probe {
                 function: function.clone(),
                 entries: entries(&profile, function),
@@ -61,19 +63,17 @@ impl Probes {
 
 impl Drop for Probes {
     fn drop(&mut self) {
-        if self.set.is_empty() {
-            return;
-        }
         let _hurry = Hurry::begin();
         let _ = enable(false);
-        for function in &self.set {
+        // One that was refused is not there.
+        for function in &self.functions {
             let _ = command(&format!("-:{GROUP}/{function}"));
         }
     }
 }
 
 /// While this is there, the kernel does not wait for the ends of RCU's grace periods but brings them
-/// about. Each probe takes two of them to be gone.
+/// about. Probes that come and go wait for such.
 struct Hurry;
 
 impl Hurry {
@@ -100,6 +100,19 @@ fn command(line: &str) -> std::io::Result<()> {
     file.write_all(line.as_bytes())
 }
 
+/// What was counted between two readings of the same probes.
+pub fn between(before: &[Probe], after: &[Probe]) -> Vec<Probe> {
+    let both = before.iter().zip(after);
+    both.map(|(before, after)| Probe {
+        function: after.function.clone(),
+        entries: after
+            .entries
+            .zip(before.entries)
+            .map(|(now, then)| now - then),
+    })
+    .collect()
+}
+
 /// One line of the profile is an event's name, its hits and its misses. A miss is an entry that
 /// could not be told from within another probe, and an entry nevertheless.
 fn entries(profile: &str, event: &str) -> Option<u64> {
@@ -116,7 +129,20 @@ fn entries(profile: &str, event: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::entries;
+    use super::*;
+
+    #[test]
+    fn what_was_counted_before_does_not_count() {
+        let probe = |function: &str, entries| Probe {
+            function: function.into(),
+            entries,
+        };
+        let before = [probe("a", Some(7)), probe("b", Some(5)), probe("c", None)];
+        let after = [probe("a", Some(9)), probe("b", Some(5)), probe("c", None)];
+        let counted = between(&before, &after);
+        let counted: Vec<_> = counted.iter().map(|probe| probe.entries).collect();
+        assert_eq!(counted, [Some(2), Some(0), None]);
+    }
 
     #[test]
     fn profiles_are_read() {
