@@ -7,14 +7,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kvm_bindings::{kvm_mp_state, kvm_regs, KVM_MP_STATE_HALTED};
+use kvm_bindings::{kvm_mp_state, kvm_regs, KVM_MP_STATE_HALTED, KVM_XEN_VCPU_ATTR_TYPE_TIMER};
 use nix::errno::Errno;
 
 use super::updates::{an_update_is_not_undone_by_a_sender, no_event_goes_to_the_old_vcpu};
 use crate::topic;
 use harness::abi::sched::{SCHEDOP_POLL, SCHED_OP};
 use harness::abi::Abi;
-use harness::attr::INVALID_GPA;
+use harness::attr::{timer, INVALID_GPA};
 use harness::check::{check, check_eq, check_err};
 use harness::guest_code::Entry;
 use harness::image::Place;
@@ -26,7 +26,7 @@ use harness::orphan::Orphan;
 use harness::outcome::{fail, Outcome, Stop};
 use harness::poll::{poll_ends, polling_guest, ASLEEP, AWAKE, POLL};
 use harness::port::Port;
-use harness::vcpu::Exit;
+use harness::vcpu::{Exit, Vcpu};
 use harness::watch::{Watch, WATCHED};
 use harness::withheld::Withheld;
 
@@ -89,32 +89,43 @@ fn port_of_another_vcpu_wakes(abi: Abi) -> Outcome {
     Ok(())
 }
 
-/// More pollers than an event may wake with interrupts off: it is left to a task.
+/// More pollers than an event may wake with interrupts off: it is left to a task, or to the vCPU
+/// whose timer has expired.
 fn each_of_many_pollers_wakes() -> Outcome {
     const POLLERS: u32 = 12;
     const GSI: u32 = 7;
-    let mut machine = polling_guest(Abi::Bits64, &[0])?;
-    machine.vm.set_routes(&[Route::new(GSI, 5, 0)])?;
-    let irqfd = machine.vm.irqfd(GSI)?;
-    machine.shared_info().set_masked(5, true);
-    machine.write_poll(&[5, 6], 0)?;
-    let mut polls = Vec::new();
-    for id in 1..POLLERS {
-        machine.add_vcpu(id)?;
-        machine.boot_with_hypercalls(id as usize)?;
-    }
-    // The last ones first, as those behind one that is gone have other indices.
-    for id in (0..POLLERS).rev() {
-        polls.push(machine.detach(id as usize, |vcpu| {
-            vcpu.hypercall(SCHED_OP, &[SCHEDOP_POLL, POLL])
-        })?);
-    }
-    for poll in &polls {
-        poll.stays(Duration::from_millis(5))?;
-    }
-    irqfd.signal()?;
-    while let Some(poll) = polls.pop() {
-        poll_ends(poll, &mut machine, AWAKE)?;
+    let poll = |vcpu: &mut Vcpu| vcpu.hypercall(SCHED_OP, &[SCHEDOP_POLL, POLL]);
+    for by_timer in [false, true] {
+        let mut machine = polling_guest(Abi::Bits64, &[0])?;
+        machine.vm.set_routes(&[Route::new(GSI, 5, 0)])?;
+        let irqfd = machine.vm.irqfd(GSI)?;
+        machine.shared_info().set_masked(5, true);
+        machine.write_poll(&[5, 6], 0)?;
+        for id in 1..POLLERS {
+            machine.add_vcpu(id)?;
+            machine.boot_with_hypercalls(id as usize)?;
+        }
+        let mut polls = Vec::new();
+        // The last ones first, as those behind one that is gone have other indices.
+        for id in (1..POLLERS).rev() {
+            polls.push(machine.detach(id as usize, poll)?);
+        }
+        for poll in &polls {
+            poll.stays(Duration::from_millis(5))?;
+        }
+        if by_timer {
+            let expires = machine.vm.fd.get_clock()?.clock + 20_000_000;
+            machine.vcpus[0].set_attr(KVM_XEN_VCPU_ATTR_TYPE_TIMER, timer(5, expires))?;
+        }
+        let first = machine.detach(0, poll)?;
+        if !by_timer {
+            first.stays(Duration::from_millis(5))?;
+            irqfd.signal()?;
+        }
+        poll_ends(first, &mut machine, AWAKE)?;
+        while let Some(poll) = polls.pop() {
+            poll_ends(poll, &mut machine, AWAKE)?;
+        }
     }
     Ok(())
 }

@@ -116,10 +116,22 @@ fn port_0_wakes(abi: Abi) -> Outcome {
     Ok(())
 }
 
-/// Other masked ports don't.
+/// Other masked ports don't, nor do those for which others poll.
 fn port_that_is_not_polled_does_not_wake(abi: Abi) -> Outcome {
-    let mut machine = polling_guest(abi, &[0])?;
+    let mut machine = polling_guest(abi, &[0, 1, 2])?;
     mask(&machine, &[5, 6, 7]);
+    // Where a single vCPU polls for port 6, Rust looks at no other.
+    machine.write_poll(&[6], 0)?;
+    let mut others = Vec::new();
+    for index in [2, 1] {
+        machine.boot_with_hypercalls(index)?;
+        others.push(machine.detach(index, |vcpu| {
+            vcpu.hypercall(SCHED_OP, &[SCHEDOP_POLL, POLL])
+        })?);
+    }
+    for poll in &others {
+        poll.stays(ASLEEP)?;
+    }
     let poll = machine.begin_poll(&[5], 0)?;
     poll.stays(ASLEEP)?;
     machine.vm.send(6, 0)?;
@@ -127,6 +139,12 @@ fn port_that_is_not_polled_does_not_wake(abi: Abi) -> Outcome {
     poll.stays(ASLEEP)?;
     machine.vm.send(5, 0)?;
     poll_ends(poll, &mut machine, AWAKE)?;
+    // C wakes no vCPU but the one that an event is sent to.
+    while let Some(poll) = others.pop() {
+        machine.shared_info().set_pending(6, false);
+        machine.vm.send(6, poll.index() as u32)?;
+        poll_ends(poll, &mut machine, AWAKE)?;
+    }
     Ok(())
 }
 
