@@ -16,7 +16,7 @@ use crate::{
 /// Ends a vCPU that nobody else uses any more. May sleep.
 pub(crate) fn destroy(cx: &mut Ctx<'_, Destruction>, vcpu: OwnVcpu<'_>) {
     if vcpu.timer_virq() != 0 {
-        timer::stop(cx, vcpu);
+        timer::cancel(cx, vcpu);
     }
     vcpu.runstate_info().deactivate(cx);
     vcpu.runstate_info_rest().deactivate(cx);

@@ -107,7 +107,8 @@ pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, mut timeout
     }
     let state = vcpu.timer_state();
     state.set_pending(false);
-    state.set_expires(timeout);
+    // 0 is that of a timer that is not set, and past, as 1 is.
+    state.set_expires(timeout.max(1));
     if delta <= 0 {
         fire(&mut cx.may_deliver(), state);
     } else {
@@ -117,6 +118,14 @@ pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, mut timeout
 
 /// Stops the timer. May sleep.
 pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: OwnVcpu<'_>) {
+    // As in `start`.
+    if vcpu.timer_expires() != 0 || vcpu.timer_pending() {
+        cancel(cx, vcpu);
+    }
+}
+
+/// As [`stop`], and waits until the callback has returned. May sleep.
+pub(crate) fn cancel<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: OwnVcpu<'_>) {
     vcpu.cancel_timer(cx);
     vcpu.timer_state().set_expires(0);
     vcpu.timer_state().set_pending(false);
@@ -201,16 +210,19 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
         let delivery = deliver(cx, vm, port, Target::of(*vcpu), Some(*vcpu));
         delivery.result().is_err()
     });
-    vcpu.timer_state().set_pending(false);
+    let state = vcpu.timer_state();
+    state.set_pending(false);
     trace_fired(*vcpu, || match (port, failed) {
         (None, _) => trace::Timer::NoPort,
         (_, false) => trace::Timer::Later,
         (_, true) => trace::Timer::Again,
     });
     if failed {
+        // C notes none for what was set to 0.
+        state.set_expires(vcpu.timer_expires().max(1));
         vcpu.start_timer(cx, clock::monotonic_ns().wrapping_add(RETRY));
     } else {
-        vcpu.timer_state().set_expires(0);
+        state.set_expires(0);
     }
 }
 
@@ -218,7 +230,7 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
 /// sleep.
 pub(crate) fn configure(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, port: u32, expires: u64) {
     // Before the port changes: it may be about to fire.
-    stop(cx, vcpu);
+    cancel(cx, vcpu);
     vcpu.set_timer_virq(port);
     if port != 0 && expires != 0 {
         start(cx, vcpu, expires, Kind::Exact);

@@ -385,6 +385,24 @@ fn fired_timer_survives_a_run(abi: Abi) -> Outcome {
     check_eq("pending", pending(&machine), true)
 }
 
+/// A timer that is past when it is set, to 0 even, is one that the VMM reads when it can't fire yet.
+fn past_timer_survives_a_run(abi: Abi) -> Outcome {
+    let mut machine = guest(abi)?;
+    for time in [1, 0] {
+        machine.clear_events();
+        machine.area.forbid(SHARED_INFO_PAGE)?;
+        check_eq("result", singleshot(&mut machine, XEN_ID, time)?, 0)?;
+        check("timer is set", expires(&machine)? != 0)?;
+        machine.area.permit(SHARED_INFO_PAGE)?;
+        // It has fired again, or will.
+        eventually("the timer", || {
+            expires(&machine).is_ok_and(|expires| expires == 0)
+        })?;
+        check_eq(format!("pending after {time}"), pending(&machine), true)?;
+    }
+    Ok(())
+}
+
 /// It fires, in hard interrupt context, while others wait to be alone with shared_info, for which
 /// it would have to make way: with an update of a port in Rust, and a page that moves in C, too.
 fn fires_while_others_wait_for_shared_info(abi: Abi) -> Outcome {
@@ -451,6 +469,8 @@ topic! { "timer";
     each_abi fired_while_shared_info_is_away,
     each_abi fired_while_away_is_delivered_by_reading,
     each_abi fired_timer_survives_a_run
+        better_in_rust("a timer that fires while shared_info is away is lost when the vCPU runs"),
+    each_abi past_timer_survives_a_run
         better_in_rust("a timer that fires while shared_info is away is lost when the vCPU runs"),
     each_abi timer_wakes_a_halted_vcpu,
     each_abi timer_without_a_port_is_left_to_the_vmm,
