@@ -14,7 +14,7 @@ use lines::Lines;
 use protocol::Event;
 use serde::Deserialize;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The tests, unless others are asked for: those that have Rust in charge of a stock kernel.
 const TESTS: [&str; 7] = [
@@ -40,10 +40,6 @@ pub fn run(common: &Common, options: &Coverage) -> Result<bool> {
     let screen = Screen::new();
     let paths = Paths::new(common)?;
     let directory = paths.source.join("build/coverage");
-    let logs = directory.join("logs");
-    if !options.add && logs.exists() {
-        fs::remove_dir_all(&logs).with_context(|| logs.display().to_string())?;
-    }
     let step = screen.step("Building kvm_xen_rs.ko with coverage");
     let objects = paths.objects("coverage", &paths.kernel);
     let module =
@@ -53,8 +49,10 @@ pub fn run(common: &Common, options: &Coverage) -> Result<bool> {
     step.done("");
     drop(screen);
 
+    let logs = directory.join("logs");
+    let run = run_directory(&logs, &fs::read(&module)?, options.add)?;
     let mut common = common.clone();
-    common.keep_logs = Some(logs.clone());
+    common.keep_logs = Some(run);
     common.module = Some(module.clone());
     common.random.sequences.get_or_insert(SEQUENCES);
     let tests = match options.tests.as_slice() {
@@ -89,32 +87,88 @@ pub fn run(common: &Common, options: &Coverage) -> Result<bool> {
     Ok(unexplained.is_empty() && per_cent >= FLOOR)
 }
 
+/// Where this run's logs go, with those of the runs that it adds to beside it. What their machines
+/// counted is of one `module`, the same one.
+fn run_directory(logs: &Path, module: &[u8], add: bool) -> Result<PathBuf> {
+    let of = logs.join("kvm_xen_rs.ko");
+    if !add {
+        if logs.exists() {
+            fs::remove_dir_all(logs).with_context(|| logs.display().to_string())?;
+        }
+        fs::create_dir_all(logs).with_context(|| logs.display().to_string())?;
+        fs::write(&of, module).with_context(|| of.display().to_string())?;
+    } else if !fs::read(&of).is_ok_and(|before| before == module) {
+        bail!("no run before was of this module: begin without --add");
+    }
+    let mut runs = (1..).map(|number: u32| logs.join(number.to_string()));
+    runs.find(|run| !run.exists()).context("too many runs")
+}
+
 /// A line of a boot's journal.
 #[derive(Deserialize)]
 struct Entry {
     says: Event,
 }
 
-/// The sums of what the machines with these logs have counted.
+/// The sums of what the machines of all runs with these logs have counted.
 fn told(logs: &Path) -> Result<Vec<u64>> {
     let mut sums = Vec::new();
-    for directory in fs::read_dir(logs).with_context(|| logs.display().to_string())? {
-        let journal = directory?.path().join("events.jsonl");
-        // Other logs are there, too.
-        let Ok(text) = fs::read_to_string(&journal) else {
-            continue;
-        };
-        for line in text.lines() {
-            if let Some(Entry {
-                says: Event::Counted { counts },
-            }) = protocol::from_line(line)
-            {
-                sums.resize(counts.len().max(sums.len()), 0);
-                sums.iter_mut()
-                    .zip(counts)
-                    .for_each(|(sum, count)| *sum += count);
+    for run in directories(logs)? {
+        for machine in directories(&run)? {
+            // A machine that never came up has none.
+            let Ok(text) = fs::read_to_string(machine.join("events.jsonl")) else {
+                continue;
+            };
+            for line in text.lines() {
+                if let Some(Entry {
+                    says: Event::Counted { counts },
+                }) = protocol::from_line(line)
+                {
+                    sums.resize(counts.len().max(sums.len()), 0);
+                    sums.iter_mut()
+                        .zip(counts)
+                        .for_each(|(sum, count)| *sum += count);
+                }
             }
         }
     }
     Ok(sums)
+}
+
+/// The directories in `directory`.
+fn directories(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine of the same name in a run that is added does not take the place of the first one's.
+    #[test]
+    fn runs_add_up() -> Result<()> {
+        let scratch = tempfile::tempdir()?;
+        let logs = scratch.path().join("logs");
+        for (add, counts) in [(false, [1, 0]), (true, [1, 2])] {
+            let machine = run_directory(&logs, b"module", add)?.join("short");
+            fs::create_dir_all(&machine)?;
+            let says = Event::Counted {
+                counts: counts.to_vec(),
+            };
+            let line = serde_json::json!({ "says": says });
+            fs::write(machine.join("events.jsonl"), line.to_string())?;
+        }
+        assert_eq!(told(&logs)?, [2, 2]);
+        assert!(run_directory(&logs, b"another", true).is_err());
+        run_directory(&logs, b"another", false)?;
+        assert!(told(&logs)?.is_empty());
+        Ok(())
+    }
 }
