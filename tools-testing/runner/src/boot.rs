@@ -11,7 +11,7 @@ use crate::watch::{Limits, Watch};
 use anyhow::{bail, Context, Result};
 use protocol::{Event, MachinePlan, Outcome};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,9 @@ const TAIL: usize = 100;
 
 /// How long a kernel may take to tell where it hangs.
 const BACKTRACE_SECONDS: u32 = 10;
+
+/// For so long QEMU's monitor is listened to.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// What to boot.
 pub struct Boot<'a> {
@@ -106,7 +109,7 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
 
     let begun = Instant::now();
     let (events, events_there) = UnixStream::pair().context("a pair of sockets")?;
-    let (monitor, monitor_there) = UnixStream::pair().context("a pair of sockets")?;
+    let (mut monitor, monitor_there) = UnixStream::pair().context("a pair of sockets")?;
     let terminal = boot.terminal.take();
     let machine = Machine {
         accel: boot.accel,
@@ -172,6 +175,7 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
         End::Done => Some("the machine is done, and does not power off".to_owned()),
         End::Fault(fault) => Some(fault),
         End::Hung(fault) => {
+            ask(&mut monitor, &logs.join("monitor.log"));
             backtrace(monitor, &console);
             Some(fault)
         }
@@ -204,14 +208,27 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
 
 /// The kernel's command line. The console shows what is at least a warning until init is there;
 /// an oops ends the boot, so that nothing is tried on a kernel that is broken; so does our NMI, and
-/// every processor tells where it is. On a busy host an emulated timer may be late, which is no
+/// every processor tells where it is, and which timers it has. On a busy host an emulated timer may be late, which is no
 /// reason to panic.
 fn command_line(more: &[&str]) -> String {
     let more = more.join(" ");
     format!(
-        "console=ttyS0 loglevel=5 oops=panic panic=-1 unknown_nmi_panic panic_print=0x40 \
+        "console=ttyS0 loglevel=5 oops=panic panic=-1 unknown_nmi_panic panic_print=0x44 \
          no_timer_check {more}"
     )
+}
+
+/// Has QEMU tell, into a file, what state the first processor's timer is in, and all of them are in.
+fn ask(monitor: &mut UnixStream, into: &Path) {
+    let mut answer = Vec::new();
+    let asked = monitor
+        .set_read_timeout(Some(ANSWER_LIMIT))
+        .and_then(|()| monitor.write_all(b"info lapic\ninfo registers -a\n"));
+    if asked.is_ok() {
+        // It ends by the time limit: the monitor stays.
+        let _ = monitor.read_to_end(&mut answer);
+    }
+    let _ = fs::write(into, answer);
 }
 
 /// Has the kernel tell what it is at, and waits until it has: an NMI reaches it wherever it hangs.
