@@ -38,10 +38,10 @@ pub(crate) fn write_wall_clock(cx: &mut Ctx<'_, MayRefresh>, vm: Vm<'_>) -> Resu
     if !vm.shared_info().is_active() {
         return Ok(());
     }
-    let clock = wall_clock(vm.word_size());
     let time = WallTime::from_nsec(vm.wall_clock_epoch());
     {
         let page = vm.shared_info().read(cx)?;
+        let clock = wall_clock(vm.word_size());
         // The guest takes what it reads between two equal, even versions.
         let version = version_while_written(page.load(&clock.version));
         page.store(&clock.version, version);

@@ -242,13 +242,18 @@ pub(super) unsafe fn base(gpc: Raw<'_>, len: Option<usize>) -> Option<NonNull<u8
 #[inline(never)]
 pub(super) unsafe fn activate(gpc: Raw<'_>, place: Place, len: usize) -> Result {
     let (gpc, len) = (gpc.as_ptr(), len as c_ulong);
-    to_result(match place {
+    let result = match place {
         // SAFETY: The cache is initialized; the rest is the caller's. Against others who change it KVM
         // has a lock.
         Place::Guest(gpa) => unsafe { symbols::kvm_gpc_activate(gpc, gpa, len) },
         // SAFETY: As above; the address need not be one of the VMM's.
         Place::Vmm(hva) => unsafe { symbols::kvm_gpc_activate_hva(gpc, hva as c_ulong, len) },
-    })
+    };
+    // `to_result()` is out of line.
+    match result {
+        0 => Ok(()),
+        _ => to_result(result),
+    }
 }
 
 /// Maps the page of a cache again after it has moved, for `len` bytes. May sleep.
@@ -294,16 +299,17 @@ fn failed(gpc: Raw<'_>, error: Error) -> Error {
     error
 }
 
-/// As [`try_lock`], refreshing the cache until it is valid. May sleep.
+/// As [`try_lock`], refreshing the cache until it is valid, for the `len` bytes that each activation of
+/// it is for. May sleep.
 ///
 /// # Safety
 ///
-/// As for [`refresh`].
-#[inline(never)]
+/// As for [`refresh`], and `len` may be left out.
+#[inline(always)]
 pub(super) unsafe fn lock_refreshed(gpc: Raw<'_>, len: usize) -> Result<(NonNull<u8>, Saved)> {
     loop {
         // SAFETY: By the safety requirement the task is inside of what matters in `MayRefresh`.
-        if let Some(locked) = unsafe { try_lock::<MayRefresh>(gpc, Some(len)) } {
+        if let Some(locked) = unsafe { try_lock::<MayRefresh>(gpc, None) } {
             return Ok(locked);
         }
         // Waits for whoever changes the cache, too.
