@@ -3,13 +3,11 @@
 
 use std::fs;
 use std::io;
-use std::sync::{Arc, Weak};
-use std::thread::{self, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use harness::child::{abandon, step};
-use harness::host::pin;
+use harness::child::step;
 use harness::outcome::{fail, Outcome};
 use nix::errno::Errno;
 
@@ -48,21 +46,6 @@ const AHEAD: u64 = 5_000_000_000;
 /// A processor of the host that may be offline; it comes back when nobody changes it any more.
 struct Cpu {
     offline: bool,
-    /// [`tick`] ends with it.
-    _tick: Arc<()>,
-}
-
-/// Has the processor that stays take its timer's interrupt each 10 ms.
-///
-/// The timers of the one that goes move there, and are to be armed there. In Linux 7.3.4 that can be
-/// undone: `__hrtimer_rearm_deferred()`, where a timer's interrupt ends, goes by the next timer as it
-/// was before, which nobody has told it to compute again. All that sleeps is then late, until that
-/// timer's interrupt: a minute, where there is no other.
-fn tick(wanted: &Weak<()>) {
-    pin(0).unwrap_or_else(|stop| abandon(stop));
-    while wanted.strong_count() > 0 {
-        sleep(Duration::from_millis(10));
-    }
 }
 
 impl Cpu {
@@ -83,13 +66,7 @@ impl Drop for Cpu {
 
 /// A processor of the host goes, with the vCPUs and timers that it has, and comes back.
 pub fn cpu() -> Box<Change> {
-    let until = Arc::new(());
-    let wanted = Arc::downgrade(&until);
-    thread::spawn(move || tick(&wanted));
-    let mut cpu = Cpu {
-        offline: false,
-        _tick: until,
-    };
+    let mut cpu = Cpu { offline: false };
     Box::new(move |_, _, _| {
         cpu.set(!cpu.offline)?;
         Ok(if cpu.offline {

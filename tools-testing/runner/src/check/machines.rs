@@ -26,10 +26,10 @@ pub use expected::Expected;
 use beside::beside;
 use guest::Guest;
 use samples::Mistake;
-use storm::{Storms, Takeover};
+use storm::{HostCpu, Storms, Takeover};
 
 /// Those that take minutes, longest first: a few run at a time.
-const LONG: [&dyn Machine; 15] = [
+const LONG: [&dyn Machine; 16] = [
     &fuzz::Fuzz { sequences: None },
     &Takeover { kind: Kind::Stock },
     &guest::Takeover,
@@ -53,6 +53,7 @@ const LONG: [&dyn Machine; 15] = [
     &migration::Migration,
     &guest_setups::GuestSetups,
     &neighbours::Neighbours,
+    &HostCpu,
     &refused::Refused,
 ];
 

@@ -5,7 +5,7 @@
 use super::fuzz::Fuzz;
 use super::guest::Guest;
 use super::short::Short;
-use super::storm::{Storms, Takeover, MANY_VCPUS};
+use super::storm::{HostCpu, Storms, Takeover, MANY_VCPUS};
 use super::{Chosen, Facts, Machine, Test, Wanted, Which};
 use crate::parts::Parts;
 use crate::paths::{Kernel, Kind};
@@ -32,12 +32,13 @@ const USUAL: [&dyn Machine; 3] = [&Short, &FUZZ, &GUEST];
 
 /// What those under `PREEMPT_RT` boot, where a lock that is held for a moment may be held for long.
 /// Most of what the first one does is to wait for grace periods.
-const RT: [&dyn Machine; 5] = [
+const RT: [&dyn Machine; 6] = [
     &FUZZ,
     &Short,
     &Takeover { kind: Kind::Stock },
     &Storms { kind: Kind::Stock },
     &GUEST,
+    &HostCpu,
 ];
 
 /// The machines of a group of kernels, each with its name.
