@@ -238,9 +238,8 @@ impl Machine for HostCpu {
         "host-cpu"
     }
 
-    /// A tick that is periodic. Once in about thirty runs no timer's interrupt came on the processor
-    /// that was left, with Linux 7.3.4, for a minute or for ten, and all of the host slept: whether by
-    /// the kernel, which arms its timers late since 7.3, or by the emulator, we do not know.
+    /// A tick that is periodic. QEMU may leave the processor halted whose timer's interrupt is pending,
+    /// and where that is the only one, no other interrupt comes that it would wake up by.
     fn append(&self) -> &'static str {
         "nohz=off highres=off"
     }
