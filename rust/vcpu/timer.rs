@@ -118,7 +118,7 @@ pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, mut timeout
 
 /// Stops the timer. May sleep.
 pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: OwnVcpu<'_>) {
-    // As in `start`.
+    // As in `start`; what C has left to the vCPU may be noted as not set.
     if vcpu.timer_expires() != 0 || vcpu.timer_pending() {
         cancel(cx, vcpu);
     }
