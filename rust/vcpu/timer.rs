@@ -118,8 +118,8 @@ pub(crate) fn start(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>, mut timeout
 
 /// Stops the timer. May sleep.
 pub(crate) fn stop<H: MaySleep>(cx: &mut Ctx<'_, H>, vcpu: OwnVcpu<'_>) {
-    // As in `start`; what C has left to the vCPU may be noted as not set.
-    if vcpu.timer_expires() != 0 || vcpu.timer_pending() {
+    // As in `start`: nor is there an event left to the vCPU.
+    if vcpu.timer_expires() != 0 {
         cancel(cx, vcpu);
     }
 }
@@ -210,19 +210,16 @@ pub(crate) fn inject_pending(cx: &mut Ctx<'_, MayRefresh>, vcpu: OwnVcpu<'_>) {
         let delivery = deliver(cx, vm, port, Target::of(*vcpu), Some(*vcpu));
         delivery.result().is_err()
     });
-    let state = vcpu.timer_state();
-    state.set_pending(false);
+    vcpu.timer_state().set_pending(false);
     trace_fired(*vcpu, || match (port, failed) {
         (None, _) => trace::Timer::NoPort,
         (_, false) => trace::Timer::Later,
         (_, true) => trace::Timer::Again,
     });
     if failed {
-        // C notes none for what was set to 0.
-        state.set_expires(vcpu.timer_expires().max(1));
         vcpu.start_timer(cx, clock::monotonic_ns().wrapping_add(RETRY));
     } else {
-        state.set_expires(0);
+        vcpu.timer_state().set_expires(0);
     }
 }
 
