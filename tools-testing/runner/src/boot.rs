@@ -208,8 +208,8 @@ pub fn run(boot: &mut Boot, logs: &Path, observer: &mut dyn FnMut(&Event)) -> Re
 
 /// The kernel's command line. The console shows what is at least a warning until init is there;
 /// an oops ends the boot, so that nothing is tried on a kernel that is broken; so does our NMI, and
-/// every processor tells where it is, and which timers it has. On a busy host an emulated timer may be late, which is no
-/// reason to panic.
+/// every processor tells where it is, and which timers it has. On a busy host an emulated timer may
+/// be late, which is no reason to panic.
 fn command_line(more: &[&str]) -> String {
     let more = more.join(" ");
     format!(
@@ -218,7 +218,7 @@ fn command_line(more: &[&str]) -> String {
     )
 }
 
-/// Has QEMU tell, into a file, what state the first processor's timer is in, and all of them are in.
+/// Has QEMU tell, into a file, the state of the first processor's local APIC, and the registers of all.
 fn ask(monitor: &mut UnixStream, into: &Path) {
     let mut answer = Vec::new();
     let asked = monitor

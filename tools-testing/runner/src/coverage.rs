@@ -90,14 +90,14 @@ pub fn run(common: &Common, options: &Coverage) -> Result<bool> {
 /// Where this run's logs go, with those of the runs that it adds to beside it. What their machines
 /// counted is of one `module`, the same one.
 fn run_directory(logs: &Path, module: &[u8], add: bool) -> Result<PathBuf> {
-    let of = logs.join("kvm_xen_rs.ko");
+    let copy = logs.join("kvm_xen_rs.ko");
     if !add {
         if logs.exists() {
             fs::remove_dir_all(logs).with_context(|| logs.display().to_string())?;
         }
         fs::create_dir_all(logs).with_context(|| logs.display().to_string())?;
-        fs::write(&of, module).with_context(|| of.display().to_string())?;
-    } else if !fs::read(&of).is_ok_and(|before| before == module) {
+        fs::write(&copy, module).with_context(|| copy.display().to_string())?;
+    } else if !fs::read(&copy).is_ok_and(|before| before == module) {
         bail!("no run before was of this module: begin without --add");
     }
     let mut runs = (1..).map(|number: u32| logs.join(number.to_string()));

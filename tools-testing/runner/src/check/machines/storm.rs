@@ -31,8 +31,8 @@ const SUSPEND: &str = "suspend";
 /// What only a long run can tell.
 const MEMORY: &str = "memory";
 
-/// Memory of a machine.
-const MEMORY_MIB: u32 = 1024;
+/// Memory of a machine, but for what debug kernels have in addition.
+const MACHINE_MIB: u32 = 1024;
 
 /// Seconds of each storm.
 const SECONDS: usize = 6;
@@ -101,7 +101,7 @@ impl Machine for Storms {
     }
 
     fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let mut wanted = Wanted::new(parts, MEMORY_MIB + debug_memory_mib(parts))?;
+        let mut wanted = Wanted::new(parts, MACHINE_MIB + debug_memory_mib(parts))?;
         self.add(&mut wanted, chosen, parts)?;
         Ok(wanted)
     }
@@ -218,7 +218,7 @@ impl Machine for Takeover {
     }
 
     fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let mut wanted = Wanted::new(parts, MEMORY_MIB + debug_memory_mib(parts))?;
+        let mut wanted = Wanted::new(parts, MACHINE_MIB + debug_memory_mib(parts))?;
         self.add(&mut wanted, chosen, parts)?;
         Ok(wanted)
     }
@@ -254,7 +254,7 @@ impl Machine for HostCpu {
     }
 
     fn prepare(&self, chosen: &Chosen, parts: &Parts) -> Result<Wanted> {
-        let mut wanted = Wanted::new(parts, MEMORY_MIB)?;
+        let mut wanted = Wanted::new(parts, MACHINE_MIB)?;
         Self::STORMS.add(&mut wanted, chosen, parts)?;
         Self::TAKEOVER.add(&mut wanted, chosen, parts)?;
         Ok(wanted)
